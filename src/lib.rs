@@ -1,0 +1,43 @@
+//! edgesvc: Kubernetes Services for one box.
+//!
+//! One process is the whole Service system: API store, allocators, endpoint
+//! controllers, DNS and an nftables dataplane. This page is the map; the rooms
+//! stand in the order in which a manifest walks through them.
+//!
+//! ```text
+//! service.yaml -> manifest -> api --writes--> store --state--> controller --writes--> store
+//!                              |allocate       |
+//!                              |               +--state--> desired --> dataplane -> kernel (netlink)
+//!                 kubectl watch <---events-----+              |------> dns       -> clients
+//!                                                             |------> lb        -> backends
+//!      docker, podman, systemd, netns, probes --> pods --observations--> controller
+//! ```
+//!
+//! * [`model`]: the domain in Kubernetes' words. Pure.
+//! * [`config`]: file, environment and flags to one validated [`config::Config`].
+//! * [`manifest`]: YAML and JSON text to documents with positions. Pure.
+//! * [`store`]: the truth: redb, one writer thread, revisions, watch history.
+//! * [`allocate`]: cluster IPs and node ports as pure functions over claims.
+//! * [`api`]: the Kubernetes REST API; the only room that knows HTTP.
+//! * [`controller`]: level-triggered reconcilers: endpoints, slices, mirroring.
+//! * [`desired`]: what the device should hold, one contribution per Service. Pure.
+//! * [`dataplane`]: makes the kernel equal to desired, over netlink.
+//! * [`dns`]: answers from the zone, forwards the rest.
+//! * [`cli`]: what the user types; talks to the API like any client.
+//! * [`run`]: opens, wires, starts and stops the rooms in order.
+//!
+//! Which room may import which is held by `tests/architecture.rs`.
+
+pub mod allocate;
+pub mod api;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod controller;
+pub mod dataplane;
+pub mod desired;
+pub mod dns;
+pub mod manifest;
+pub mod model;
+pub mod run;
+pub mod store;

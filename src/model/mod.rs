@@ -1,0 +1,23 @@
+//! The domain in Kubernetes' words: kinds, names, addresses, ports, selectors,
+//! Services and endpoints. Pure: no I/O, no clock, no async. What has passed
+//! through here cannot be malformed; rooms behind the store use these small
+//! types and never raw JSON.
+
+pub mod cause;
+pub mod endpoints;
+pub mod kind;
+pub mod name;
+pub mod net;
+pub mod object;
+pub mod pod;
+pub mod schema;
+pub mod selector;
+pub mod service;
+
+pub use cause::{Cause, Reason};
+pub use endpoints::{Endpoints, EndpointSlice};
+pub use kind::Kind;
+pub use net::{ClusterIp, IpFamily, Protocol};
+pub use object::{Body, Claim, Draft, Object, ObjectKey, Revision};
+pub use pod::{Node, Pod};
+pub use service::Service;

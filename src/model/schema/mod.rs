@@ -1,0 +1,107 @@
+//! The shape of every served kind as one table: field names, types, protobuf
+//! numbers, merge keys and list types. It drives pruning and strict field
+//! validation, protobuf decoding, strategic merge and server-side apply, and the
+//! OpenAPI documents. Pure.
+
+/// A structured type, for instance `ServiceSpec`.
+#[derive(Debug)]
+pub struct Type {
+    /// The Go type's name, for instance `ServiceSpec`.
+    pub name: &'static str,
+    /// The OpenAPI name, for instance `io.k8s.api.core.v1.ServiceSpec`.
+    pub openapi: &'static str,
+    /// What it is, one or two sentences.
+    pub description: &'static str,
+    /// The fields in protobuf order. Inlined structs are flattened for JSON; see
+    /// [`Field::inline`].
+    pub fields: Vec<Field>,
+    /// Server-side apply treats the whole value as one (`structType=atomic`).
+    pub atomic: bool,
+}
+
+/// One field of a [`Type`].
+#[derive(Debug)]
+pub struct Field {
+    /// The JSON (and protobuf) name.
+    pub name: &'static str,
+    /// The protobuf field number.
+    pub number: u32,
+    /// What values look like.
+    pub shape: Shape,
+    /// Required in OpenAPI (no `omitempty`, not `+optional`).
+    pub required: bool,
+    /// The Go struct is embedded: in JSON its fields stand in the parent, in
+    /// protobuf they are a message under `number`.
+    pub inline: bool,
+    /// `x-kubernetes-patch-strategy`, with the merge key of `merge`.
+    pub patch: Patch,
+    /// `x-kubernetes-list-type` / `x-kubernetes-map-type`.
+    pub list: ListType,
+    /// What it is, one or two sentences.
+    pub description: &'static str,
+}
+
+/// What values of a field look like.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Shape {
+    /// A string.
+    String,
+    /// `true` or `false`.
+    Bool,
+    /// A 32-bit signed integer.
+    Int32,
+    /// A 64-bit signed integer.
+    Int64,
+    /// A double.
+    Double,
+    /// Base64 text in JSON, bytes in protobuf.
+    Bytes,
+    /// `resource.Quantity`: number or string in JSON, message{1: string} in protobuf.
+    Quantity,
+    /// A number or a string (`intstr.IntOrString`).
+    IntOrString,
+    /// `metav1.Time`, RFC 3339 seconds; null allowed.
+    Time,
+    /// `metav1.MicroTime`, RFC 3339 with six decimals; null allowed.
+    MicroTime,
+    /// `metav1.FieldsV1`: a raw JSON object in JSON, message{1: bytes} in protobuf.
+    FieldsV1,
+    /// Any JSON (`runtime.RawExtension`).
+    Any,
+    /// Another type of the table.
+    Object(&'static str),
+    /// A list.
+    List(Box<Shape>),
+    /// A map from strings.
+    Map(Box<Shape>),
+}
+
+/// Strategic-merge behaviour of a field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Patch {
+    /// Lists are replaced, objects merged: no tag.
+    Default,
+    /// `patchStrategy: replace` (or `retainKeys` alone): replaced whole.
+    Replace,
+    /// `retainKeys`: merged, and keys absent from `$retainKeys` are removed.
+    RetainKeys,
+    /// `merge` of a list of primitives: a set.
+    MergeSet,
+    /// `merge` of a list of objects by this key.
+    Merge(&'static str),
+    /// `merge,retainKeys` of a list of objects by this key.
+    MergeRetainKeys(&'static str),
+}
+
+/// Server-side-apply behaviour of a list or map.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ListType {
+    /// Lists atomic, maps and objects granular: no marker.
+    Default,
+    /// Owned as a whole.
+    Atomic,
+    /// A set of scalars.
+    Set,
+    /// A list of objects with these keys.
+    Map(Vec<&'static str>),
+}

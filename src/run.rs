@@ -1,0 +1,1 @@
+//! `edgesvc run`: opens, wires, starts and stops the rooms in order.
