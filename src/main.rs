@@ -1,1 +1,3 @@
-fn main(){}
+//! The `edgesvc` binary: parses arguments and dispatches.
+
+fn main() {}

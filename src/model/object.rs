@@ -7,7 +7,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use serde::Deserialize as _;
 use serde_json::Value;
 
 use super::{EndpointSlice, Endpoints, Kind, Node, Pod, Service};
