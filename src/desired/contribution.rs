@@ -1,7 +1,9 @@
-//! What one Service asks of the device: frontends for the dataplane and records
+//! The shape of what one Service asks of the device: frontends for the dataplane and records
 //! for the DNS zone.
 
 use std::net::{IpAddr, SocketAddr};
+
+use ipnet::IpNet;
 
 use crate::model::{IpFamily, ObjectKey, Protocol};
 
@@ -31,12 +33,16 @@ pub struct Frontend {
     pub port: u16,
     /// What happens to a new connection.
     pub verdict: Verdict,
+    /// `loadBalancerSourceRanges` of the frontend's family, sorted; only a
+    /// load-balancer address has them. Empty: every client may connect. Otherwise
+    /// a new connection from a source outside all of them is dropped.
+    pub source_ranges: Vec<IpNet>,
 }
 
 /// The address of a frontend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FrontendAddr {
-    /// A virtual address: cluster IP, later also load-balancer and external IP.
+    /// A virtual address: cluster IP, load-balancer IP or external IP.
     Virtual(IpAddr),
     /// Every local address of the family that takes node ports.
     NodePort(IpFamily),

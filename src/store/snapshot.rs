@@ -115,3 +115,71 @@ fn partition_point<T: Clone>(vector: &Vector<T>, before: impl Fn(&T) -> bool) ->
     }
     low
 }
+
+/// Snapshots for the tests of rooms behind the store, without a database.
+#[cfg(test)]
+impl Snapshot {
+    /// A snapshot that holds these objects, added in turn from revision 1 on.
+    pub(crate) fn for_tests(drafts: impl IntoIterator<Item = crate::model::Draft>) -> Snapshot {
+        let mut snapshot = Snapshot::default();
+        for draft in drafts {
+            snapshot.put_for_tests(&draft);
+        }
+        snapshot
+    }
+
+    /// This snapshot after `ops`, with their expectations checked as the store does.
+    pub(crate) fn after_for_tests(&self, ops: &[super::Op]) -> Result<Snapshot, super::WriteError> {
+        use super::{Expect, Op, WriteError};
+        let mut next = self.clone();
+        for op in ops {
+            let (kind, key, expect) = match op {
+                Op::Put { draft, expect, .. } => (draft.kind, draft.key.clone(), *expect),
+                Op::Delete { kind, key, expect } => (*kind, key.clone(), *expect),
+            };
+            let found = next.get(kind, &key).map(|object| object.revision);
+            match (expect, found) {
+                (Expect::Absent, Some(_)) => return Err(WriteError::Exists { kind, key }),
+                (Expect::At(_), None) => return Err(WriteError::NotFound { kind, key }),
+                (Expect::At(wanted), Some(at)) if wanted != at => return Err(WriteError::Conflict { kind, key }),
+                (Expect::Absent, None) | (Expect::At(_) | Expect::Any, _) => {}
+            }
+            match op {
+                Op::Put { draft, .. } => next.put_for_tests(draft),
+                Op::Delete { .. } if found.is_none() => return Err(WriteError::NotFound { kind, key }),
+                Op::Delete { .. } => next.delete_for_tests(kind, &key),
+            }
+        }
+        Ok(next)
+    }
+
+    /// This snapshot without any history, as after a restart.
+    pub(crate) fn without_history_for_tests(&self) -> Snapshot {
+        let mut next = self.clone();
+        for state in &mut next.kinds {
+            state.history = Vector::new();
+            state.floor = next.revision;
+        }
+        next
+    }
+
+    fn put_for_tests(&mut self, draft: &crate::model::Draft) {
+        self.revision.0 += 1;
+        let object = Arc::new(draft.commit(self.revision));
+        let state = &mut self.kinds[draft.kind.index()];
+        let previous = state.objects.insert(draft.key.clone(), Arc::clone(&object));
+        let r#type = if previous.is_some() { EventType::Modified } else { EventType::Added };
+        state.history.push_back(Arc::new(Event { r#type, object, previous }));
+    }
+
+    fn delete_for_tests(&mut self, kind: Kind, key: &ObjectKey) {
+        self.revision.0 += 1;
+        let state = &mut self.kinds[kind.index()];
+        if let Some(previous) = state.objects.remove(key) {
+            let mut last = Object::clone(&previous);
+            last.revision = self.revision;
+            let object = Arc::new(last);
+            state.history.push_back(Arc::new(Event { r#type: EventType::Deleted, object, previous: Some(previous) }));
+        }
+    }
+}
