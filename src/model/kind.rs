@@ -69,26 +69,51 @@ macro_rules! resource {
     };
 }
 
-static NAMESPACE: Resource = resource!("", "v1", "Namespace", "namespaces", "namespace",
-    short_names = &["ns"], namespaced = false, subresources = &["finalize", "status"],
-    delete_returns_object = true, delete_collection = false);
-static NODE: Resource = resource!("", "v1", "Node", "nodes", "node",
-    short_names = &["no"], namespaced = false, subresources = &["status"]);
-static SERVICE: Resource = resource!("", "v1", "Service", "services", "service",
-    short_names = &["svc"], categories = &["all"], subresources = &["status"],
-    create_on_put = true, delete_returns_object = true);
-static ENDPOINTS: Resource = resource!("", "v1", "Endpoints", "endpoints", "endpoints",
-    short_names = &["ep"], create_on_put = true);
-static ENDPOINT_SLICE: Resource = resource!("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices", "endpointslice",
-    generation = true);
-static POD: Resource = resource!("", "v1", "Pod", "pods", "pod",
-    short_names = &["po"], categories = &["all"], subresources = &["status"],
-    delete_returns_object = true, generation = true);
-static CONFIG_MAP: Resource = resource!("", "v1", "ConfigMap", "configmaps", "configmap",
-    short_names = &["cm"],);
+static NAMESPACE: Resource = resource!(
+    "",
+    "v1",
+    "Namespace",
+    "namespaces",
+    "namespace",
+    short_names = &["ns"],
+    namespaced = false,
+    subresources = &["finalize", "status"],
+    delete_returns_object = true,
+    delete_collection = false
+);
+static NODE: Resource =
+    resource!("", "v1", "Node", "nodes", "node", short_names = &["no"], namespaced = false, subresources = &["status"]);
+static SERVICE: Resource = resource!(
+    "",
+    "v1",
+    "Service",
+    "services",
+    "service",
+    short_names = &["svc"],
+    categories = &["all"],
+    subresources = &["status"],
+    create_on_put = true,
+    delete_returns_object = true
+);
+static ENDPOINTS: Resource =
+    resource!("", "v1", "Endpoints", "endpoints", "endpoints", short_names = &["ep"], create_on_put = true);
+static ENDPOINT_SLICE: Resource =
+    resource!("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices", "endpointslice", generation = true);
+static POD: Resource = resource!(
+    "",
+    "v1",
+    "Pod",
+    "pods",
+    "pod",
+    short_names = &["po"],
+    categories = &["all"],
+    subresources = &["status"],
+    delete_returns_object = true,
+    generation = true
+);
+static CONFIG_MAP: Resource = resource!("", "v1", "ConfigMap", "configmaps", "configmap", short_names = &["cm"],);
 static SECRET: Resource = resource!("", "v1", "Secret", "secrets", "secret",);
-static EVENT: Resource = resource!("", "v1", "Event", "events", "event",
-    short_names = &["ev"], create_on_put = true);
+static EVENT: Resource = resource!("", "v1", "Event", "events", "event", short_names = &["ev"], create_on_put = true);
 
 impl Kind {
     /// Every kind, in the order used for storage and listings.
@@ -154,9 +179,7 @@ impl Kind {
 
     /// The kind of an object's `apiVersion` and `kind`.
     pub fn from_type_meta(api_version: &str, kind: &str) -> Option<Kind> {
-        Kind::ALL
-            .into_iter()
-            .find(|k| k.resource().kind == kind && k.api_version() == api_version)
+        Kind::ALL.into_iter().find(|k| k.resource().kind == kind && k.api_version() == api_version)
     }
 
     /// `v1` or `discovery.k8s.io/v1`.

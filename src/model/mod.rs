@@ -15,7 +15,7 @@ pub mod selector;
 pub mod service;
 
 pub use cause::{Cause, Reason};
-pub use endpoints::{Endpoints, EndpointSlice};
+pub use endpoints::{EndpointSlice, Endpoints};
 pub use kind::Kind;
 pub use net::{ClusterIp, IpFamily, Protocol};
 pub use object::{Body, Claim, Draft, Object, ObjectKey, Revision};

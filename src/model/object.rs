@@ -301,7 +301,6 @@ impl Meta {
     }
 }
 
-
 fn write_members(out: &mut Vec<u8>, members: &serde_json::Map<String, Value>, skip: &[&str]) {
     for (member, content) in members.iter().filter(|(member, _)| !skip.contains(&member.as_str())) {
         write_member(out, member, content);
@@ -344,7 +343,8 @@ mod tests {
     #[test]
     fn a_list_item_has_no_type() {
         let object = Draft::new(Kind::Service, &service()).unwrap().commit(Revision(1));
-        let item: Value = serde_json::from_str(&format!("{{{}", std::str::from_utf8(&object.item_json()).unwrap())).unwrap();
+        let item: Value =
+            serde_json::from_str(&format!("{{{}", std::str::from_utf8(&object.item_json()).unwrap())).unwrap();
         assert!(item.get("kind").is_none());
         assert_eq!(item["spec"]["ports"][0]["targetPort"], "web");
     }

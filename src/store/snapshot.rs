@@ -102,7 +102,10 @@ impl Snapshot {
     }
 
     fn kind(&self, kind: Kind) -> &KindState {
-        #[expect(clippy::indexing_slicing, reason = "Kind::index is below the length of Kind::ALL, which is the array's length")]
+        #[expect(
+            clippy::indexing_slicing,
+            reason = "Kind::index is below the length of Kind::ALL, which is the array's length"
+        )]
         &self.kinds[kind.index()]
     }
 }
