@@ -1,0 +1,180 @@
+//! The table of settings: one row makes the flag, the variable, the key of the
+//! file and the line of `edgesvc check`.
+
+use std::collections::BTreeMap;
+
+use super::defaults;
+use super::problem::Source;
+
+/// One setting of `edgesvc run`.
+#[derive(Debug)]
+pub struct Setting {
+    /// The flag without dashes, and the key of the file.
+    pub name: &'static str,
+    /// What the help shows for the value.
+    pub value_name: &'static str,
+    /// The default, written as a flag's value; empty when there is none or it follows from others.
+    pub default: &'static str,
+    /// The default in words, for the help, where `default` is empty.
+    pub default_words: &'static str,
+    /// One sentence of help.
+    pub help: &'static str,
+}
+
+impl Setting {
+    /// `EDGESVC_SERVICE_CLUSTER_IP_RANGE` for `service-cluster-ip-range`.
+    pub fn variable(&self) -> String {
+        format!("EDGESVC_{}", self.name.replace('-', "_").to_ascii_uppercase())
+    }
+}
+
+/// A value somebody gave, and where.
+#[derive(Clone, Debug)]
+pub(super) struct Given {
+    /// Where it was given.
+    pub(super) source: Source,
+    /// Comma-separated entries, or the entries of a YAML list.
+    pub(super) words: Vec<String>,
+}
+
+impl Given {
+    /// A value given as one text: a comma parts entries.
+    pub(super) fn text(source: Source, text: &str) -> Given {
+        let words = text.split(',').map(|word| word.trim().to_owned()).filter(|word| !word.is_empty());
+        Given { source, words: words.collect() }
+    }
+}
+
+/// One layer of settings by name: flags, environment, file.
+pub(super) type Layer = BTreeMap<&'static str, Given>;
+
+macro_rules! setting {
+    ($name:literal, $value:literal, $default:expr, $words:literal, $help:literal) => {
+        Setting { name: $name, value_name: $value, default: $default, default_words: $words, help: $help }
+    };
+}
+
+/// Every setting, in the order of help, file and reports (design section 14).
+pub const SETTINGS: [Setting; 16] = [
+    setting!("data-dir", "DIR", defaults::DATA_DIR, "", "Where the store, the certificates and admin.kubeconfig live"),
+    setting!(
+        "run-dir",
+        "DIR",
+        defaults::RUN_DIR,
+        "",
+        "Where edgesvc.sock lives: the API over HTTP with peer credentials"
+    ),
+    setting!("listen", "ADDR:PORT|none", defaults::LISTEN, "", "Where the API is served over TLS"),
+    setting!(
+        "metrics-listen",
+        "ADDR:PORT|none",
+        defaults::METRICS_LISTEN,
+        "",
+        "Where /metrics is also served, over plain HTTP; the API has it in any case"
+    ),
+    setting!(
+        "service-cluster-ip-range",
+        "CIDR[,CIDR]",
+        defaults::SERVICE_CLUSTER_IP_RANGE,
+        "",
+        "Where cluster IPs come from, at most one range a family"
+    ),
+    setting!("service-node-port-range", "A-B", defaults::SERVICE_NODE_PORT_RANGE, "", "Where node ports come from"),
+    setting!(
+        "nodeport-addresses",
+        "CIDR[,CIDR...]",
+        "",
+        "all local addresses",
+        "Which local addresses answer on node ports"
+    ),
+    setting!("cluster-domain", "NAME", defaults::CLUSTER_DOMAIN, "", "What names of Services end in"),
+    setting!(
+        "cluster-dns",
+        "IP[,IP]|none",
+        "",
+        "the tenth address of each range",
+        "Where DNS answers on port 53, UDP and TCP"
+    ),
+    setting!(
+        "upstream-dns",
+        "ADDR[:PORT][,...]",
+        "",
+        "the system's real resolvers",
+        "Who answers names outside the cluster domain"
+    ),
+    setting!("cluster-cidr", "CIDR[,CIDR...]", "", "none", "Networks of pods, reached without masquerade"),
+    setting!(
+        "external-ip-cidrs",
+        "CIDR[,CIDR...]",
+        "",
+        "none",
+        "Where externalIPs of Services may lie; elsewhere they are refused"
+    ),
+    setting!(
+        "load-balancer-pool",
+        "CIDR|A-B[,...]",
+        "",
+        "the node's own addresses",
+        "Addresses for Services of type LoadBalancer"
+    ),
+    setting!("proxy-mode", "nftables|none", defaults::PROXY_MODE, "", "How packets find their endpoint"),
+    setting!("log-level", "error|warn|info|debug|trace", defaults::LOG_LEVEL, "", "How much is logged to stderr"),
+    setting!("log-format", "text|json", defaults::LOG_FORMAT, "", "How it is logged"),
+];
+
+/// The setting of a name.
+pub(super) fn find(name: &str) -> Option<&'static Setting> {
+    static TABLE: [Setting; 16] = SETTINGS;
+    TABLE.iter().find(|setting| setting.name == name)
+}
+
+/// The setting's name most like `word`, when one is near: for "did you mean".
+pub(super) fn nearest(word: &str) -> Option<&'static str> {
+    let plain = |text: &str| -> String {
+        text.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
+    };
+    let wanted = plain(word);
+    SETTINGS
+        .iter()
+        .map(|setting| (distance(&wanted, &plain(setting.name)), setting.name))
+        .min()
+        .filter(|(far, name)| *far <= name.len() / 3)
+        .map(|(_, name)| name)
+}
+
+/// How many letters must be added, dropped or changed to turn one word into the other.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, left) in a.chars().enumerate() {
+        let mut next = vec![i + 1];
+        for (j, right) in b.iter().enumerate() {
+            let change = row.get(j).copied().unwrap_or(usize::MAX - 1) + usize::from(left != *right);
+            let drop = row.get(j + 1).copied().unwrap_or(usize::MAX - 1) + 1;
+            let add = next.get(j).copied().unwrap_or(usize::MAX - 1) + 1;
+            next.push(change.min(drop).min(add));
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_variable_is_the_flag_in_capitals() {
+        let names: Vec<String> = SETTINGS.iter().map(Setting::variable).collect();
+        assert!(names.contains(&"EDGESVC_SERVICE_CLUSTER_IP_RANGE".to_owned()));
+        assert!(names.contains(&"EDGESVC_DATA_DIR".to_owned()));
+    }
+
+    #[test]
+    fn a_slip_of_the_pen_finds_its_setting() {
+        assert_eq!(nearest("dataDir"), Some("data-dir"));
+        assert_eq!(nearest("service_cluster_ip_range"), Some("service-cluster-ip-range"));
+        assert_eq!(nearest("lissen"), Some("listen"));
+        assert_eq!(nearest("colour"), None);
+    }
+}

@@ -1,0 +1,228 @@
+//! Texts to domain values: one small function for each shape of setting. Each
+//! answers with the value or with the sentence that says what is right.
+
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+
+use ipnet::IpNet;
+
+use super::{AddressRange, LogFormat, LogLevel, ProxyMode, defaults};
+use crate::model::name;
+
+/// `ADDR:PORT`, or `none`.
+pub(super) fn listen(text: &str) -> Result<Option<SocketAddr>, String> {
+    if text == "none" {
+        return Ok(None);
+    }
+    text.parse()
+        .map(Some)
+        .map_err(|_| "must be ADDR:PORT, for instance 127.0.0.1:6443 or [::1]:6443, or none".to_owned())
+}
+
+/// An address without a port.
+pub(super) fn address(text: &str) -> Result<IpAddr, String> {
+    name::strict_ip(text).ok_or_else(|| "must be an IP address, for instance 10.43.0.10".to_owned())
+}
+
+/// `ADDR` or `ADDR:PORT`; port 53 unless given.
+pub(super) fn dns_server(text: &str) -> Result<SocketAddr, String> {
+    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+    if let Some(addr) = name::strict_ip(bare) {
+        return Ok(SocketAddr::new(addr, defaults::DNS_PORT));
+    }
+    match text.parse::<SocketAddr>() {
+        Ok(server) if server.port() != 0 => Ok(server),
+        _ => Err("must be ADDR or ADDR:PORT, for instance 192.168.1.1 or [2001:db8::1]:5353".to_owned()),
+    }
+}
+
+/// A network without host bits.
+pub(super) fn network(text: &str) -> Result<IpNet, String> {
+    let net: IpNet = text.parse().map_err(|_| "must be ADDR/PREFIX, for instance 10.43.0.0/16".to_owned())?;
+    if name::strict_ip(&net.addr().to_string()).is_none() {
+        return Err("must not be an IPv4-mapped IPv6 network".to_owned());
+    }
+    if net.trunc() != net {
+        return Err(format!("has bits set behind the prefix; did you mean {}?", net.trunc()));
+    }
+    Ok(net)
+}
+
+/// A network Services may take their cluster IPs from.
+pub(super) fn service_network(text: &str) -> Result<IpNet, String> {
+    let net = network(text)?;
+    let allowed = match net {
+        IpNet::V4(_) => defaults::SERVICE_PREFIX_V4,
+        IpNet::V6(_) => defaults::SERVICE_PREFIX_V6,
+    };
+    if !allowed.contains(&net.prefix_len()) {
+        return Err(format!("the prefix must be between /{} and /{}", allowed.start(), allowed.end()));
+    }
+    let addr = net.network();
+    let local = match addr {
+        IpAddr::V4(v4) => v4.is_loopback() || v4.is_link_local() || v4.octets().first().is_some_and(|&b| b == 0),
+        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unicast_link_local() || v6.is_unspecified(),
+    };
+    if local || addr.is_multicast() {
+        return Err("must not be a loopback, link-local, multicast or unspecified network".to_owned());
+    }
+    Ok(net)
+}
+
+/// `A-B`, both included.
+pub(super) fn ports(text: &str) -> Result<RangeInclusive<u16>, String> {
+    let fault = || "must be A-B with 1 <= A <= B <= 65535, for instance 30000-32767".to_owned();
+    let (first, last) = text.split_once('-').ok_or_else(fault)?;
+    let first: u16 = first.trim().parse().map_err(|_| fault())?;
+    let last: u16 = last.trim().parse().map_err(|_| fault())?;
+    if first == 0 || first > last { Err(fault()) } else { Ok(first..=last) }
+}
+
+/// A network, one address, or `A-B` within one family.
+pub(super) fn address_range(text: &str) -> Result<AddressRange, String> {
+    let fault = || "must be a network, an address or A-B, for instance 192.168.1.240-192.168.1.250".to_owned();
+    if text.contains('/') {
+        let net = network(text)?;
+        return Ok(AddressRange { first: net.network(), last: net.broadcast() });
+    }
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let first = name::strict_ip(first.trim()).ok_or_else(fault)?;
+    let last = name::strict_ip(last.trim()).ok_or_else(fault)?;
+    if first.is_ipv4() != last.is_ipv4() {
+        return Err("both ends must be of one family".to_owned());
+    }
+    if first > last {
+        return Err(format!("the first address is above the last; did you mean {last}-{first}?"));
+    }
+    Ok(AddressRange { first, last })
+}
+
+/// A DNS name in lower case, without the final dot.
+pub(super) fn domain(text: &str) -> Result<String, String> {
+    let text = text.strip_suffix('.').unwrap_or(text);
+    let mut faults = name::dns1123_subdomain(text);
+    if text.len() > defaults::CLUSTER_DOMAIN_BYTES_MAX {
+        faults.push(format!("must be no more than {} characters", defaults::CLUSTER_DOMAIN_BYTES_MAX));
+    }
+    for label in text.split('.').filter(|label| label.len() > name::LABEL_MAX) {
+        faults.push(format!("the label {label:?} must be no more than {} characters", name::LABEL_MAX));
+    }
+    if faults.is_empty() { Ok(text.to_owned()) } else { Err(faults.join("; ")) }
+}
+
+/// `nftables` or `none`; the other modes of the plan are refused by name.
+pub(super) fn proxy_mode(text: &str) -> Result<ProxyMode, String> {
+    match text {
+        "nftables" => Ok(ProxyMode::Nftables),
+        "none" => Ok(ProxyMode::None),
+        "relay" | "iptables" | "ipvs" => {
+            Err(format!("the mode {text} is not supported yet; use nftables, or none to leave the kernel alone"))
+        }
+        _ => Err("must be nftables or none".to_owned()),
+    }
+}
+
+/// How much is logged.
+pub(super) fn log_level(text: &str) -> Result<LogLevel, String> {
+    LogLevel::ALL
+        .into_iter()
+        .find(|level| level.as_str() == text)
+        .ok_or_else(|| "must be error, warn, info, debug or trace".to_owned())
+}
+
+/// How it is logged.
+pub(super) fn log_format(text: &str) -> Result<LogFormat, String> {
+    match text {
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        _ => Err("must be text or json".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn listen_takes_a_socket_address_or_none() {
+        assert_eq!(listen("none"), Ok(None));
+        assert_eq!(listen("[::1]:6443"), Ok(Some("[::1]:6443".parse().unwrap())));
+        for bad in ["", "6443", ":6443", "localhost:6443", "127.0.0.1", "127.0.0.1:99999"] {
+            assert!(listen(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn networks_have_no_host_bits() {
+        assert_eq!(network("10.43.0.0/16").unwrap().to_string(), "10.43.0.0/16");
+        assert!(network("10.43.1.0/16").unwrap_err().contains("did you mean 10.43.0.0/16?"));
+        assert!(network("10.43.0.0").is_err());
+        assert!(network("::ffff:10.0.0.0/104").is_err());
+    }
+
+    #[test]
+    fn service_networks_have_bounds() {
+        for good in ["10.0.0.0/8", "10.43.0.0/28", "fd00:43::/112", "fd00:43::/64"] {
+            assert!(service_network(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "0.0.0.0/0",
+            "10.0.0.0/31",
+            "fd00::/48",
+            "fd00::/127",
+            "127.0.0.0/16",
+            "169.254.0.0/16",
+            "224.0.0.0/8",
+            "fe80::/64",
+            "ff00::/64",
+        ] {
+            assert!(service_network(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn port_ranges_are_ordered_and_not_zero() {
+        assert_eq!(ports("30000-32767"), Ok(30000..=32767));
+        assert_eq!(ports("80-80"), Ok(80..=80));
+        for bad in ["30000", "0-10", "5-4", "1-70000", "a-b", "1-2-3"] {
+            assert!(ports(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn pools_are_networks_addresses_or_ranges() {
+        let range = |text: &str| address_range(text).map(|range| (range.first.to_string(), range.last.to_string()));
+        assert_eq!(range("192.168.1.240/30"), Ok(("192.168.1.240".to_owned(), "192.168.1.243".to_owned())));
+        assert_eq!(range("10.0.0.1-10.0.0.9"), Ok(("10.0.0.1".to_owned(), "10.0.0.9".to_owned())));
+        assert_eq!(range("10.0.0.1"), Ok(("10.0.0.1".to_owned(), "10.0.0.1".to_owned())));
+        assert!(range("10.0.0.9-10.0.0.1").is_err());
+        assert!(range("10.0.0.9-fd00::1").is_err());
+    }
+
+    #[test]
+    fn upstreams_default_to_port_53() {
+        assert_eq!(dns_server("192.168.1.1").unwrap().to_string(), "192.168.1.1:53");
+        assert_eq!(dns_server("2001:db8::1").unwrap().to_string(), "[2001:db8::1]:53");
+        assert_eq!(dns_server("[2001:db8::1]:5353").unwrap().port(), 5353);
+        assert!(dns_server("dns.example").is_err());
+    }
+
+    #[test]
+    fn domains_are_lower_case_names() {
+        assert_eq!(domain("cluster.local.").unwrap(), "cluster.local");
+        assert!(domain("Cluster.local").is_err());
+        assert!(domain("a..b").is_err());
+        assert!(domain(&format!("{}.local", "a".repeat(64))).is_err());
+        assert!(domain(&"a.".repeat(70)).is_err());
+    }
+
+    #[test]
+    fn modes_not_built_yet_are_refused_by_name() {
+        assert_eq!(proxy_mode("none"), Ok(ProxyMode::None));
+        for mode in ["relay", "iptables", "ipvs"] {
+            let fault = proxy_mode(mode).unwrap_err();
+            assert!(fault.contains(mode) && fault.contains("not supported yet"), "{fault}");
+        }
+        assert!(proxy_mode("ebpf").is_err());
+    }
+}
