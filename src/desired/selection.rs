@@ -1,0 +1,159 @@
+//! Which endpoints take the connections of one Service port (spec/dataplane.md
+//! section 1): readiness, termination, topology hints, locality.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use crate::model::endpoints::{AddressType, Endpoint, Named};
+use crate::model::service::ServicePort;
+use crate::model::{EndpointSlice, IpFamily};
+
+/// Where this box stands.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Here<'a> {
+    /// The name of its Node.
+    pub(super) node_name: &'a str,
+    /// The zone its Node is labelled with.
+    pub(super) zone: Option<&'a str>,
+}
+
+/// The endpoints of one Service port in one family, each address once.
+#[derive(Debug, Default)]
+pub(super) struct PortEndpoints {
+    by_addr: BTreeMap<SocketAddr, Candidate>,
+}
+
+/// One copy of an endpoint. Ordered by preference: of two copies of an address
+/// the greater one counts, the non-terminating one first of all.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Candidate {
+    lasting: bool,
+    ready: bool,
+    serving: bool,
+    local: bool,
+    for_zones: Vec<String>,
+    for_nodes: Vec<String>,
+}
+
+impl PortEndpoints {
+    /// Collects the endpoints that serve `port`, by its name and protocol.
+    pub(super) fn gather(
+        slices: &[&EndpointSlice],
+        address_type: AddressType,
+        port: &ServicePort,
+        here: Here<'_>,
+    ) -> PortEndpoints {
+        let mut by_addr: BTreeMap<SocketAddr, Candidate> = BTreeMap::new();
+        for slice in slices.iter().filter(|slice| slice.address_type == address_type) {
+            let serves = slice.ports.iter().filter(|p| p.name == port.name && p.protocol == port.protocol);
+            for number in serves.filter_map(|p| p.port).filter(|number| *number != 0) {
+                for endpoint in &slice.endpoints {
+                    let Some(addr) = endpoint.addr().filter(|addr| is_of_type(IpFamily::of(*addr), address_type))
+                    else {
+                        continue;
+                    };
+                    let candidate = Candidate::of(endpoint, here);
+                    let addr = SocketAddr::new(addr, number);
+                    if by_addr.get(&addr).is_none_or(|known| *known < candidate) {
+                        by_addr.insert(addr, candidate);
+                    }
+                }
+            }
+        }
+        PortEndpoints { by_addr }
+    }
+
+    /// Policy Cluster: the ready endpoints that the hints allow; without a ready
+    /// one all that are on their way out but still serve.
+    pub(super) fn cluster_set(&self, here: Here<'_>) -> Vec<SocketAddr> {
+        let hinted = self.hints_in_use(here);
+        let ready = self.pick(|endpoint| endpoint.ready && hinted.allows(endpoint, here));
+        if ready.is_empty() { self.pick(Candidate::is_draining) } else { ready }
+    }
+
+    /// Policy Local: the same among this box's endpoints; hints have no say.
+    pub(super) fn local_set(&self) -> Vec<SocketAddr> {
+        let ready = self.pick(|endpoint| endpoint.local && endpoint.ready);
+        if ready.is_empty() { self.pick(|endpoint| endpoint.local && endpoint.is_draining()) } else { ready }
+    }
+
+    /// Whether any endpoint, wherever it is, could take a connection.
+    pub(super) fn any_usable(&self) -> bool {
+        self.by_addr.values().any(|endpoint| endpoint.ready || endpoint.is_draining())
+    }
+
+    fn pick(&self, wanted: impl Fn(&Candidate) -> bool) -> Vec<SocketAddr> {
+        self.by_addr.iter().filter(|(_, endpoint)| wanted(endpoint)).map(|(addr, _)| *addr).collect()
+    }
+
+    /// Hints count only if every ready endpoint has them and one points here;
+    /// half-told hints would send a zone's clients nowhere.
+    fn hints_in_use(&self, here: Here<'_>) -> Hinted {
+        let mut ready = self.by_addr.values().filter(|endpoint| endpoint.ready).peekable();
+        if ready.peek().is_none() {
+            return Hinted::Not;
+        }
+        let (mut nodes, mut node_here, mut zones, mut zone_here) = (true, false, true, false);
+        for endpoint in ready {
+            nodes &= !endpoint.for_nodes.is_empty();
+            node_here |= names(&endpoint.for_nodes, Some(here.node_name));
+            zones &= !endpoint.for_zones.is_empty();
+            zone_here |= names(&endpoint.for_zones, here.zone);
+        }
+        match (nodes && node_here, zones && zone_here) {
+            (true, _) => Hinted::ByNode,
+            (false, true) => Hinted::ByZone,
+            (false, false) => Hinted::Not,
+        }
+    }
+}
+
+impl Candidate {
+    fn of(endpoint: &Endpoint, here: Here<'_>) -> Candidate {
+        let conditions = endpoint.conditions;
+        Candidate {
+            lasting: !conditions.is_terminating(),
+            ready: conditions.is_ready(),
+            serving: conditions.is_serving(),
+            local: endpoint.node_name.as_deref() == Some(here.node_name),
+            for_zones: sorted(&endpoint.hints.for_zones),
+            for_nodes: sorted(&endpoint.hints.for_nodes),
+        }
+    }
+
+    fn is_draining(&self) -> bool {
+        self.serving && !self.lasting
+    }
+}
+
+/// Which hints decide.
+#[derive(Clone, Copy, Debug)]
+enum Hinted {
+    Not,
+    ByNode,
+    ByZone,
+}
+
+impl Hinted {
+    fn allows(self, endpoint: &Candidate, here: Here<'_>) -> bool {
+        match self {
+            Hinted::Not => true,
+            Hinted::ByNode => names(&endpoint.for_nodes, Some(here.node_name)),
+            Hinted::ByZone => names(&endpoint.for_zones, here.zone),
+        }
+    }
+}
+
+fn names(hints: &[String], own: Option<&str>) -> bool {
+    own.is_some_and(|own| hints.iter().any(|hint| hint == own))
+}
+
+fn sorted(hints: &[Named]) -> Vec<String> {
+    let mut names: Vec<String> = hints.iter().map(|hint| hint.name.clone()).collect();
+    names.sort_unstable();
+    names
+}
+
+fn is_of_type(family: IpFamily, address_type: AddressType) -> bool {
+    matches!((family, address_type), (IpFamily::V4, AddressType::IPv4) | (IpFamily::V6, AddressType::IPv6))
+}

@@ -1,0 +1,204 @@
+//! One Service and its EndpointSlices to one [`Contribution`]
+//! (spec/dataplane.md sections 1 and 2).
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+
+use super::contribution::{Balance, Contribution, Frontend, FrontendAddr, Verdict};
+use super::records::service_records;
+use super::selection::{Here, PortEndpoints};
+use crate::model::endpoints::AddressType;
+use crate::model::service::{ServicePort, ServiceType, TrafficPolicy};
+use crate::model::{EndpointSlice, IpFamily, Kind, Object, ObjectKey, Protocol, Service};
+use crate::store::Snapshot;
+
+/// The label that names the Service of an EndpointSlice.
+pub const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
+/// Services and slices with this label belong to another proxy.
+const PROXY_NAME_LABEL: &str = "service.kubernetes.io/service-proxy-name";
+/// Slices with this label are for DNS only.
+const HEADLESS_LABEL: &str = "service.kubernetes.io/headless";
+/// The zone of a Node.
+const ZONE_LABEL: &str = "topology.kubernetes.io/zone";
+
+/// What a contribution depends on besides the store.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// The name of this box's Node. Endpoints that carry it are local; the Node's
+    /// zone label is read from the snapshot.
+    pub node_name: Arc<str>,
+    /// externalIPs outside these ranges are not programmed.
+    pub external_ip_cidrs: Vec<IpNet>,
+}
+
+impl Facts {
+    /// The zone this box's Node is labelled with.
+    pub(super) fn zone(&self, snapshot: &Snapshot) -> Option<String> {
+        let node = snapshot.get(Kind::Node, &ObjectKey { namespace: "".into(), name: Arc::clone(&self.node_name) })?;
+        node.meta.labels.get(ZONE_LABEL).filter(|zone| !zone.is_empty()).cloned()
+    }
+}
+
+/// What the Service `service` asks of the device, or `None` when the snapshot
+/// does not hold it. Reads every slice of the namespace: for many Services use a
+/// [`Tracker`](super::Tracker), which keeps an index.
+pub fn contribution(snapshot: &Snapshot, service: &ObjectKey, facts: &Facts) -> Option<Contribution> {
+    let object = snapshot.get(Kind::Service, service)?;
+    let slices: Vec<&Arc<Object>> = snapshot
+        .list(Kind::EndpointSlice, Some(&service.namespace))
+        .filter(|slice| slice.meta.labels.get(SERVICE_NAME_LABEL).is_some_and(|name| **name == *service.name))
+        .collect();
+    contribution_of(object, &slices, facts, facts.zone(snapshot).as_deref())
+}
+
+/// What a Service with these slices, all its own, asks of a device in `zone`.
+pub(super) fn contribution_of(
+    object: &Object,
+    slices: &[&Arc<Object>],
+    facts: &Facts,
+    zone: Option<&str>,
+) -> Option<Contribution> {
+    let service = object.as_service()?;
+    let mut cluster_ips: Vec<IpAddr> = virtual_addrs(service);
+    let mut frontends = Vec::new();
+    if object.meta.labels.contains_key(PROXY_NAME_LABEL) {
+        // Another proxy guards these addresses; refusing their ports here would break it.
+        cluster_ips.clear();
+    } else if !cluster_ips.is_empty() {
+        let here = Here { node_name: &facts.node_name, zone };
+        frontends = service_frontends(service, &proxied(slices), facts, here);
+    }
+    Some(Contribution { key: object.key.clone(), cluster_ips, frontends, records: service_records(service, slices) })
+}
+
+/// The cluster IPs, sorted and unique; none for headless and ExternalName.
+pub(super) fn virtual_addrs(service: &Service) -> Vec<IpAddr> {
+    if service.spec.r#type == ServiceType::ExternalName || service.is_headless() {
+        return Vec::new();
+    }
+    let mut addrs: Vec<IpAddr> = service.cluster_addrs().collect();
+    addrs.sort_unstable();
+    addrs.dedup();
+    addrs
+}
+
+/// The slices a proxy looks at.
+fn proxied<'a>(slices: &[&'a Arc<Object>]) -> Vec<&'a EndpointSlice> {
+    let ours = |slice: &&&Arc<Object>| {
+        !slice.meta.labels.contains_key(PROXY_NAME_LABEL) && !slice.meta.labels.contains_key(HEADLESS_LABEL)
+    };
+    slices.iter().filter(ours).filter_map(|slice| slice.as_endpoint_slice()).collect()
+}
+
+/// Every frontend, sorted. An address that is told twice (an external IP that is
+/// also a load-balancer IP) keeps its first form, so that an external IP never
+/// opens what loadBalancerSourceRanges closes.
+fn service_frontends(service: &Service, slices: &[&EndpointSlice], facts: &Facts, here: Here<'_>) -> Vec<Frontend> {
+    let mut found: BTreeMap<(FrontendAddr, Protocol, u16), (Verdict, Vec<IpNet>)> = BTreeMap::new();
+    for family in families(service) {
+        let ranges = source_ranges(service, family);
+        for port in &service.spec.ports {
+            let endpoints = PortEndpoints::gather(slices, address_type(family), port, here);
+            let internal = verdict(service, &endpoints, service.spec.internal_traffic_policy, here);
+            let external = verdict(service, &endpoints, service.spec.external_traffic_policy, here);
+            for addr in service.cluster_addrs().filter(|addr| IpFamily::of(*addr) == family) {
+                insert(&mut found, FrontendAddr::Virtual(addr), port, port.port, internal.clone(), Vec::new());
+            }
+            for addr in load_balancer_addrs(service, family) {
+                insert(&mut found, FrontendAddr::Virtual(addr), port, port.port, external.clone(), ranges.clone());
+            }
+            for addr in external_addrs(service, family, facts) {
+                insert(&mut found, FrontendAddr::Virtual(addr), port, port.port, external.clone(), Vec::new());
+            }
+            if takes_node_ports(service) && port.node_port != 0 {
+                insert(&mut found, FrontendAddr::NodePort(family), port, port.node_port, external, Vec::new());
+            }
+        }
+    }
+    let frontend =
+        |((addr, protocol, port), (verdict, source_ranges))| Frontend { addr, protocol, port, verdict, source_ranges };
+    found.into_iter().map(frontend).collect()
+}
+
+fn insert(
+    found: &mut BTreeMap<(FrontendAddr, Protocol, u16), (Verdict, Vec<IpNet>)>,
+    addr: FrontendAddr,
+    port: &ServicePort,
+    number: u16,
+    verdict: Verdict,
+    ranges: Vec<IpNet>,
+) {
+    found.entry((addr, port.protocol, number)).or_insert((verdict, ranges));
+}
+
+/// The families the Service is proxied in: those of its cluster IPs, each once.
+fn families(service: &Service) -> impl Iterator<Item = IpFamily> + '_ {
+    IpFamily::BOTH.into_iter().filter(|family| service.cluster_addrs().any(|addr| IpFamily::of(addr) == *family))
+}
+
+fn address_type(family: IpFamily) -> AddressType {
+    match family {
+        IpFamily::V4 => AddressType::IPv4,
+        IpFamily::V6 => AddressType::IPv6,
+    }
+}
+
+fn takes_node_ports(service: &Service) -> bool {
+    matches!(service.spec.r#type, ServiceType::NodePort | ServiceType::LoadBalancer)
+}
+
+/// What happens to a connection under a traffic policy (spec/dataplane.md
+/// sections 1 and 2). For external frontends with policy Local the reference
+/// sends clients on the box itself to the cluster set; a frontend has one verdict
+/// for all clients and takes the local set.
+fn verdict(service: &Service, endpoints: &PortEndpoints, policy: TrafficPolicy, here: Here<'_>) -> Verdict {
+    let chosen = match policy {
+        TrafficPolicy::Cluster => endpoints.cluster_set(here),
+        TrafficPolicy::Local => endpoints.local_set(),
+    };
+    if !chosen.is_empty() {
+        return Verdict::Balance(Balance { endpoints: chosen, affinity_seconds: service.affinity_seconds() });
+    }
+    if policy == TrafficPolicy::Local && endpoints.any_usable() { Verdict::Drop } else { Verdict::Refuse }
+}
+
+/// Load-balancer addresses that are ours to answer: ipMode Proxy means that the
+/// load balancer rewrites the destination itself.
+fn load_balancer_addrs(service: &Service, family: IpFamily) -> impl Iterator<Item = IpAddr> + '_ {
+    let ingress = match service.spec.r#type {
+        ServiceType::LoadBalancer => service.status.load_balancer.ingress.as_slice(),
+        ServiceType::ClusterIP | ServiceType::NodePort | ServiceType::ExternalName => &[],
+    };
+    ingress
+        .iter()
+        .filter(|ingress| ingress.ip_mode.as_deref().is_none_or(|mode| mode == "VIP"))
+        .filter_map(|ingress| ingress.ip)
+        .filter(move |addr| IpFamily::of(*addr) == family)
+}
+
+fn external_addrs<'a>(service: &'a Service, family: IpFamily, facts: &'a Facts) -> impl Iterator<Item = IpAddr> + 'a {
+    service
+        .spec
+        .external_ips
+        .iter()
+        .copied()
+        .filter(move |addr| IpFamily::of(*addr) == family)
+        .filter(|addr| facts.external_ip_cidrs.iter().any(|cidr| cidr.contains(addr)))
+}
+
+/// `loadBalancerSourceRanges` of one family, sorted; empty when there is no
+/// filter, which one range of the whole family also says.
+fn source_ranges(service: &Service, family: IpFamily) -> Vec<IpNet> {
+    let parsed = service.spec.load_balancer_source_ranges.iter().filter_map(|text| text.trim().parse::<IpNet>().ok());
+    let mut ranges: Vec<IpNet> =
+        parsed.filter(|net| IpFamily::of(net.addr()) == family).map(|net| net.trunc()).collect();
+    if ranges.iter().any(|net| net.prefix_len() == 0) {
+        return Vec::new();
+    }
+    ranges.sort_unstable();
+    ranges.dedup();
+    ranges
+}

@@ -1,0 +1,178 @@
+//! The incremental driver: from one snapshot to the next it computes only the
+//! contributions of Services that could have changed.
+//!
+//! In: snapshots, never older than the one before. Out: [`Change`]s. What always
+//! holds: after [`Tracker::update`] the contributions kept are those of the
+//! snapshot given, whether they were reached step by step or at once.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use imbl::OrdSet;
+
+use super::contribution::Contribution;
+use super::service::{Facts, SERVICE_NAME_LABEL, contribution_of};
+use crate::model::{Kind, Object, ObjectKey, Revision};
+use crate::store::{Event, EventType, Expired, Snapshot};
+
+/// One Service whose contribution is not what it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The Service.
+    pub key: ObjectKey,
+    /// What it asked for; `None` when it is new.
+    pub before: Option<Arc<Contribution>>,
+    /// What it asks for; `None` when it is gone.
+    pub after: Option<Arc<Contribution>>,
+}
+
+/// Keeps the contributions of one snapshot and moves them to the next.
+#[derive(Debug)]
+pub struct Tracker {
+    facts: Facts,
+    /// The revision of the snapshot the rest describes; `None` before the first.
+    revision: Option<Revision>,
+    zone: Option<String>,
+    contributions: BTreeMap<ObjectKey, Arc<Contribution>>,
+    /// Service to the names of its slices, in the same namespace.
+    slices: BTreeMap<ObjectKey, BTreeSet<Arc<str>>>,
+    namespaces: OrdSet<Arc<str>>,
+}
+
+impl Tracker {
+    /// A tracker that has seen nothing.
+    pub fn new(facts: Facts) -> Tracker {
+        Tracker {
+            facts,
+            revision: None,
+            zone: None,
+            contributions: BTreeMap::new(),
+            slices: BTreeMap::new(),
+            namespaces: OrdSet::new(),
+        }
+    }
+
+    /// Moves to `snapshot` and answers what differs, in key order, each Service at
+    /// most once. The first call, a history that no longer reaches back and a
+    /// move of this box to another zone compute every Service; otherwise the cost
+    /// follows the events.
+    pub fn update(&mut self, snapshot: &Arc<Snapshot>) -> Vec<Change> {
+        if self.revision == Some(snapshot.revision()) {
+            return Vec::new();
+        }
+        let zone = self.facts.zone(snapshot);
+        let moved = zone != self.zone;
+        self.zone = zone;
+        let dirty = match self.revision.map(|since| self.follow(snapshot, since)) {
+            Some(Ok(dirty)) if !moved => dirty,
+            Some(Ok(_)) => self.every_service(snapshot),
+            Some(Err(Expired { .. })) | None => {
+                self.index(snapshot);
+                self.every_service(snapshot)
+            }
+        };
+        self.revision = Some(snapshot.revision());
+        dirty.into_iter().filter_map(|key| self.recompute(snapshot, key)).collect()
+    }
+
+    /// What every Service asks for as of the last update.
+    pub fn contributions(&self) -> impl Iterator<Item = &Arc<Contribution>> {
+        self.contributions.values()
+    }
+
+    /// The namespaces as of the last update: a name below a missing one is
+    /// NXDOMAIN, below an existing one NODATA (spec/dns.md section 3). A clone is a
+    /// pointer copy.
+    pub fn namespaces(&self) -> &OrdSet<Arc<str>> {
+        &self.namespaces
+    }
+
+    /// The revision of the last update.
+    pub fn revision(&self) -> Option<Revision> {
+        self.revision
+    }
+
+    /// Applies the events after `since` to the indexes and answers the Services
+    /// they touch.
+    fn follow(&mut self, snapshot: &Snapshot, since: Revision) -> Result<BTreeSet<ObjectKey>, Expired> {
+        let services = snapshot.events_since(Kind::Service, since)?;
+        let slices = snapshot.events_since(Kind::EndpointSlice, since)?;
+        let namespaces = snapshot.events_since(Kind::Namespace, since)?;
+        let mut dirty: BTreeSet<ObjectKey> = services.iter().map(|event| event.object.key.clone()).collect();
+        for event in &slices {
+            dirty.extend(self.follow_slice(event));
+        }
+        for event in &namespaces {
+            let name = Arc::clone(&event.object.key.name);
+            match event.r#type {
+                EventType::Deleted => drop(self.namespaces.remove(&name)),
+                EventType::Added | EventType::Modified => drop(self.namespaces.insert(name)),
+            }
+        }
+        Ok(dirty)
+    }
+
+    fn follow_slice(&mut self, event: &Event) -> impl Iterator<Item = ObjectKey> + use<> {
+        let gone = event.previous.as_deref().and_then(service_of);
+        let here = Some(&*event.object).filter(|_| event.r#type != EventType::Deleted).and_then(service_of);
+        if let Some(service) = gone.as_ref().filter(|service| Some(*service) != here.as_ref())
+            && let Some(names) = self.slices.get_mut(service)
+        {
+            names.remove(&event.object.key.name);
+            if names.is_empty() {
+                self.slices.remove(service);
+            }
+        }
+        if let Some(service) = &here {
+            self.slices.entry(service.clone()).or_default().insert(Arc::clone(&event.object.key.name));
+        }
+        gone.into_iter().chain(here)
+    }
+
+    /// Rebuilds the indexes.
+    fn index(&mut self, snapshot: &Snapshot) {
+        self.slices.clear();
+        for slice in snapshot.list(Kind::EndpointSlice, None) {
+            if let Some(service) = service_of(slice) {
+                self.slices.entry(service).or_default().insert(Arc::clone(&slice.key.name));
+            }
+        }
+        self.namespaces = snapshot.list(Kind::Namespace, None).map(|object| Arc::clone(&object.key.name)).collect();
+    }
+
+    /// Every Service there is or was.
+    fn every_service(&self, snapshot: &Snapshot) -> BTreeSet<ObjectKey> {
+        let now = snapshot.list(Kind::Service, None).map(|object| object.key.clone());
+        now.chain(self.contributions.keys().cloned()).collect()
+    }
+
+    fn recompute(&mut self, snapshot: &Snapshot, key: ObjectKey) -> Option<Change> {
+        let after = self.compute(snapshot, &key);
+        let before = self.contributions.get(&key);
+        if before.map(|known| &**known) == after.as_ref() {
+            return None;
+        }
+        let after = after.map(Arc::new);
+        let before = match &after {
+            Some(contribution) => self.contributions.insert(key.clone(), Arc::clone(contribution)),
+            None => self.contributions.remove(&key),
+        };
+        Some(Change { key, before, after })
+    }
+
+    fn compute(&self, snapshot: &Snapshot, key: &ObjectKey) -> Option<Contribution> {
+        let object = snapshot.get(Kind::Service, key)?;
+        let slice = |name: &Arc<str>| {
+            let key = ObjectKey { namespace: Arc::clone(&key.namespace), name: Arc::clone(name) };
+            snapshot.get(Kind::EndpointSlice, &key)
+        };
+        let slices: Vec<&Arc<Object>> = self.slices.get(key).into_iter().flatten().filter_map(slice).collect();
+        contribution_of(object, &slices, &self.facts, self.zone.as_deref())
+    }
+}
+
+/// The Service a slice is labelled with.
+fn service_of(slice: &Object) -> Option<ObjectKey> {
+    let name = slice.meta.labels.get(SERVICE_NAME_LABEL)?;
+    Some(ObjectKey { namespace: Arc::clone(&slice.key.namespace), name: name.as_str().into() })
+}
