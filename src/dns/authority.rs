@@ -1,0 +1,157 @@
+//! What the zone is called and how it answers: the part of an answer that does
+//! not change while the process lives. Pure.
+
+use std::net::IpAddr;
+
+use hickory_proto::rr::Name;
+use ipnet::IpNet;
+
+use super::record::{Data, Owner, Record, Soa};
+use crate::model::name;
+
+/// Longest cluster domain: `<service>.<namespace>.svc.` before it must still fit
+/// a name of 253 characters, and so must `_<port>._<proto>.` before that.
+pub const DOMAIN_LENGTH_MAX: usize = 96;
+/// Longest TTL in seconds (spec/dns.md section 2).
+pub const TTL_SECONDS_MAX: u32 = 3600;
+/// Longest TTL of the SOA record itself, in seconds.
+const SOA_TTL_SECONDS_MAX: u32 = 300;
+
+/// How pod names `<ip-dashed>.<namespace>.pod.<zone>` are answered
+/// (spec/dns.md section 4).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PodMode {
+    /// They do not exist.
+    Disabled,
+    /// Any address in an existing namespace is echoed.
+    #[default]
+    Insecure,
+    /// Only the address of a Pod of that namespace ([`super::Change::Pod`]).
+    Verified,
+}
+
+/// Why a zone cannot be served under these options.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OptionsError {
+    /// The cluster domain is not a DNS name.
+    #[error("cluster domain {domain:?}: {fault}")]
+    Domain {
+        /// What was given.
+        domain: String,
+        /// The broken rule, in Kubernetes' words.
+        fault: String,
+    },
+    /// The TTL is out of range.
+    #[error("DNS TTL {0}: must be between 0 and {TTL_SECONDS_MAX} seconds")]
+    Ttl(u32),
+}
+
+/// Names and rules of the zone.
+#[derive(Clone, Debug)]
+pub(crate) struct Authority {
+    /// The zone, absolute, lower case.
+    pub(crate) zone: Name,
+    /// `svc.<zone>`
+    pub(crate) services: Name,
+    /// `ns.dns.<zone>`: the zone's name server.
+    pub(crate) name_server: Name,
+    hostmaster: Name,
+    /// Seconds.
+    pub(crate) ttl: u32,
+    pub(crate) pod_mode: PodMode,
+    /// The server's own addresses, which the name server's name resolves to.
+    pub(crate) addresses: Vec<IpAddr>,
+    /// Reverse names of these ranges are ours even when nobody has the address.
+    pub(crate) service_ranges: Vec<IpNet>,
+}
+
+impl Authority {
+    pub(crate) fn new(
+        domain: &str,
+        ttl: u32,
+        pod_mode: PodMode,
+        addresses: Vec<IpAddr>,
+        service_ranges: Vec<IpNet>,
+    ) -> Result<Authority, OptionsError> {
+        if ttl > TTL_SECONDS_MAX {
+            return Err(OptionsError::Ttl(ttl));
+        }
+        let text = domain.strip_suffix('.').unwrap_or(domain).to_ascii_lowercase();
+        let refused = |fault: String| OptionsError::Domain { domain: domain.to_owned(), fault };
+        if let Some(fault) = name::dns1123_subdomain(&text).into_iter().next() {
+            return Err(refused(fault));
+        }
+        if text.len() > DOMAIN_LENGTH_MAX {
+            return Err(refused(format!("must be no more than {DOMAIN_LENGTH_MAX} characters")));
+        }
+        let root = Name::root();
+        let zone = under(text.split('.'), &root);
+        let made = zone.and_then(|zone| {
+            Some(Authority {
+                services: under(["svc"], &zone)?,
+                name_server: under(["ns", "dns"], &zone)?,
+                hostmaster: under(["hostmaster"], &zone)?,
+                zone,
+                ttl,
+                pod_mode,
+                addresses,
+                service_ranges,
+            })
+        });
+        made.ok_or_else(|| refused("must consist of labels of at most 63 characters".to_owned()))
+    }
+
+    /// `<service>.<namespace>.svc.<zone>`; none if the whole is too long for DNS.
+    pub(crate) fn service_name(&self, namespace: &str, service: &str) -> Option<Name> {
+        under([service, namespace], &self.services)
+    }
+
+    /// `<host>.<service>.<namespace>.svc.<zone>`; none if it is too long for DNS.
+    pub(crate) fn endpoint_name(&self, namespace: &str, service: &str, host: &str) -> Option<Name> {
+        under([host, service, namespace], &self.services)
+    }
+
+    /// The SOA record of `origin`: the zone, or a reverse zone.
+    pub(crate) fn soa(&self, origin: Owner, serial: u32) -> Record {
+        let soa = Soa { mname: self.name_server.clone(), rname: self.hostmaster.clone(), serial, minimum: self.ttl };
+        Record { owner: origin, ttl: self.ttl.min(SOA_TTL_SECONDS_MAX), data: Data::Soa(Box::new(soa)) }
+    }
+
+    /// Whether the reverse name of `addr` is ours to deny.
+    pub(crate) fn owns_reverse(&self, addr: IpAddr) -> bool {
+        self.service_ranges.iter().any(|range| range.contains(&addr))
+    }
+}
+
+/// The absolute name of `labels` under `suffix`; none if it is too long for DNS.
+pub(crate) fn under<'a>(labels: impl IntoIterator<Item = &'a str>, suffix: &Name) -> Option<Name> {
+    let mut whole = Name::new();
+    for label in labels {
+        whole = whole.append_label(label.as_bytes()).ok()?;
+    }
+    whole.append_name(suffix).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn made(domain: &str, ttl: u32) -> Result<Authority, OptionsError> {
+        Authority::new(domain, ttl, PodMode::Insecure, vec![], vec![])
+    }
+
+    #[test]
+    fn a_domain_may_end_in_a_dot_and_is_kept_in_lower_case() {
+        let authority = made("Cluster.Local.", 30).unwrap();
+        assert_eq!(authority.zone.to_string(), "cluster.local.");
+        assert_eq!(authority.service_name("dns", "a").unwrap().to_string(), "a.dns.svc.cluster.local.");
+    }
+
+    #[test]
+    fn bad_domains_and_times_are_refused_by_name() {
+        for domain in ["", "a..b", "-a", "a b", &"a.".repeat(60)] {
+            assert!(matches!(made(domain, 30), Err(OptionsError::Domain { .. })), "{domain}");
+        }
+        assert_eq!(made("cluster.local", 3601).unwrap_err(), OptionsError::Ttl(3601));
+    }
+}

@@ -1,0 +1,92 @@
+//! Resource records as answers hold them: only the types the zone can say, and
+//! owners by reference, because an owner name always repeats the question or the
+//! target of a record before it. Pure.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use hickory_proto::rr::{Name, RecordType};
+
+/// One record of class IN.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Record {
+    pub(crate) owner: Owner,
+    /// Seconds.
+    pub(crate) ttl: u32,
+    pub(crate) data: Data,
+}
+
+/// The name a record belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// The name asked, in the case it was asked.
+    Question,
+    /// The target of the SRV record at this place of the answer section.
+    TargetOf(usize),
+    /// Another name.
+    Name(Name),
+}
+
+/// Type and content of a record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Data {
+    A(Ipv4Addr),
+    Aaaa(Ipv6Addr),
+    Cname(Name),
+    Ptr(Name),
+    Ns(Name),
+    Srv(Srv),
+    /// One character string, at most 255 bytes.
+    Txt(&'static str),
+    Soa(Box<Soa>),
+}
+
+/// RFC 2782. The priority is always 0.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Srv {
+    pub(crate) weight: u16,
+    pub(crate) port: u16,
+    pub(crate) target: Name,
+}
+
+/// RFC 1035 section 3.3.13, with the zone's fixed timers (spec/dns.md section 2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Soa {
+    pub(crate) mname: Name,
+    pub(crate) rname: Name,
+    pub(crate) serial: u32,
+    /// Seconds a missing name may be remembered.
+    pub(crate) minimum: u32,
+}
+
+impl Soa {
+    /// Seconds between a secondary's checks.
+    pub(crate) const REFRESH: u32 = 7200;
+    /// Seconds before a failed check is repeated.
+    pub(crate) const RETRY: u32 = 1800;
+    /// Seconds after which a secondary gives up.
+    pub(crate) const EXPIRE: u32 = 86_400;
+}
+
+impl Data {
+    /// The A or AAAA record of an address.
+    pub(crate) fn address(addr: IpAddr) -> Data {
+        match addr {
+            IpAddr::V4(v4) => Data::A(v4),
+            IpAddr::V6(v6) => Data::Aaaa(v6),
+        }
+    }
+
+    /// The record type.
+    pub(crate) fn record_type(&self) -> RecordType {
+        match self {
+            Data::A(_) => RecordType::A,
+            Data::Aaaa(_) => RecordType::AAAA,
+            Data::Cname(_) => RecordType::CNAME,
+            Data::Ptr(_) => RecordType::PTR,
+            Data::Ns(_) => RecordType::NS,
+            Data::Srv(_) => RecordType::SRV,
+            Data::Txt(_) => RecordType::TXT,
+            Data::Soa(_) => RecordType::SOA,
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! The server on loopback: real sockets, and `dig` as an independent client.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpStream, UdpSocket};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use super::*;
+use crate::dns::{BindError, ListenError, Options, Server};
+
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// A server that answers until dropped.
+struct Running {
+    addr: SocketAddr,
+    zone: watch::Sender<Zone>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+fn start() -> Running {
+    let (sender, receiver) = watch::channel(zone());
+    let options = Options { listen: vec!["127.0.0.1:0".parse().unwrap()], ..Options::default() };
+    let server = Server::bind(options, receiver).unwrap();
+    let addr = server.addresses()[0];
+    Running { addr, zone: sender, task: tokio::spawn(server.run(std::future::pending())) }
+}
+
+async fn ask_udp(addr: SocketAddr, message: &Message) -> Message {
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    socket.connect(addr).await.unwrap();
+    socket.send(&message.to_vec().unwrap()).await.unwrap();
+    let mut reply = vec![0; 65_535];
+    let length = timeout(LIMIT, socket.recv(&mut reply)).await.unwrap().unwrap();
+    Message::from_vec(&reply[..length]).unwrap()
+}
+
+async fn read_framed(stream: &mut TcpStream) -> Message {
+    let length = timeout(LIMIT, stream.read_u16()).await.unwrap().unwrap();
+    let mut reply = vec![0; length.into()];
+    timeout(LIMIT, stream.read_exact(&mut reply)).await.unwrap().unwrap();
+    Message::from_vec(&reply).unwrap()
+}
+
+fn framed(message: &Message) -> Vec<u8> {
+    let bytes = message.to_vec().unwrap();
+    let mut framed = u16::try_from(bytes.len()).unwrap().to_be_bytes().to_vec();
+    framed.extend(bytes);
+    framed
+}
+
+async fn dig(addr: SocketAddr, arguments: &str) -> String {
+    let mut command = std::process::Command::new("dig");
+    command.arg(format!("@{}", addr.ip())).args(["-p", &addr.port().to_string(), "+tries=1", "+time=5"]);
+    command.args(arguments.split(' '));
+    let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().expect("dig is installed");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[tokio::test]
+async fn a_change_is_answered_as_soon_as_it_is_published() {
+    let server = start();
+    let asked = question("my-service.dns.svc.cluster.local.", RecordType::A);
+    assert_eq!(ask_udp(server.addr, &asked).await.answers.len(), 1);
+    let gone = Change::Service { key: ObjectKey::new("dns", "my-service"), records: None };
+    server.zone.send_modify(|zone| zone.apply(gone, 9_000));
+    assert_eq!(ask_udp(server.addr, &asked).await.response_code, ResponseCode::NXDomain);
+}
+
+#[tokio::test]
+async fn dig_agrees_over_udp_tcp_and_edns() {
+    let server = start();
+    let short = "+short my-service.dns.svc.cluster.local A";
+    assert_eq!(dig(server.addr, short).await, "10.96.0.100\n");
+    assert_eq!(dig(server.addr, &format!("+tcp {short}")).await, "10.96.0.100\n");
+    assert_eq!(
+        dig(server.addr, "+short _http._tcp.my-service.dns.svc.cluster.local SRV").await,
+        "0 100 80 my-service.dns.svc.cluster.local.\n"
+    );
+    assert_eq!(dig(server.addr, "+short -x 10.96.0.100").await, "my-service.dns.svc.cluster.local.\n");
+    assert_eq!(dig(server.addr, "+short dns-version.cluster.local TXT").await, "\"1.1.0\"\n");
+    let reply = dig(server.addr, "nope.dns.svc.cluster.local A").await;
+    assert!(reply.contains("status: NXDOMAIN") && reply.contains("flags: qr aa rd"), "{reply}");
+    assert!(reply.contains("SOA\tns.dns.cluster.local. hostmaster.cluster.local. 2000 7200 1800 86400 30"), "{reply}");
+    let reply = dig(server.addr, "+edns=1 +noednsneg my-service.dns.svc.cluster.local A").await;
+    assert!(reply.contains("status: BADVERS"), "{reply}");
+    assert!(dig(server.addr, "AXFR cluster.local").await.contains("Transfer failed"));
+    assert!(dig(server.addr, "+opcode=UPDATE cluster.local").await.contains("status: NOTIMP"));
+    assert!(dig(server.addr, "-c CH version.bind TXT").await.contains("status: REFUSED"));
+}
+
+#[tokio::test]
+async fn dig_retries_a_cut_answer_over_tcp() {
+    let server = start();
+    let big = "big.dns.svc.cluster.local A";
+    let cut = dig(server.addr, &format!("+noedns +ignore {big}")).await;
+    assert!(cut.contains("flags: qr aa tc rd") && cut.contains("ANSWER: 29"), "{cut}");
+    assert!(dig(server.addr, &format!("+noedns {big}")).await.contains("ANSWER: 100"));
+    assert!(dig(server.addr, &format!("+bufsize=4096 +ignore {big}")).await.contains("ANSWER: 100"));
+}
+
+#[tokio::test]
+async fn a_tcp_connection_carries_many_questions_at_once() {
+    let server = start();
+    let mut stream = TcpStream::connect(server.addr).await.unwrap();
+    let questions: Vec<_> = (0..50).map(|_| question("my-service.dns.svc.cluster.local.", RecordType::A)).collect();
+    let all: Vec<u8> = questions.iter().flat_map(framed).collect();
+    // Split anywhere: framing must not depend on segments.
+    for part in all.chunks(7) {
+        stream.write_all(part).await.unwrap();
+    }
+    stream.shutdown().await.unwrap();
+    let mut ids = std::collections::BTreeSet::new();
+    for _ in &questions {
+        ids.insert(read_framed(&mut stream).await.id);
+    }
+    assert_eq!(ids, questions.iter().map(|message| message.id).collect());
+    assert_eq!(timeout(LIMIT, stream.read(&mut [0])).await.unwrap().unwrap(), 0);
+}
+
+#[tokio::test]
+async fn garbage_does_not_stop_the_listeners() {
+    let server = start();
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    socket.connect(server.addr).await.unwrap();
+    let mut rng = Rng::with_seed(11);
+    for length in 0..600 {
+        let packet: Vec<u8> = (0..length).map(|_| rng.u8(..)).collect();
+        socket.send(&packet).await.unwrap();
+        if length % 50 == 0 {
+            let mut stream = TcpStream::connect(server.addr).await.unwrap();
+            // The server may have hung up already, which is its right.
+            drop(stream.write_all(&packet).await);
+        }
+    }
+    let asked = question("my-service.dns.svc.cluster.local.", RecordType::A);
+    assert_eq!(ask_udp(server.addr, &asked).await.answers.len(), 1);
+    let mut stream = TcpStream::connect(server.addr).await.unwrap();
+    stream.write_all(&framed(&asked)).await.unwrap();
+    assert_eq!(read_framed(&mut stream).await.answers.len(), 1);
+}
+
+#[tokio::test]
+async fn an_overlong_question_ends_the_connection() {
+    let server = start();
+    let mut stream = TcpStream::connect(server.addr).await.unwrap();
+    stream.write_all(&[0xFF, 0xFF, 0, 0]).await.unwrap();
+    let ended = timeout(LIMIT, stream.read(&mut [0])).await.unwrap();
+    assert!(matches!(ended, Ok(0) | Err(_)));
+}
+
+#[tokio::test]
+async fn a_taken_port_is_an_error_that_names_it() {
+    let taken = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let addr = taken.local_addr().unwrap();
+    let options = Options { listen: vec![addr], ..Options::default() };
+    let error = Server::bind(options, watch::channel(Zone::default()).1).unwrap_err();
+    assert!(matches!(error, BindError::Listen(ListenError::Taken { transport: "UDP", .. })), "{error}");
+    assert!(error.to_string().contains(&addr.to_string()));
+
+    let server = start();
+    let options = Options { listen: vec![server.addr], ..Options::default() };
+    let error = Server::bind(options, watch::channel(Zone::default()).1).unwrap_err();
+    assert!(matches!(error, BindError::Listen(ListenError::Taken { transport: "TCP", .. })), "{error}");
+}
+
+#[tokio::test]
+async fn an_address_that_is_not_there_yet_is_no_error() {
+    for addr in ["192.0.2.53:0", "[2001:db8::53]:0"] {
+        let options = Options { listen: vec![addr.parse().unwrap()], ..Options::default() };
+        let server = Server::bind(options, watch::channel(Zone::default()).1).unwrap();
+        assert_ne!(server.addresses()[0].port(), 0, "{addr}");
+    }
+}
+
+#[tokio::test]
+async fn all_addresses_at_once_are_refused() {
+    let options = Options { listen: vec!["0.0.0.0:0".parse().unwrap()], ..Options::default() };
+    let error = Server::bind(options, watch::channel(Zone::default()).1).unwrap_err();
+    assert!(matches!(error, BindError::Listen(ListenError::Wildcard { .. })));
+}

@@ -1,0 +1,58 @@
+//! Questions over UDP: one task for each socket.
+
+use std::io;
+use std::sync::Arc;
+
+use fastrand::Rng;
+use tokio::net::UdpSocket;
+
+use super::respond::{Outcome, Transport};
+use super::server::Shared;
+
+/// Longest question read; a longer one is cut and refused as malformed.
+const QUESTION_BYTES_MAX: usize = 4096;
+/// Failed reads in a row after which the socket is given up and opened anew.
+const FAILURES_MAX: u32 = 16;
+
+/// Answers questions until the socket fails for good.
+pub(crate) async fn serve(socket: UdpSocket, shared: Shared) -> io::Error {
+    let socket = Arc::new(socket);
+    let mut zones = shared.zone.clone();
+    let mut zone = zones.borrow_and_update().clone();
+    let mut rng = Rng::new();
+    let mut packet = vec![0; QUESTION_BYTES_MAX];
+    let mut failures = 0;
+    loop {
+        if let Err(error) = socket.readable().await {
+            return error;
+        }
+        loop {
+            let (length, peer) = match socket.try_recv_from(&mut packet) {
+                Ok(received) => received,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if failures < FAILURES_MAX => {
+                    failures += 1;
+                    tracing::debug!(%error, "cannot read a DNS question");
+                    continue;
+                }
+                Err(error) => return error,
+            };
+            failures = 0;
+            // A sender that is gone leaves its last zone in place.
+            if zones.has_changed().unwrap_or(false) {
+                zone = zones.borrow_and_update().clone();
+            }
+            let question = packet.get(..length).unwrap_or_default();
+            match shared.responder.respond(&zone, question, Transport::Udp, &mut rng) {
+                Outcome::Silence => {}
+                Outcome::Reply(reply) => {
+                    // A reply that cannot leave at once is lost, as datagrams may
+                    // be: waiting for one client would stop all others.
+                    if let Err(error) = socket.try_send_to(&reply, peer) {
+                        tracing::debug!(%peer, %error, "cannot send a DNS answer");
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! What the zone holds, as an immutable value. In: one [`Change`] at a time. Out:
+//! lookups by namespace and name, and by address. A clone is a handful of
+//! pointers and a change costs O(log n): persistent maps share what stayed the
+//! same, so the server can be handed the new zone as soon as it exists.
+//!
+//! Always true: the reverse index names exactly the Services whose addresses
+//! have a PTR record: cluster IPs, and endpoints of headless Services.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use imbl::OrdMap;
+
+use crate::desired::ServiceRecords;
+use crate::model::ObjectKey;
+
+/// Everything the zone answers from, at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Zone {
+    synced: bool,
+    serial: u32,
+    namespaces: OrdMap<Arc<str>, Namespace>,
+    reverse: OrdMap<IpAddr, Arc<[ObjectKey]>>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Namespace {
+    /// The Namespace object exists; Services may outlive it for a moment.
+    exists: bool,
+    services: OrdMap<Arc<str>, Arc<ServiceRecords>>,
+    /// Filled only for [`super::PodMode::Verified`].
+    pods: OrdMap<Arc<str>, Arc<[IpAddr]>>,
+}
+
+/// One change of what the zone holds.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// A Service came, changed, or went (`None`).
+    Service {
+        /// The Service.
+        key: ObjectKey,
+        /// What it says now.
+        records: Option<ServiceRecords>,
+    },
+    /// A Namespace came or went.
+    Namespace {
+        /// Its name.
+        name: Arc<str>,
+        /// Whether it is there now.
+        exists: bool,
+    },
+    /// A Pod's addresses changed; empty when it went. Only
+    /// [`super::PodMode::Verified`] needs to be told.
+    Pod {
+        /// The Pod.
+        key: ObjectKey,
+        /// `status.podIPs`.
+        addresses: Vec<IpAddr>,
+    },
+    /// Everything there was at start has been told; until then questions about
+    /// the zone are answered SERVFAIL.
+    Synced,
+}
+
+impl Zone {
+    /// Applies one change that happened at `unix_seconds`. Telling the zone what
+    /// it already holds changes nothing, the serial included.
+    pub fn apply(&mut self, change: Change, unix_seconds: u32) {
+        let changed = match change {
+            Change::Service { key, records } => self.set_service(&key, records),
+            Change::Namespace { name, exists } => self.set_namespace(name, exists),
+            Change::Pod { key, addresses } => self.set_pod(&key, addresses),
+            Change::Synced => !std::mem::replace(&mut self.synced, true),
+        };
+        if changed {
+            self.serial = unix_seconds;
+        }
+    }
+
+    /// Unix time of the last change: the SOA serial.
+    pub fn serial(&self) -> u32 {
+        self.serial
+    }
+
+    /// Whether [`Change::Synced`] has been applied.
+    pub fn is_synced(&self) -> bool {
+        self.synced
+    }
+
+    /// Whether the name of a Namespace resolves: it exists or still has Services.
+    pub fn has_namespace(&self, name: &str) -> bool {
+        self.namespaces.get(name).is_some_and(|namespace| namespace.exists || !namespace.services.is_empty())
+    }
+
+    /// What a Service says; both names in lower case.
+    pub fn service(&self, namespace: &str, name: &str) -> Option<&Arc<ServiceRecords>> {
+        self.namespaces.get(namespace)?.services.get(name)
+    }
+
+    /// The Services that name `addr`, in order.
+    pub fn reverse(&self, addr: IpAddr) -> &[ObjectKey] {
+        self.reverse.get(&addr).map_or(&[], |keys| keys)
+    }
+
+    /// Whether a Pod of that namespace holds the address.
+    pub fn has_pod(&self, namespace: &str, addr: IpAddr) -> bool {
+        let pods = self.namespaces.get(namespace).map(|namespace| &namespace.pods);
+        pods.is_some_and(|pods| pods.values().any(|held| held.contains(&addr)))
+    }
+
+    fn set_service(&mut self, key: &ObjectKey, records: Option<ServiceRecords>) -> bool {
+        let before = self.service(&key.namespace, &key.name).cloned();
+        if before.as_deref() == records.as_ref() {
+            return false;
+        }
+        let named = |records: Option<&ServiceRecords>| records.map(named_addresses).unwrap_or_default();
+        let (old, new) = (named(before.as_deref()), named(records.as_ref()));
+        for addr in old.difference(&new) {
+            self.forget_reverse(*addr, key);
+        }
+        for addr in new.difference(&old) {
+            self.add_reverse(*addr, key);
+        }
+        let mut namespace = self.namespaces.get(&key.namespace).cloned().unwrap_or_default();
+        match records {
+            Some(records) => namespace.services.insert(key.name.clone(), Arc::new(records)),
+            None => namespace.services.remove(&*key.name),
+        };
+        self.keep_namespace(key.namespace.clone(), namespace);
+        true
+    }
+
+    fn set_namespace(&mut self, name: Arc<str>, exists: bool) -> bool {
+        let mut namespace = self.namespaces.get(&name).cloned().unwrap_or_default();
+        let changed = namespace.exists != exists;
+        namespace.exists = exists;
+        self.keep_namespace(name, namespace);
+        changed
+    }
+
+    fn set_pod(&mut self, key: &ObjectKey, addresses: Vec<IpAddr>) -> bool {
+        let mut namespace = self.namespaces.get(&key.namespace).cloned().unwrap_or_default();
+        let before = if addresses.is_empty() {
+            namespace.pods.remove(&*key.name)
+        } else {
+            namespace.pods.insert(key.name.clone(), addresses.as_slice().into())
+        };
+        self.keep_namespace(key.namespace.clone(), namespace);
+        before.as_deref().unwrap_or_default() != addresses
+    }
+
+    /// A namespace of which nothing is left takes no room.
+    fn keep_namespace(&mut self, name: Arc<str>, namespace: Namespace) {
+        if namespace.exists || !namespace.services.is_empty() || !namespace.pods.is_empty() {
+            self.namespaces.insert(name, namespace);
+        } else {
+            self.namespaces.remove(&name);
+        }
+    }
+
+    fn add_reverse(&mut self, addr: IpAddr, key: &ObjectKey) {
+        let mut keys = self.reverse(addr).to_vec();
+        if let Err(place) = keys.binary_search(key) {
+            keys.insert(place, key.clone());
+            self.reverse.insert(addr, keys.into());
+        }
+    }
+
+    fn forget_reverse(&mut self, addr: IpAddr, key: &ObjectKey) {
+        let keys: Arc<[ObjectKey]> = self.reverse(addr).iter().filter(|held| *held != key).cloned().collect();
+        if keys.is_empty() {
+            self.reverse.remove(&addr);
+        } else {
+            self.reverse.insert(addr, keys);
+        }
+    }
+}
+
+/// The addresses of a Service that have a PTR record.
+fn named_addresses(records: &ServiceRecords) -> BTreeSet<IpAddr> {
+    if records.external_name.is_some() {
+        BTreeSet::new()
+    } else if records.headless {
+        records.endpoints.iter().map(|endpoint| endpoint.addr).collect()
+    } else {
+        records.cluster_ips.iter().copied().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::desired::EndpointRecord;
+
+    fn cluster(addr: &str) -> ServiceRecords {
+        ServiceRecords { cluster_ips: vec![addr.parse().unwrap()], ..ServiceRecords::default() }
+    }
+
+    fn headless(addrs: &[&str]) -> ServiceRecords {
+        let endpoint = |addr: &&str| EndpointRecord { addr: addr.parse().unwrap(), hostname: None, ports: vec![] };
+        ServiceRecords { headless: true, endpoints: addrs.iter().map(endpoint).collect(), ..ServiceRecords::default() }
+    }
+
+    fn told(zone: &mut Zone, name: &str, records: Option<ServiceRecords>, at: u32) {
+        zone.apply(Change::Service { key: ObjectKey::new("dns", name), records }, at);
+    }
+
+    #[test]
+    fn the_reverse_index_follows_every_change() {
+        let mut zone = Zone::default();
+        told(&mut zone, "a", Some(headless(&["10.0.0.1", "10.0.0.2"])), 1);
+        told(&mut zone, "b", Some(headless(&["10.0.0.2", "10.0.0.3"])), 2);
+        let names = |zone: &Zone, addr: &str| -> Vec<String> {
+            zone.reverse(addr.parse().unwrap()).iter().map(|key| key.name.to_string()).collect()
+        };
+        assert_eq!(names(&zone, "10.0.0.2"), ["a", "b"]);
+        told(&mut zone, "a", Some(headless(&["10.0.0.1", "10.0.0.9"])), 3);
+        assert_eq!(names(&zone, "10.0.0.2"), ["b"]);
+        assert_eq!(names(&zone, "10.0.0.9"), ["a"]);
+        told(&mut zone, "a", None, 4);
+        told(&mut zone, "b", Some(cluster("10.9.0.1")), 4);
+        assert!(names(&zone, "10.0.0.3").is_empty());
+        assert_eq!(names(&zone, "10.9.0.1"), ["b"]);
+        told(&mut zone, "b", None, 5);
+        assert!(zone.reverse.is_empty() && zone.namespaces.is_empty());
+    }
+
+    #[test]
+    fn an_older_clone_does_not_see_a_newer_change() {
+        let mut zone = Zone::default();
+        told(&mut zone, "a", Some(cluster("10.0.0.1")), 1);
+        let older = zone.clone();
+        told(&mut zone, "a", None, 2);
+        assert!(older.service("dns", "a").is_some());
+        assert!(zone.service("dns", "a").is_none());
+    }
+
+    #[test]
+    fn the_serial_is_the_time_of_the_last_real_change() {
+        let mut zone = Zone::default();
+        told(&mut zone, "a", Some(cluster("10.0.0.1")), 100);
+        told(&mut zone, "a", Some(cluster("10.0.0.1")), 200);
+        told(&mut zone, "nope", None, 300);
+        assert_eq!(zone.serial(), 100);
+        zone.apply(Change::Namespace { name: "dns".into(), exists: true }, 400);
+        zone.apply(Change::Namespace { name: "dns".into(), exists: true }, 500);
+        assert_eq!(zone.serial(), 400);
+    }
+
+    #[test]
+    fn a_namespace_resolves_while_it_exists_or_has_services() {
+        let mut zone = Zone::default();
+        zone.apply(Change::Namespace { name: "dns".into(), exists: true }, 1);
+        told(&mut zone, "a", Some(cluster("10.0.0.1")), 1);
+        zone.apply(Change::Namespace { name: "dns".into(), exists: false }, 2);
+        assert!(zone.has_namespace("dns"));
+        told(&mut zone, "a", None, 3);
+        assert!(!zone.has_namespace("dns"));
+    }
+
+    #[test]
+    fn pods_are_known_by_namespace_and_address() {
+        let mut zone = Zone::default();
+        let key = ObjectKey::new("dns", "pod-0");
+        let addr: IpAddr = "10.1.0.1".parse().unwrap();
+        zone.apply(Change::Pod { key: key.clone(), addresses: vec![addr] }, 1);
+        assert!(zone.has_pod("dns", addr) && !zone.has_pod("other", addr));
+        zone.apply(Change::Pod { key, addresses: vec![] }, 2);
+        assert!(!zone.has_pod("dns", addr));
+    }
+}
