@@ -6,6 +6,7 @@
 //! ```text
 //! packet -> request (what is asked, may it be answered) -> subject (what the name means)
 //!        -> answer (from the zone, pure) -> encode -> packet
+//!        -> forward (names of others: cache, flights) -> exchange with an upstream
 //! ```
 //!
 //! Always true: answers about our names come from the newest zone, never from a
@@ -16,6 +17,8 @@ mod answer;
 mod authority;
 mod counters;
 mod encode;
+mod exchange;
+mod forward;
 mod listen;
 mod record;
 mod request;
@@ -24,6 +27,7 @@ mod server;
 mod subject;
 mod tcp;
 mod udp;
+mod upstream;
 mod zone;
 
 #[cfg(test)]
@@ -33,4 +37,5 @@ pub use authority::{DOMAIN_LENGTH_MAX, OptionsError, PodMode, TTL_SECONDS_MAX};
 pub use counters::{Count, Counters};
 pub use listen::ListenError;
 pub use server::{BindError, Options, Server};
+pub use upstream::Upstreams;
 pub use zone::{Change, Zone};

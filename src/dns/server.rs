@@ -11,8 +11,10 @@ use tokio::task::JoinSet;
 
 use super::authority::{Authority, OptionsError, PodMode};
 use super::counters::Counters;
+use super::forward::Forwarder;
 use super::listen::{ListenError, Sockets, open};
 use super::respond::Responder;
+use super::upstream::{Directory, Upstreams};
 use super::zone::Zone;
 use super::{tcp, udp};
 
@@ -35,6 +37,8 @@ pub struct Options {
     pub pod_mode: PodMode,
     /// Reverse names of these ranges are never asked upstream.
     pub service_ranges: Vec<IpNet>,
+    /// Who answers the names that are not ours; `None` answers them SERVFAIL.
+    pub upstreams: Option<Upstreams>,
 }
 
 impl Default for Options {
@@ -45,6 +49,7 @@ impl Default for Options {
             ttl: 30,
             pod_mode: PodMode::Insecure,
             service_ranges: vec![],
+            upstreams: None,
         }
     }
 }
@@ -80,6 +85,8 @@ pub(crate) struct Shared {
     pub(crate) responder: Arc<Responder>,
     pub(crate) zone: watch::Receiver<Zone>,
     pub(crate) connections: Arc<Semaphore>,
+    /// Datagrams that wait for an upstream.
+    pub(crate) pending: Arc<Semaphore>,
 }
 
 impl Server {
@@ -91,17 +98,24 @@ impl Server {
     /// is not: it is tried again while the server runs.
     pub fn bind(options: Options, zone: watch::Receiver<Zone>) -> Result<Server, BindError> {
         let addresses: Vec<IpAddr> = options.listen.iter().map(SocketAddr::ip).collect();
-        let Options { domain, listen, ttl, pod_mode, service_ranges } = options;
+        let Options { domain, listen, ttl, pod_mode, service_ranges, upstreams } = options;
+        let forwarder = upstreams.map(|from| Forwarder::new(Directory::new(from, listen.clone())));
         let authority = Authority::new(&domain, ttl, pod_mode, addresses, service_ranges)?;
         let listeners = listen.into_iter().map(Listener::open).collect::<Result<_, ListenError>>()?;
-        let responder = Responder { authority, counters: Arc::default() };
+        let responder = Responder { authority, counters: Arc::default(), forwarder };
         let connections = Arc::new(Semaphore::new(tcp::CONNECTIONS_MAX));
-        Ok(Server { listeners, shared: Shared { responder: Arc::new(responder), zone, connections } })
+        let pending = Arc::new(Semaphore::new(udp::PENDING_MAX));
+        Ok(Server { listeners, shared: Shared { responder: Arc::new(responder), zone, connections, pending } })
     }
 
     /// The addresses listened on, with the ports in effect.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.listeners.iter().map(|listener| listener.addr).collect()
+    }
+
+    /// The upstream servers in effect.
+    pub fn upstream_servers(&self) -> Vec<SocketAddr> {
+        self.shared.responder.forwarder.as_ref().map(|forwarder| forwarder.servers().to_vec()).unwrap_or_default()
     }
 
     /// What has been asked and answered.

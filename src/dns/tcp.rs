@@ -2,6 +2,7 @@
 //! they become ready (RFC 7766).
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use fastrand::Rng;
@@ -76,17 +77,33 @@ async fn read_questions(
     shared: &Shared,
 ) -> io::Result<()> {
     let mut rng = Rng::new();
+    let mut waiting = JoinSet::new();
     while let Some(question) = timeout(IDLE_MAX, read_question(&mut questions)).await?? {
         let zone = shared.zone.borrow().clone();
         let outcome = shared.responder.respond(&zone, &question, Transport::Tcp, &mut rng);
         let sent = match outcome {
             Outcome::Silence => Ok(()),
             Outcome::Reply(reply) => replies.send(reply).await,
+            // A place in the queue is taken before the upstream is asked, so that
+            // no connection has more questions under way than replies may wait.
+            Outcome::Pending(question) => replies
+                .clone()
+                .reserve_owned()
+                .await
+                .map(|place| {
+                    let responder = Arc::clone(&shared.responder);
+                    waiting.spawn(async move { drop(place.send(responder.complete(*question).await)) });
+                })
+                .map_err(|_| mpsc::error::SendError(Vec::new())),
         };
         if sent.is_err() {
             break;
         }
+        while waiting.try_join_next().is_some() {}
     }
+    // The client asks no more, but what it asked is still answered.
+    drop(replies);
+    while waiting.join_next().await.is_some() {}
     Ok(())
 }
 

@@ -5,12 +5,15 @@ use std::sync::Arc;
 
 use fastrand::Rng;
 use tokio::net::UdpSocket;
+use tokio::task::JoinSet;
 
 use super::respond::{Outcome, Transport};
 use super::server::Shared;
 
 /// Longest question read; a longer one is cut and refused as malformed.
 const QUESTION_BYTES_MAX: usize = 4096;
+/// Datagrams that wait for an upstream, over all sockets.
+pub(crate) const PENDING_MAX: usize = 1024;
 /// Failed reads in a row after which the socket is given up and opened anew.
 const FAILURES_MAX: u32 = 16;
 
@@ -20,6 +23,8 @@ pub(crate) async fn serve(socket: UdpSocket, shared: Shared) -> io::Error {
     let mut zones = shared.zone.clone();
     let mut zone = zones.borrow_and_update().clone();
     let mut rng = Rng::new();
+    // Dropped with the listener, and with it all that still waits.
+    let mut waiting = JoinSet::new();
     let mut packet = vec![0; QUESTION_BYTES_MAX];
     let mut failures = 0;
     loop {
@@ -45,6 +50,20 @@ pub(crate) async fn serve(socket: UdpSocket, shared: Shared) -> io::Error {
             let question = packet.get(..length).unwrap_or_default();
             match shared.responder.respond(&zone, question, Transport::Udp, &mut rng) {
                 Outcome::Silence => {}
+                Outcome::Pending(question) => {
+                    // Without a place to wait the question is lost, as datagrams may
+                    // be: the client asks again.
+                    let Ok(permit) = Arc::clone(&shared.pending).try_acquire_owned() else { continue };
+                    while waiting.try_join_next().is_some() {}
+                    let (socket, responder) = (Arc::clone(&socket), Arc::clone(&shared.responder));
+                    waiting.spawn(async move {
+                        let reply = responder.complete(*question).await;
+                        if let Err(error) = socket.send_to(&reply, peer).await {
+                            tracing::debug!(%peer, %error, "cannot send a DNS answer");
+                        }
+                        drop(permit);
+                    });
+                }
                 Outcome::Reply(reply) => {
                     // A reply that cannot leave at once is lost, as datagrams may
                     // be: waiting for one client would stop all others.

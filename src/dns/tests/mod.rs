@@ -2,6 +2,7 @@
 //! read back through hickory-proto, which did not write it.
 
 mod cases;
+mod forwarding;
 mod sockets;
 mod transport;
 
@@ -79,7 +80,7 @@ fn responder(pod_mode: PodMode) -> Responder {
     let own = vec!["10.96.0.10".parse::<IpAddr>().unwrap()];
     let ranges = vec!["10.96.0.0/16".parse().unwrap()];
     let authority = Authority::new("cluster.local", 30, pod_mode, own, ranges).unwrap();
-    Responder { authority, counters: Arc::default() }
+    Responder { authority, counters: Arc::default(), forwarder: None }
 }
 
 /// A question as a client sends it.
@@ -101,6 +102,7 @@ fn send_bytes(zone: &Zone, packet: &[u8], transport: Transport) -> Option<(Vec<u
             Some((bytes, message))
         }
         Outcome::Silence => None,
+        Outcome::Pending(_) => panic!("nobody to wait for"),
     }
 }
 
