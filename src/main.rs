@@ -1,3 +1,9 @@
-//! The `edgesvc` binary: parses arguments and dispatches.
+//! The `edgesvc` binary: hands the daemon to the command line and exits as it says.
 
-fn main() {}
+use std::process::ExitCode;
+
+use edgesvc::{cli, run};
+
+fn main() -> ExitCode {
+    cli::main(&cli::Daemon { run: run::run, dataplane: run::dataplane })
+}

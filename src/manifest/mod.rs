@@ -6,7 +6,7 @@
 //! makes it panic or take memory out of proportion; a document knows where each
 //! of its fields stands, so that a fault the server finds can be shown in the file.
 
-mod emit;
+pub mod emit;
 mod json;
 mod place;
 #[cfg(test)]

@@ -1,0 +1,30 @@
+//! `edgesvc status`: is it there, is it well, what does it hold.
+
+use serde_json::Value;
+
+use super::client::{Ask, Client, whole};
+use super::exit::{Code, Failure};
+use super::output;
+use super::resource;
+use crate::model::Kind;
+
+/// Prints the state; fails when the server is not ready.
+pub(super) async fn status(client: &mut Client) -> Result<(), Failure> {
+    let version = client.ask(Ask::get("/version")).await?.value;
+    let words = |member: &str| version.get(member).and_then(Value::as_str).unwrap_or_default().to_owned();
+    output::line(&format!("edgesvc {} (Kubernetes {})", env!("CARGO_PKG_VERSION"), words("gitVersion")))?;
+    let response = client.send(Ask { accept: "*/*", ..Ask::get("/readyz?verbose") }).await?;
+    let ready = response.status().is_success();
+    output::line(if ready { "ready: yes" } else { "ready: no" })?;
+    let checks = whole(response.into_body()).await?;
+    for check in String::from_utf8_lossy(&checks).lines().filter(|line| line.starts_with('[')) {
+        output::line(&format!("  {check}"))?;
+    }
+    for kind in [Kind::Namespace, Kind::Service, Kind::EndpointSlice, Kind::Pod] {
+        let list = client.ask(Ask::get(&format!("{}?limit=1", resource::collection(kind, None)))).await?.value;
+        let first = list.get("items").and_then(Value::as_array).map_or(0, Vec::len);
+        let rest = list.pointer("/metadata/remainingItemCount").and_then(Value::as_u64).unwrap_or_default();
+        output::line(&format!("{}: {}", kind.resource().plural, first as u64 + rest))?;
+    }
+    if ready { Ok(()) } else { Err(Failure::new(Code::Refused, "error: the server is not ready")) }
+}
