@@ -219,6 +219,16 @@ impl Object {
         Ok(Draft::new(kind, &value)?.commit(Revision(revision)))
     }
 
+    /// The same object at another revision: the last state of a deleted object
+    /// carries the revision of its deletion (spec/api.md section 7).
+    pub fn at(&self, revision: Revision) -> Object {
+        match Draft::new(self.kind, &self.value()) {
+            Ok(draft) => draft.commit(revision),
+            // Its own bytes made it, so they can be read; if not, it stays as it was.
+            Err(_) => Object { revision, ..self.clone() },
+        }
+    }
+
     /// The whole object as compact JSON, `apiVersion` and `kind` first.
     pub fn json(&self) -> Bytes {
         self.json.clone()

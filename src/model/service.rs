@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use serde::Deserialize;
 
+use super::Claim;
 use super::net::{ClusterIp, IpFamily, Protocol};
 
 /// A stored Service. Defaults have been applied by the API, so absent optional
@@ -161,6 +162,17 @@ impl Service {
     /// `clusterIP: None`.
     pub fn is_headless(&self) -> bool {
         self.spec.cluster_ips.first() == Some(&ClusterIp::Headless)
+    }
+
+    /// Every value only this Service may hold: its cluster IPs, node ports and
+    /// health-check node port, each once.
+    pub fn claims(&self) -> Vec<Claim> {
+        let ips = self.cluster_addrs().map(Claim::ClusterIp);
+        let ports = self.spec.ports.iter().map(|port| port.node_port).chain([self.spec.health_check_node_port]);
+        let mut claims: Vec<Claim> = ips.chain(ports.filter(|port| *port != 0).map(Claim::NodePort)).collect();
+        claims.sort_unstable();
+        claims.dedup();
+        claims
     }
 
     /// The virtual addresses, primary first.

@@ -13,13 +13,24 @@ pub struct Snapshot {
     revision: Revision,
     kinds: [KindState; Kind::ALL.len()],
     claims: OrdMap<Claim, ObjectKey>,
+    /// What each object holds: the reverse of `claims`.
+    held: OrdMap<(Kind, ObjectKey), Vec<Claim>>,
 }
+
+/// Events of a kind that a watch can resume from: more than a client misses
+/// while it reconnects; beyond it clients list again, which they all can.
+pub(super) const HISTORY_EVENTS_MAX: usize = 4096;
+/// Bytes of the objects those events hold, so that large objects shorten the
+/// history instead of filling the memory of a small box.
+pub(super) const HISTORY_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 #[derive(Clone, Debug, Default)]
 struct KindState {
     objects: OrdMap<ObjectKey, Arc<Object>>,
     /// Newest last; each event is newer than `floor`.
     history: Vector<Arc<Event>>,
+    /// Bytes of the objects in `history`.
+    history_bytes: usize,
     /// Events at or before this revision are gone.
     floor: Revision,
 }
@@ -101,6 +112,11 @@ impl Snapshot {
         &self.claims
     }
 
+    /// The claims one object holds.
+    pub fn held(&self, kind: Kind, key: &ObjectKey) -> &[Claim] {
+        self.held.get(&(kind, key.clone())).map_or(&[], Vec::as_slice)
+    }
+
     fn kind(&self, kind: Kind) -> &KindState {
         #[expect(
             clippy::indexing_slicing,
@@ -119,40 +135,109 @@ fn partition_point<T: Clone>(vector: &Vector<T>, before: impl Fn(&T) -> bool) ->
     low
 }
 
+/// Changes, made by the writer on its way to the next snapshot.
+impl Snapshot {
+    /// A snapshot read back from flash, without any history.
+    pub(super) fn restored(objects: Vec<(Object, Vec<Claim>)>, revision: Revision) -> Snapshot {
+        let mut snapshot = Snapshot { revision, ..Snapshot::default() };
+        for (object, claims) in objects {
+            let (kind, key) = (object.kind, object.key.clone());
+            snapshot.hold(kind, &key, &claims);
+            snapshot.kind_mut(kind).objects.insert(key, Arc::new(object));
+        }
+        for state in &mut snapshot.kinds {
+            state.floor = revision;
+        }
+        snapshot
+    }
+
+    /// Puts an object in place at its own revision and answers the claims it no
+    /// longer holds. The caller has checked that nobody else holds `claims`.
+    pub(super) fn put(&mut self, object: Arc<Object>, claims: &[Claim]) -> Vec<Claim> {
+        self.revision = object.revision;
+        let released = self.hold(object.kind, &object.key, claims);
+        let state = self.kind_mut(object.kind);
+        let previous = state.objects.insert(object.key.clone(), Arc::clone(&object));
+        let r#type = if previous.is_some() { EventType::Modified } else { EventType::Added };
+        state.record(Event { r#type, object, previous });
+        released
+    }
+
+    /// Removes an object and answers its last state, which carries the revision
+    /// of the deletion, and the claims it held.
+    pub(super) fn delete(
+        &mut self,
+        kind: Kind,
+        key: &ObjectKey,
+        revision: Revision,
+    ) -> Option<(Arc<Object>, Vec<Claim>)> {
+        let previous = self.kind_mut(kind).objects.remove(key)?;
+        self.revision = revision;
+        let released = self.hold(kind, key, &[]);
+        let object = Arc::new(previous.at(revision));
+        let event = Event { r#type: EventType::Deleted, object: Arc::clone(&object), previous: Some(previous) };
+        self.kind_mut(kind).record(event);
+        Some((object, released))
+    }
+
+    fn hold(&mut self, kind: Kind, key: &ObjectKey, claims: &[Claim]) -> Vec<Claim> {
+        let owner = (kind, key.clone());
+        let before =
+            if claims.is_empty() { self.held.remove(&owner) } else { self.held.insert(owner, claims.to_vec()) };
+        let released: Vec<Claim> =
+            before.unwrap_or_default().into_iter().filter(|claim| !claims.contains(claim)).collect();
+        for claim in &released {
+            self.claims.remove(claim);
+        }
+        for claim in claims {
+            self.claims.insert(*claim, key.clone());
+        }
+        released
+    }
+
+    fn kind_mut(&mut self, kind: Kind) -> &mut KindState {
+        #[expect(
+            clippy::indexing_slicing,
+            reason = "Kind::index is below the length of Kind::ALL, which is the array's length"
+        )]
+        &mut self.kinds[kind.index()]
+    }
+}
+
+impl KindState {
+    fn record(&mut self, event: Event) {
+        self.history_bytes += event.bytes();
+        self.history.push_back(Arc::new(event));
+        while self.history.len() > HISTORY_EVENTS_MAX || self.history_bytes > HISTORY_BYTES_MAX {
+            let Some(oldest) = self.history.pop_front() else { break };
+            self.history_bytes -= oldest.bytes();
+            self.floor = oldest.object.revision;
+        }
+    }
+}
+
+impl Event {
+    /// What the event keeps alive, about.
+    fn bytes(&self) -> usize {
+        self.object.json().len() + self.previous.as_ref().map_or(0, |object| object.json().len())
+    }
+}
+
 /// Snapshots for the tests of rooms behind the store, without a database.
 #[cfg(test)]
 impl Snapshot {
     /// A snapshot that holds these objects, added in turn from revision 1 on.
     pub(crate) fn for_tests(drafts: impl IntoIterator<Item = crate::model::Draft>) -> Snapshot {
-        let mut snapshot = Snapshot::default();
-        for draft in drafts {
-            snapshot.put_for_tests(&draft);
-        }
-        snapshot
+        let put = |draft| super::Op::Put { draft: Box::new(draft), expect: super::Expect::Any, claims: vec![] };
+        let ops: Vec<super::Op> = drafts.into_iter().map(put).collect();
+        Snapshot::default().after_for_tests(&ops).unwrap()
     }
 
-    /// This snapshot after `ops`, with their expectations checked as the store does.
+    /// This snapshot after `ops`, as the writer stages them.
     pub(crate) fn after_for_tests(&self, ops: &[super::Op]) -> Result<Snapshot, super::WriteError> {
-        use super::{Expect, Op, WriteError};
         let mut next = self.clone();
-        for op in ops {
-            let (kind, key, expect) = match op {
-                Op::Put { draft, expect, .. } => (draft.kind, draft.key.clone(), *expect),
-                Op::Delete { kind, key, expect } => (*kind, key.clone(), *expect),
-            };
-            let found = next.get(kind, &key).map(|object| object.revision);
-            match (expect, found) {
-                (Expect::Absent, Some(_)) => return Err(WriteError::Exists { kind, key }),
-                (Expect::At(_), None) => return Err(WriteError::NotFound { kind, key }),
-                (Expect::At(wanted), Some(at)) if wanted != at => return Err(WriteError::Conflict { kind, key }),
-                (Expect::Absent, None) | (Expect::At(_) | Expect::Any, _) => {}
-            }
-            match op {
-                Op::Put { draft, .. } => next.put_for_tests(draft),
-                Op::Delete { .. } if found.is_none() => return Err(WriteError::NotFound { kind, key }),
-                Op::Delete { .. } => next.delete_for_tests(kind, &key),
-            }
-        }
+        let write = super::Write { ops: ops.to_vec(), durability: super::Durability::Memory };
+        super::stage::stage(&mut next, &write)?;
         Ok(next)
     }
 
@@ -161,28 +246,9 @@ impl Snapshot {
         let mut next = self.clone();
         for state in &mut next.kinds {
             state.history = Vector::new();
+            state.history_bytes = 0;
             state.floor = next.revision;
         }
         next
-    }
-
-    fn put_for_tests(&mut self, draft: &crate::model::Draft) {
-        self.revision.0 += 1;
-        let object = Arc::new(draft.commit(self.revision));
-        let state = &mut self.kinds[draft.kind.index()];
-        let previous = state.objects.insert(draft.key.clone(), Arc::clone(&object));
-        let r#type = if previous.is_some() { EventType::Modified } else { EventType::Added };
-        state.history.push_back(Arc::new(Event { r#type, object, previous }));
-    }
-
-    fn delete_for_tests(&mut self, kind: Kind, key: &ObjectKey) {
-        self.revision.0 += 1;
-        let state = &mut self.kinds[kind.index()];
-        if let Some(previous) = state.objects.remove(key) {
-            let mut last = Object::clone(&previous);
-            last.revision = self.revision;
-            let object = Arc::new(last);
-            state.history.push_back(Arc::new(Event { r#type: EventType::Deleted, object, previous: Some(previous) }));
-        }
     }
 }
