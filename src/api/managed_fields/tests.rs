@@ -289,6 +289,81 @@ fn atomic_fields_are_owned_and_replaced_whole() {
     assert_eq!(owned(&forced, "m2"), json!({"f:spec": {"f:selector": {}}}));
 }
 
+/// A Service as the store holds it: allocated, with what the server wrote.
+fn stored(config: &Value, manager: &str) -> Value {
+    let mut live = apply(type_of(Kind::Service), None, config, &writer(manager, T1), false).unwrap();
+    live["metadata"]["uid"] = json!("u");
+    live["metadata"]["resourceVersion"] = json!("7");
+    live["metadata"]["creationTimestamp"] = json!(T1);
+    live["spec"]["clusterIP"] = json!("10.43.0.5");
+    live["spec"]["clusterIPs"] = json!(["10.43.0.5"]);
+    live["status"] = json!({"loadBalancer": {}});
+    live
+}
+
+#[test]
+fn applying_again_leaves_what_the_server_wrote() {
+    let ty = type_of(Kind::Service);
+    let live = stored(&service(), "m1");
+    assert_eq!(apply(ty, Some(&live), &service(), &writer("m1", T2), false), Ok(live.clone()));
+    // As people send it: with nulls, a status and a creation time.
+    let mut noisy = service();
+    noisy["metadata"]["creationTimestamp"] = json!(null);
+    noisy["status"] = json!({"loadBalancer": {"ingress": [{"ip": "192.0.2.9"}]}});
+    noisy["spec"]["clusterIP"] = json!(null);
+    assert_eq!(apply(ty, Some(&live), &noisy, &writer("m1", T2), false), Ok(live));
+}
+
+#[test]
+fn leaving_fields_out_removes_only_what_was_owned() {
+    let live = stored(&service(), "m1");
+    let mut bare = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web", "namespace": "default"}});
+    // Without any spec the whole of it would go, as on the real server.
+    bare["spec"] = json!({"type": "ClusterIP"});
+    let mut left = apply(type_of(Kind::Service), Some(&live), &bare, &writer("m1", T2), false).unwrap();
+    assert_eq!(owned(&left, "m1"), json!({"f:spec": {"f:type": {}}}));
+    take_fields(&mut left);
+    assert_eq!(
+        left,
+        json!({
+            "apiVersion": "v1", "kind": "Service",
+            "metadata": {
+                "name": "web", "namespace": "default", "uid": "u", "resourceVersion": "7", "creationTimestamp": T1,
+            },
+            "spec": {"type": "ClusterIP", "clusterIP": "10.43.0.5", "clusterIPs": ["10.43.0.5"]},
+            "status": {"loadBalancer": {}},
+        })
+    );
+}
+
+#[test]
+fn an_item_in_which_another_manager_owns_a_field_stays() {
+    let ty = type_of(Kind::Service);
+    let live = stored(&service(), "m1");
+    let named = json!([{"port": 80, "protocol": "TCP", "name": "http"}]);
+    let named = apply_ports(Some(&live), named, "m2").unwrap();
+    let mut without = service();
+    without["spec"].as_object_mut().unwrap().remove("ports");
+    let left = apply(ty, Some(&named), &without, &writer("m1", T2), false).unwrap();
+    assert_eq!(left["spec"]["ports"], json!([{"port": 80, "protocol": "TCP", "name": "http"}]));
+}
+
+#[test]
+fn finalizers_are_owned_one_by_one() {
+    let ty = type_of(Kind::ConfigMap);
+    let with = |finalizers: Value| {
+        let mut config = config_map(json!({"a": "1"}));
+        config["metadata"]["finalizers"] = finalizers;
+        config
+    };
+    let live = apply(ty, None, &with(json!(["x/a", "x/b"])), &writer("m1", T1), false).unwrap();
+    assert_eq!(owned(&live, "m1")["f:metadata"], json!({"f:finalizers": {"v:\"x/a\"": {}, "v:\"x/b\"": {}}}));
+    let live = apply(ty, Some(&live), &with(json!(["x/c", "x/b"])), &writer("m2", T1), false).unwrap();
+    assert_eq!(live["metadata"]["finalizers"], json!(["x/a", "x/c", "x/b"]));
+    let live = apply(ty, Some(&live), &with(json!([])), &writer("m1", T1), false).unwrap();
+    assert_eq!(live["metadata"]["finalizers"], json!(["x/c", "x/b"]));
+}
+
 #[test]
 fn a_configuration_that_cannot_be_applied_is_refused() {
     let ty = type_of(Kind::Service);

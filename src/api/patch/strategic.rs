@@ -181,6 +181,7 @@ fn delete_primitives(
             return Err(PatchError::bad_request(format!("invalid patch format of primitive list: {at}")));
         }
     };
+    list::require_size(doomed, &join(path, name))?;
     if let Some(Value::Array(items)) = current.get_mut(name) {
         items.retain(|item| !doomed.contains(item));
     }
