@@ -78,6 +78,41 @@ fn a_creator_owns_what_it_sent_and_not_what_was_allocated() {
 }
 
 #[test]
+fn slices_and_pods_are_owned_as_on_the_real_server() {
+    let slice = json!({
+        "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
+        "metadata": {
+            "name": "web-1",
+            "ownerReferences": [{"apiVersion": "v1", "kind": "Service", "name": "web", "uid": "u", "controller": true}],
+        },
+        "endpoints": [{"addresses": ["10.0.0.1"]}], "ports": [{"port": 80}],
+    });
+    let slice = update(Kind::EndpointSlice, None, slice, &writer("controller", T1));
+    assert_eq!(
+        owned(&slice, "controller"),
+        json!({
+            "f:addressType": {}, "f:endpoints": {}, "f:ports": {},
+            "f:metadata": {"f:ownerReferences": {".": {}, "k:{\"uid\":\"u\"}": {}}},
+        })
+    );
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"},
+        "spec": {"containers": [{"name": "c", "image": "i", "ports": [{"containerPort": 80, "protocol": "TCP"}]}]},
+    });
+    let pod = update(Kind::Pod, None, pod, &writer("kubectl-run", T1));
+    assert_eq!(
+        owned(&pod, "kubectl-run"),
+        json!({"f:spec": {"f:containers": {"k:{\"name\":\"c\"}": {
+            ".": {}, "f:image": {}, "f:name": {},
+            "f:ports": {
+                ".": {},
+                "k:{\"containerPort\":80,\"protocol\":\"TCP\"}": {".": {}, "f:containerPort": {}, "f:protocol": {}},
+            },
+        }}}})
+    );
+}
+
+#[test]
 fn a_manager_that_changes_a_field_takes_it() {
     let first = update(Kind::ConfigMap, None, config_map(json!({"a": "1", "b": "1"})), &writer("m1", T1));
     let mut changed = first.clone();
