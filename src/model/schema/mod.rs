@@ -3,10 +3,69 @@
 //! validation, protobuf decoding, strategic merge and server-side apply, and the
 //! OpenAPI documents. Pure.
 
+#[macro_use]
+mod build;
+
+mod core_config;
+mod core_container;
+mod core_node;
+mod core_pod;
+mod core_scheduling;
+mod core_service;
+mod core_status;
+mod core_storage;
+mod core_volume;
+mod discovery;
+mod meta;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use crate::model::kind::Kind;
+
+/// The table's files, in the order of `find`.
+static TABLES: &[&[Type]] = &[
+    meta::TYPES,
+    core_node::TYPES,
+    core_service::TYPES,
+    discovery::TYPES,
+    core_config::TYPES,
+    core_pod::TYPES,
+    core_container::TYPES,
+    core_status::TYPES,
+    core_scheduling::TYPES,
+    core_volume::TYPES,
+    core_storage::TYPES,
+];
+
+static BY_NAME: LazyLock<BTreeMap<&'static str, &'static Type>> =
+    LazyLock::new(|| TABLES.iter().flat_map(|table| table.iter()).map(|ty| (ty.name, ty)).collect());
+
+/// Never met: a test holds that every kind stands in the table.
+static ABSENT: Type = Type { name: "", openapi: "", description: "", fields: &[], atomic: false, top: false };
+
+/// The root type of a served kind.
+pub fn type_of(kind: Kind) -> &'static Type {
+    find(kind.resource().kind).unwrap_or(&ABSENT)
+}
+
+/// A type by its Go name, for instance `ServiceSpec` or `DeleteOptions`.
+pub fn find(name: &str) -> Option<&'static Type> {
+    BY_NAME.get(name).copied()
+}
+
+/// Every type of the table, by name.
+pub fn all() -> impl Iterator<Item = &'static Type> {
+    BY_NAME.values().copied()
+}
+
 /// A structured type, for instance `ServiceSpec`.
 #[derive(Debug)]
 pub struct Type {
-    /// The Go type's name, for instance `ServiceSpec`.
+    /// The Go type's name, for instance `ServiceSpec`; of two alike the second is
+    /// `discovery.EndpointPort`.
     pub name: &'static str,
     /// The OpenAPI name, for instance `io.k8s.api.core.v1.ServiceSpec`.
     pub openapi: &'static str,
@@ -14,9 +73,11 @@ pub struct Type {
     pub description: &'static str,
     /// The fields in protobuf order. Inlined structs are flattened for JSON; see
     /// [`Field::inline`].
-    pub fields: Vec<Field>,
+    pub fields: &'static [Field],
     /// Server-side apply treats the whole value as one (`structType=atomic`).
     pub atomic: bool,
+    /// `kind` and `apiVersion` stand beside the fields: an object, list or options.
+    pub top: bool,
 }
 
 /// One field of a [`Type`].
@@ -30,6 +91,8 @@ pub struct Field {
     pub shape: Shape,
     /// Required in OpenAPI (no `omitempty`, not `+optional`).
     pub required: bool,
+    /// What an empty value (`""`, 0, `false`, `[]`, `{}`) means.
+    pub zero: Zero,
     /// The Go struct is embedded: in JSON its fields stand in the parent, in
     /// protobuf they are a message under `number`.
     pub inline: bool,
@@ -37,12 +100,25 @@ pub struct Field {
     pub patch: Patch,
     /// `x-kubernetes-list-type` / `x-kubernetes-map-type`.
     pub list: ListType,
+    /// The value of an absent merge key, as OpenAPI's `default` tells it.
+    pub default: Option<&'static str>,
     /// What it is, one or two sentences.
     pub description: &'static str,
 }
 
+/// What an empty value of a field means, as Go's `omitempty` and pointers have it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Zero {
+    /// The same as absent, and dropped (`omitempty`).
+    Dropped,
+    /// Told apart from absent (a pointer): kept as sent.
+    Kept,
+    /// Written even when the client left it out (no `omitempty`, or a struct).
+    Written,
+}
+
 /// What values of a field look like.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
     /// A string.
     String,
@@ -71,9 +147,9 @@ pub enum Shape {
     /// Another type of the table.
     Object(&'static str),
     /// A list.
-    List(Box<Shape>),
+    List(&'static Shape),
     /// A map from strings.
-    Map(Box<Shape>),
+    Map(&'static Shape),
 }
 
 /// Strategic-merge behaviour of a field.
@@ -94,7 +170,7 @@ pub enum Patch {
 }
 
 /// Server-side-apply behaviour of a list or map.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ListType {
     /// Lists atomic, maps and objects granular: no marker.
     Default,
@@ -103,5 +179,5 @@ pub enum ListType {
     /// A set of scalars.
     Set,
     /// A list of objects with these keys.
-    Map(Vec<&'static str>),
+    Map(&'static [&'static str]),
 }
