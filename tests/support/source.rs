@@ -97,6 +97,21 @@ impl Source {
         names.into_iter().filter(|name| name.starts_with(|c: char| c.is_ascii_lowercase())).collect()
     }
 
+    /// What the file names of one room: `Store` for `crate::store::Store` and `crate::store::{Store}`.
+    pub(crate) fn items_of(&self, room: &str) -> BTreeSet<String> {
+        let code = self.product_code();
+        let start = format!("crate::{room}::");
+        let mut names = Vec::new();
+        for (at, found) in code.match_indices(&start) {
+            let rest = &code[at + found.len()..];
+            match rest.strip_prefix('{') {
+                Some(list) => names.extend(top_level_names(list)),
+                None => names.push(first_word(rest)),
+            }
+        }
+        names.into_iter().collect()
+    }
+
     /// Modules declared under `#[cfg(test)]`, as paths without `.rs`.
     fn test_modules(&self) -> Vec<String> {
         let path = Path::new(&self.path);
