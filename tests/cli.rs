@@ -75,7 +75,7 @@ fn a_bad_manifest_is_65_with_file_and_line() {
 fn a_refused_request_is_1_with_file_line_and_field() {
     let world = World::new();
     let edgesvc = Edgesvc::start(&world);
-    let wrong = service("web", "web", 70000, "8080", "");
+    let wrong = service("web", "web", 80, "8080", "").replace("port: 80,", "port: 70000,");
     let line = 1 + wrong.lines().position(|line| line.contains("70000")).unwrap();
     let file = edgesvc.home.file("wrong.yaml", &wrong);
     let said = edgesvc.cli(&["apply", "-f", &file]).fails(1);

@@ -154,7 +154,7 @@ fn wrong_manifests_are_refused_by_field() {
     let world = World::new();
     let edgesvc = Edgesvc::start(&world);
     let refused = |manifest: &str| edgesvc.kubectl_with(&["apply", "-f", "-"], manifest).fails(1);
-    let wrong_port = refused(&service("web", "web", 70000, "8080", ""));
+    let wrong_port = refused(&service("web", "web", 80, "8080", "").replace("port: 80,", "port: 70000,"));
     assert!(wrong_port.contains("spec.ports[0].port"), "{wrong_port}");
     let unknown = refused(&service("web", "web", 80, "8080", "  foo: 1\n"));
     assert!(unknown.contains("unknown field \"spec.foo\""), "{unknown}");

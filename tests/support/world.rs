@@ -29,12 +29,17 @@ pub(crate) struct World {
     pid: String,
 }
 
+/// The first process: says its id as this process sees it (/proc is still the
+/// outer one), builds the world, and lives until its standard input ends.
+const HOLDER: &str =
+    concat!("read -r pid _ </proc/self/stat\n", include_str!("world.sh"), "\necho \"ready $pid\"\nexec cat\n");
+
 impl World {
     /// Builds the world of `world.sh`. Needs no root: only user namespaces.
     pub(crate) fn new() -> World {
         let mut holder = Command::new("unshare")
             .args(["--user", "--map-root-user", "--net", "--mount", "--pid", "--fork", "--kill-child"])
-            .args(["sh", "-c", include_str!("world.sh")])
+            .args(["sh", "-c", HOLDER])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

@@ -5,9 +5,8 @@
 #     |                                     |  |  |
 #   c0 192.168.5.1 --------- node --------- br0 10.9.0.1, fd09::1
 #
-# This process lives until its standard input ends, and everything dies with it.
+# Used by tests/support/world.rs and scripts/quickstart.
 set -eu
-read -r pid _ </proc/self/stat
 mount -t tmpfs world /run
 mkdir /run/netns
 if ! test -w /proc/sys/net/ipv4/ip_forward; then
@@ -40,6 +39,3 @@ for n in 1 2 3; do
   join "backend$n" "b$n" "10.9.0.1$n/24" "fd09::1$n/64" 10.9.0.1 fd09::1
   ip link set "b$n" master br0
 done
-
-echo "ready $pid"
-exec cat
