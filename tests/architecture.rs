@@ -32,8 +32,8 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("dataplane", &["model", "desired", "clock"]),
     ("dns", &["model", "desired", "clock"]),
     ("lb", &["model", "desired", "clock"]),
-    // `edgesvc run` starts the daemon; `edgesvc dataplane` works without one.
-    ("cli", &["model", "manifest", "config", "dataplane", "run", "clock"]),
+    // What acts for it (`run`, `dataplane`) is handed in by main.
+    ("cli", &["model", "manifest", "config", "clock"]),
     ("clock", &[]),
 ];
 

@@ -89,8 +89,8 @@ fn without_a_server_it_is_69_and_a_wrong_word_is_64() {
     let home = Home::new();
     let said = home.cli(&world, &["get", "services"]).fails(69);
     assert!(said.contains("edgesvc.sock"), "{said}");
-    home.cli(&world, &["frobnicate"]).fails(64);
-    home.cli(&world, &["get", "services", "--no-such-flag"]).fails(64);
+    home.tool(&world, &["frobnicate"]).fails(64);
+    home.tool(&world, &["get", "services", "--no-such-flag"]).fails(64);
 }
 
 #[test]

@@ -238,13 +238,13 @@ fn the_ruleset_can_be_listed_exported_and_cleaned_up() {
         if rules.contains(&address) { Ok(rules) } else { Err(format!("no {address} in {rules}")) }
     });
     assert!(listed.contains("table inet edgesvc {"), "{listed}");
-    assert!(edgesvc.cli(&["dataplane", "show"]).ok().contains(&address));
-    let exported = edgesvc.cli(&["dataplane", "export"]).ok();
+    assert!(edgesvc.home.tool(&world, &["dataplane", "show"]).ok().contains(&address));
+    let exported = edgesvc.home.tool(&world, &["dataplane", "export"]).ok();
     let document: serde_json::Value = serde_json::from_str(&exported).expect("the export is JSON");
     assert!(document["nftables"].is_array(), "{exported}");
     assert_eq!(edgesvc.stop(), 0);
     let home = support::Home::new();
-    home.cli(&world, &["dataplane", "cleanup"]).ok();
+    home.tool(&world, &["dataplane", "cleanup"]).ok();
     let left = world.run(NODE, &["nft", "list", "ruleset"]).ok();
     assert!(!left.contains("edgesvc"), "{left}");
     let links = world.run(NODE, &["ip", "link"]).ok();

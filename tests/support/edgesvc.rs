@@ -60,6 +60,13 @@ impl Home {
         Output::of(self.run_command(world, flags), "")
     }
 
+    /// A command that asks no daemon.
+    pub(crate) fn tool(&self, world: &World, words: &[&str]) -> Output {
+        let mut command = world.command(NODE, BINARY);
+        command.args(words);
+        Output::of(command, "")
+    }
+
     /// A client command over this home's socket.
     pub(crate) fn cli(&self, world: &World, words: &[&str]) -> Output {
         self.cli_with(world, words, "")
