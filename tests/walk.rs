@@ -43,6 +43,25 @@ fn is_refused(world: &World, place: &'static str, url: &str) {
 }
 
 #[test]
+fn the_world_is_as_drawn() {
+    let world = World::new();
+    let _servers = BACKENDS.map(|(name, ..)| echo_name(&world, name, 8080));
+    let _udp = echo_udp(&world, "backend1", 5000);
+    for (name, address, address6) in BACKENDS {
+        assert_eq!(world.get(NODE, &format!("http://{address}:8080/")).unwrap(), format!("{name} from 10.9.0.1"));
+        assert_eq!(world.get(NODE, &format!("http://[{address6}]:8080/")).unwrap(), format!("{name} from fd09::1"));
+        assert_eq!(
+            world.get("backend1", &format!("http://{address}:8080/")).unwrap(),
+            format!("{name} from 10.9.0.11")
+        );
+    }
+    let answer = world.run_with(NODE, &["socat", "-t", "1", "-", "UDP4:10.9.0.11:5000"], "hello").ok();
+    assert_eq!(answer, "backend1 from 10.9.0.1\n");
+    is_refused(&world, CLIENT, &format!("http://{NODE_ADDRESS}:1/"));
+    is_refused(&world, NODE, "http://10.9.0.11:8081/");
+}
+
+#[test]
 fn a_service_is_reached_from_client_node_and_backends_and_every_backend_answers() {
     let world = World::new();
     let _servers = BACKENDS.map(|(name, ..)| echo_name(&world, name, 8080));
