@@ -65,7 +65,7 @@ const IMPURE_WORDS: &[&str] = &[
     "SystemTime",
     "Instant::now",
     "now_utc",
-    "crate::clock",
+    "clock::now",
     "tracing::",
 ];
 
