@@ -1,0 +1,181 @@
+//! DNS as clients see it: real `dig` against the cluster address, from the
+//! client, the node and a backend (spec: DNS-based service discovery 1.1.0).
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may stop")]
+#![allow(clippy::print_stderr, reason = "the log of a failed test belongs on its standard error")]
+
+mod support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use support::{CLIENT, Edgesvc, Home, NODE, Place, World, eventually, pod, service, stream};
+
+const SERVER: &str = "10.43.0.10";
+const SOON: Duration = Duration::from_secs(10);
+
+/// Waits until the sorted short answer is what it must be.
+#[track_caller]
+fn answers(world: &World, place: Place, question: &[&str], expected: &[&str]) {
+    eventually(SOON, || {
+        let lines = world.dig(place, SERVER, question);
+        if lines == expected { Ok(()) } else { Err(format!("{place} asks {question:?}: {lines:?}, not {expected:?}")) }
+    });
+}
+
+/// Waits until the answer has this status and carries the zone's SOA.
+#[track_caller]
+fn refuses(world: &World, question: &[&str], status: &str) {
+    eventually(SOON, || {
+        let text = world.dig_whole(CLIENT, SERVER, question);
+        let says = text.contains(&format!("status: {status},")) && text.contains("ANSWER: 0,");
+        let soa = text.contains("hostmaster.cluster.local. ");
+        if says && soa { Ok(()) } else { Err(format!("{question:?} is not {status} with a SOA:\n{text}")) }
+    });
+}
+
+fn headless() -> String {
+    service("head", "head", 80, "8080", "  clusterIP: None\n").replace("name: http", "name: web")
+}
+
+#[test]
+fn a_service_has_a_srv_and_ptr_records() {
+    let world = World::new();
+    let edgesvc = Edgesvc::start(&world);
+    edgesvc.apply(&service("web", "web", 80, "8080", ""));
+    let address = edgesvc.cluster_ip("web");
+    for place in [CLIENT, NODE, "backend1"] {
+        answers(&world, place, &["web.default.svc.cluster.local", "A"], &[address.as_str()]);
+    }
+    answers(&world, CLIENT, &["+tcp", "web.default.svc.cluster.local", "A"], &[address.as_str()]);
+    answers(&world, CLIENT, &["WEB.Default.svc.cluster.local", "A"], &[address.as_str()]);
+    let srv = "0 100 80 web.default.svc.cluster.local.";
+    answers(&world, CLIENT, &["_http._tcp.web.default.svc.cluster.local", "SRV"], &[srv]);
+    answers(&world, CLIENT, &["-x", &address], &["web.default.svc.cluster.local."]);
+    answers(&world, CLIENT, &["dns-version.cluster.local", "TXT"], &["\"1.1.0\""]);
+}
+
+#[test]
+fn names_that_are_not_there_are_told_from_types_that_are_not_there() {
+    let world = World::new();
+    let edgesvc = Edgesvc::start(&world);
+    edgesvc.apply(&service("web", "web", 80, "8080", ""));
+    answers(&world, CLIENT, &["web.default.svc.cluster.local", "A"], &[edgesvc.cluster_ip("web").as_str()]);
+    refuses(&world, &["web.default.svc.cluster.local", "AAAA"], "NOERROR");
+    refuses(&world, &["web.default.svc.cluster.local", "TXT"], "NOERROR");
+    refuses(&world, &["default.svc.cluster.local", "A"], "NOERROR");
+    refuses(&world, &["nope.default.svc.cluster.local", "A"], "NXDOMAIN");
+    refuses(&world, &["web.nons.svc.cluster.local", "A"], "NXDOMAIN");
+    refuses(&world, &["_http._udp.web.default.svc.cluster.local", "SRV"], "NXDOMAIN");
+}
+
+#[test]
+fn a_headless_service_answers_with_its_ready_endpoints() {
+    let world = World::new();
+    let edgesvc = Edgesvc::start(&world);
+    edgesvc.apply(&stream(&[pod("one", "head", "10.9.0.11", 8080), pod("two", "head", "10.9.0.12", 8080), headless()]));
+    answers(&world, CLIENT, &["head.default.svc.cluster.local", "A"], &["10.9.0.11", "10.9.0.12"]);
+    answers(&world, CLIENT, &["10-9-0-11.head.default.svc.cluster.local", "A"], &["10.9.0.11"]);
+    answers(
+        &world,
+        CLIENT,
+        &["_web._tcp.head.default.svc.cluster.local", "SRV"],
+        &["0 50 8080 10-9-0-11.head.default.svc.cluster.local.", "0 50 8080 10-9-0-12.head.default.svc.cluster.local."],
+    );
+    edgesvc.cli(&["delete", "pod", "two"]).ok();
+    answers(&world, CLIENT, &["head.default.svc.cluster.local", "A"], &["10.9.0.11"]);
+    edgesvc.cli(&["delete", "pod", "one"]).ok();
+    refuses(&world, &["head.default.svc.cluster.local", "A"], "NXDOMAIN");
+}
+
+#[test]
+fn a_pod_with_hostname_and_subdomain_has_its_name() {
+    let world = World::new();
+    let edgesvc = Edgesvc::start(&world);
+    let named = pod("one", "head", "10.9.0.11", 8080).replace("spec:\n", "spec:\n  hostname: pet\n  subdomain: head\n");
+    edgesvc.apply(&stream(&[named, headless()]));
+    answers(&world, CLIENT, &["pet.head.default.svc.cluster.local", "A"], &["10.9.0.11"]);
+    answers(&world, CLIENT, &["-x", "10.9.0.11"], &["pet.head.default.svc.cluster.local."]);
+}
+
+#[test]
+fn an_external_name_is_a_cname() {
+    let world = World::new();
+    let edgesvc = Edgesvc::start(&world);
+    edgesvc.apply(&stream(&[
+        service("web", "web", 80, "8080", ""),
+        "apiVersion: v1\nkind: Service\nmetadata: {name: alias}\nspec:\n  type: ExternalName\n  externalName:          web.default.svc.cluster.local\n"
+            .to_owned(),
+    ]));
+    let address = edgesvc.cluster_ip("web");
+    answers(&world, CLIENT, &["alias.default.svc.cluster.local", "CNAME"], &["web.default.svc.cluster.local."]);
+    let expected = [address.as_str(), "web.default.svc.cluster.local."];
+    answers(&world, CLIENT, &["alias.default.svc.cluster.local", "A"], &expected);
+}
+
+#[test]
+fn a_dual_stack_service_answers_in_both_families() {
+    let world = World::new();
+    let home = Arc::new(Home::new());
+    let ranges = "10.43.0.0/16,fd43::/112";
+    let edgesvc = Edgesvc::start_in(&world, &home, &["--service-cluster-ip-range", ranges]);
+    edgesvc.apply(&service("web", "web", 80, "8080", "  ipFamilyPolicy: RequireDualStack\n"));
+    let four = edgesvc.field("service", "web", &["spec", "clusterIPs", "0"]).unwrap();
+    let six = edgesvc.field("service", "web", &["spec", "clusterIPs", "1"]).unwrap();
+    answers(&world, CLIENT, &["web.default.svc.cluster.local", "A"], &[four.as_str()]);
+    answers(&world, CLIENT, &["web.default.svc.cluster.local", "AAAA"], &[six.as_str()]);
+    answers(&world, CLIENT, &["-x", &six], &["web.default.svc.cluster.local."]);
+    let over_six = world.dig(CLIENT, "fd43::a", &["web.default.svc.cluster.local", "A"]);
+    assert_eq!(over_six, [four]);
+}
+
+/// A resolver that knows one address for every A question.
+const UPSTREAM: &str = r#"
+import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(("10.9.0.13", 53))
+while True:
+    q, peer = s.recvfrom(4096)
+    end = 12
+    while q[end]:
+        end += q[end] + 1
+    question = q[12:end + 5]
+    answer = b"\xc0\x0c\x00\x01\x00\x01\x00\x00\x00\x3c\x00\x04" + bytes([192, 0, 2, 7])
+    s.sendto(q[:2] + b"\x81\x80\x00\x01\x00\x01\x00\x00\x00\x00" + question + answer, peer)
+"#;
+
+#[test]
+fn other_names_are_forwarded() {
+    let world = World::new();
+    let mut upstream = world.command("backend3", "python3").args(["-c", UPSTREAM]).spawn().unwrap();
+    let home = Arc::new(Home::new());
+    let _edgesvc = Edgesvc::start_in(&world, &home, &["--upstream-dns", "10.9.0.13"]);
+    answers(&world, CLIENT, &["www.example.com", "A"], &["192.0.2.7"]);
+    drop(upstream.kill());
+    drop(upstream.wait());
+}
+
+#[test]
+fn a_dead_upstream_is_a_servfail_and_the_zone_still_answers() {
+    let world = World::new();
+    let home = Arc::new(Home::new());
+    let edgesvc = Edgesvc::start_in(&world, &home, &["--upstream-dns", "10.9.0.13"]);
+    edgesvc.apply(&service("web", "web", 80, "8080", ""));
+    eventually(SOON, || {
+        let text = world.run(CLIENT, &["dig", "@10.43.0.10", "+time=8", "+tries=1", "www.example.com", "A"]).stdout;
+        if text.contains("status: SERVFAIL,") { Ok(()) } else { Err(text) }
+    });
+    answers(&world, CLIENT, &["web.default.svc.cluster.local", "A"], &[edgesvc.cluster_ip("web").as_str()]);
+}
+
+#[test]
+fn garbage_on_the_dns_port_stops_nothing() {
+    let world = World::new();
+    let edgesvc = Edgesvc::start(&world);
+    edgesvc.apply(&service("web", "web", 80, "8080", ""));
+    for garbage in ["x", "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", "GET / HTTP/1.1\r\n\r\n"] {
+        drop(world.run_with(CLIENT, &["socat", "-t", "0.1", "-", "UDP4:10.43.0.10:53"], garbage));
+        drop(world.run_with(CLIENT, &["socat", "-t", "0.1", "-", "TCP4:10.43.0.10:53"], garbage));
+    }
+    answers(&world, CLIENT, &["web.default.svc.cluster.local", "A"], &[edgesvc.cluster_ip("web").as_str()]);
+}

@@ -1,0 +1,286 @@
+//! The main job, end to end: from a Service manifest to a packet, with the
+//! built binary, real clients and real backends in a throwaway world.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may stop")]
+#![allow(clippy::print_stderr, reason = "the log of a failed test belongs on its standard error")]
+
+mod support;
+
+use std::time::Duration;
+
+use support::{
+    BACKENDS, CLIENT, CLIENT_ADDRESS, Edgesvc, NODE, NODE_ADDRESS, World, echo_name, echo_udp, eventually, pod,
+    service, stream, wait_until,
+};
+
+/// A change is in the kernel long before; a loaded machine included.
+const SOON: Duration = Duration::from_secs(10);
+
+/// The Pods of all three backends and further documents.
+fn with_backends(more: &[String]) -> String {
+    let mut documents: Vec<String> = BACKENDS
+        .iter()
+        .map(|(name, address, address6)| pod(name, "web", &format!("\"{address},{address6}\""), 8080))
+        .collect();
+    documents.extend_from_slice(more);
+    stream(&documents)
+}
+
+/// Waits until `place` gets an answer from `url`.
+#[track_caller]
+fn answers(world: &World, place: &'static str, url: &str) -> String {
+    eventually(SOON, || world.get(place, url).map_err(|why| format!("{place} -> {url}: {why}")))
+}
+
+/// Waits until connections are refused at once rather than answered or dropped.
+#[track_caller]
+fn is_refused(world: &World, place: &'static str, url: &str) {
+    eventually(SOON, || {
+        let output = world.run(place, &["curl", "--silent", "--noproxy", "*", "--globoff", "--max-time", "2", url]);
+        // curl: 7 is a refused connection, 28 a timeout.
+        if output.code == 7 { Ok(()) } else { Err(format!("{place} -> {url}: curl ended with {}", output.code)) }
+    });
+}
+
+#[test]
+fn the_world_is_as_drawn() {
+    let world = World::new();
+    let _servers = BACKENDS.map(|(name, ..)| echo_name(&world, name, 8080));
+    let _udp = echo_udp(&world, "backend1", 5000);
+    for (name, address, address6) in BACKENDS {
+        assert_eq!(world.get(NODE, &format!("http://{address}:8080/")).unwrap(), format!("{name} from 10.9.0.1"));
+        assert_eq!(world.get(NODE, &format!("http://[{address6}]:8080/")).unwrap(), format!("{name} from fd09::1"));
+        assert_eq!(
+            world.get("backend1", &format!("http://{address}:8080/")).unwrap(),
+            format!("{name} from 10.9.0.11")
+        );
+    }
+    let answer = world.run_with(NODE, &["socat", "-t", "1", "-", "UDP4:10.9.0.11:5000"], "hello").ok();
+    assert_eq!(answer, "backend1 from 10.9.0.1\n");
+    is_refused(&world, CLIENT, &format!("http://{NODE_ADDRESS}:1/"));
+    is_refused(&world, NODE, "http://10.9.0.11:8081/");
+}
+
+#[test]
+fn a_service_is_reached_from_client_node_and_backends_and_every_backend_answers() {
+    let world = World::new();
+    let _servers = BACKENDS.map(|(name, ..)| echo_name(&world, name, 8080));
+    let edgesvc = Edgesvc::start(&world);
+    edgesvc.apply(&with_backends(&[service("web", "web", 80, "web", "")]));
+    let url = format!("http://{}/", edgesvc.cluster_ip("web"));
+    for place in [CLIENT, NODE, "backend1", "backend2", "backend3"] {
+        answers(&world, place, &url);
+        let seen = world.spread(place, &url, 60);
+        let names: Vec<_> = seen.keys().map(String::as_str).collect();
+        assert_eq!(names, ["backend1", "backend2", "backend3"], "from {place}: {seen:?}");
+    }
+}
+
+#[test]
+fn backends_see_the_clients_own_address() {
+    let world = World::new();
+    let _server = echo_name(&world, "backend1", 8080);
+    let edgesvc = Edgesvc::start(&world);
+    edgesvc.apply(&stream(&[pod("one", "web", "10.9.0.11", 8080), service("web", "web", 80, "8080", "")]));
+    let url = format!("http://{}/", edgesvc.cluster_ip("web"));
+    assert_eq!(answers(&world, CLIENT, &url), format!("backend1 from {CLIENT_ADDRESS}"));
+}
+
+#[test]
+fn a_backend_that_reaches_itself_through_the_service_is_answered() {
+    let world = World::new();
+    let _server = echo_name(&world, "backend1", 8080);
+    let edgesvc = Edgesvc::start(&world);
+    edgesvc.apply(&stream(&[pod("one", "web", "10.9.0.11", 8080), service("web", "web", 80, "8080", "")]));
+    let url = format!("http://{}/", edgesvc.cluster_ip("web"));
+    let answer = answers(&world, "backend1", &url);
+    assert!(answer.starts_with("backend1 from "), "{answer}");
+    assert!(!answer.ends_with("from 10.9.0.11"), "a hairpin is masqueraded: {answer}");
+}
+
+#[test]
+fn a_node_port_answers_on_the_nodes_addresses_only() {
+    let world = World::new();
+    let _server = echo_name(&world, "backend1", 8080);
+    let edgesvc = Edgesvc::start(&world);
+    let mut web = service("web", "web", 80, "8080", "  type: NodePort\n");
+    web = web.replace("targetPort: 8080", "targetPort: 8080, nodePort: 30080");
+    edgesvc.apply(&stream(&[pod("one", "web", "10.9.0.11", 8080), web]));
+    answers(&world, CLIENT, &format!("http://{NODE_ADDRESS}:30080/"));
+    answers(&world, NODE, &format!("http://{NODE_ADDRESS}:30080/"));
+    answers(&world, "backend2", "http://10.9.0.1:30080/");
+    answers(&world, "backend1", "http://10.9.0.1:30080/");
+    is_refused(&world, CLIENT, &format!("http://{NODE_ADDRESS}:30081/"));
+}
+
+#[test]
+fn the_walk_is_the_same_in_ipv6() {
+    let world = World::new();
+    let _servers = BACKENDS.map(|(name, ..)| echo_name(&world, name, 8080));
+    let home = std::sync::Arc::new(support::Home::new());
+    let edgesvc = Edgesvc::start_in(&world, &home, &["--service-cluster-ip-range", "10.43.0.0/16,fd43::/112"]);
+    edgesvc.apply(&with_backends(&[service("web", "web", 80, "web", "  ipFamilyPolicy: RequireDualStack\n")]));
+    let four = edgesvc.field("service", "web", &["spec", "clusterIPs", "0"]).unwrap();
+    let six = edgesvc.field("service", "web", &["spec", "clusterIPs", "1"]).unwrap();
+    for place in [CLIENT, NODE, "backend1"] {
+        answers(&world, place, &format!("http://{four}/"));
+        answers(&world, place, &format!("http://[{six}]/"));
+        let seen = world.spread(place, &format!("http://[{six}]/"), 60);
+        assert_eq!(seen.len(), 3, "from {place}: {seen:?}");
+    }
+    let answer = world.get(CLIENT, &format!("http://[{six}]/")).unwrap();
+    assert!(answer.ends_with(" from fd05::2"), "{answer}");
+}
+
+#[test]
+fn udp_reaches_every_backend() {
+    let world = World::new();
+    let _servers = BACKENDS.map(|(name, ..)| echo_udp(&world, name, 5000));
+    let edgesvc = Edgesvc::start(&world);
+    let udp = service("udp", "web", 5000, "5000, protocol: UDP", "");
+    edgesvc.apply(&with_backends(&[udp]));
+    let to = format!("UDP4:{}:5000", edgesvc.cluster_ip("udp"));
+    for place in [CLIENT, NODE] {
+        let mut seen = std::collections::BTreeSet::new();
+        let all = wait_until(SOON, || {
+            let answer = world.run_with(place, &["socat", "-t", "1", "-T", "1", "-", &to], "hello\n").stdout;
+            seen.extend(answer.split(" from ").next().filter(|name| !name.is_empty()).map(str::to_owned));
+            seen.len() == 3
+        });
+        assert!(all, "from {place} only {seen:?} answered");
+    }
+}
+
+#[test]
+fn a_backend_dies_and_traffic_moves_on() {
+    let world = World::new();
+    let mut servers: Vec<_> = BACKENDS.map(|(name, ..)| echo_name(&world, name, 8080)).into();
+    let edgesvc = Edgesvc::start(&world);
+    edgesvc.apply(&with_backends(&[service("web", "web", 80, "web", "")]));
+    let url = format!("http://{}/", edgesvc.cluster_ip("web"));
+    answers(&world, CLIENT, &url);
+    drop(servers.pop());
+    edgesvc.cli(&["delete", "pod", "backend3"]).ok();
+    let moved = wait_until(SOON, || {
+        let seen = world.spread(CLIENT, &url, 30);
+        seen.keys().map(String::as_str).eq(["backend1", "backend2"])
+    });
+    assert!(moved, "connections still fail or reach backend3");
+}
+
+#[test]
+fn a_service_without_endpoints_refuses_at_once_and_serves_when_one_appears() {
+    let world = World::new();
+    let _server = echo_name(&world, "backend1", 8080);
+    let edgesvc = Edgesvc::start(&world);
+    edgesvc.apply(&service("web", "web", 80, "web", ""));
+    let url = format!("http://{}/", edgesvc.cluster_ip("web"));
+    for place in [CLIENT, NODE, "backend2"] {
+        is_refused(&world, place, &url);
+    }
+    edgesvc.apply(&pod("one", "web", "10.9.0.11", 8080));
+    answers(&world, CLIENT, &url);
+    edgesvc.cli(&["delete", "pod", "one"]).ok();
+    is_refused(&world, CLIENT, &url);
+}
+
+#[test]
+fn client_affinity_keeps_a_client_on_one_backend() {
+    let world = World::new();
+    let _servers = BACKENDS.map(|(name, ..)| echo_name(&world, name, 8080));
+    let edgesvc = Edgesvc::start(&world);
+    edgesvc.apply(&with_backends(&[service("web", "web", 80, "web", "  sessionAffinity: ClientIP\n")]));
+    let url = format!("http://{}/", edgesvc.cluster_ip("web"));
+    answers(&world, CLIENT, &url);
+    let seen = world.spread(CLIENT, &url, 100);
+    assert_eq!(seen.len(), 1, "{seen:?}");
+}
+
+#[test]
+fn named_target_ports_are_resolved_per_pod() {
+    let world = World::new();
+    let _servers = [echo_name(&world, "backend1", 8080), echo_name(&world, "backend2", 9090)];
+    let edgesvc = Edgesvc::start(&world);
+    edgesvc.apply(&stream(&[
+        pod("one", "web", "10.9.0.11", 8080),
+        pod("two", "web", "10.9.0.12", 9090),
+        service("web", "web", 80, "web", ""),
+    ]));
+    let url = format!("http://{}/", edgesvc.cluster_ip("web"));
+    answers(&world, CLIENT, &url);
+    assert!(wait_until(SOON, || world
+        .spread(CLIENT, &url, 30)
+        .keys()
+        .map(String::as_str)
+        .eq(["backend1", "backend2"])));
+}
+
+#[test]
+fn endpoints_written_by_hand_are_mirrored_and_served() {
+    let world = World::new();
+    let _server = echo_name(&world, "backend2", 8080);
+    let edgesvc = Edgesvc::start(&world);
+    edgesvc.apply(
+        "apiVersion: v1\nkind: Service\nmetadata: {name: plc}\nspec:\n  ports: [{name: http, port: 80}]\n---\n         apiVersion: v1\nkind: Endpoints\nmetadata: {name: plc}\nsubsets:\n- addresses: [{ip: 10.9.0.12}]\n           ports: [{name: http, port: 8080}]\n",
+    );
+    let url = format!("http://{}/", edgesvc.cluster_ip("plc"));
+    assert!(answers(&world, CLIENT, &url).starts_with("backend2"));
+    let slices = edgesvc.cli(&["get", "endpointslices", "-o", "json"]).ok();
+    assert!(slices.contains("endpointslicemirroring-controller.k8s.io"), "{slices}");
+}
+
+#[test]
+fn a_deleted_service_is_gone_from_kernel_and_dns() {
+    let world = World::new();
+    let _server = echo_name(&world, "backend1", 8080);
+    let edgesvc = Edgesvc::start(&world);
+    edgesvc.apply(&stream(&[pod("one", "web", "10.9.0.11", 8080), service("web", "web", 80, "8080", "")]));
+    let address = edgesvc.cluster_ip("web");
+    let url = format!("http://{address}/");
+    answers(&world, CLIENT, &url);
+    edgesvc.cli(&["delete", "service", "web"]).ok();
+    assert!(wait_until(SOON, || world.get(CLIENT, &url).is_err()), "the address still answers");
+    let rules = world.run(NODE, &["nft", "list", "ruleset"]).ok();
+    assert!(!rules.contains(&address), "{rules}");
+    let lines = world.dig(CLIENT, "10.43.0.10", &["web.default.svc.cluster.local", "A"]);
+    assert!(lines.is_empty(), "{lines:?}");
+}
+
+#[test]
+fn the_ruleset_can_be_listed_exported_and_cleaned_up() {
+    let world = World::new();
+    let edgesvc = Edgesvc::start(&world);
+    edgesvc.apply(&stream(&[pod("one", "web", "10.9.0.11", 8080), service("web", "web", 80, "8080", "")]));
+    let address = edgesvc.cluster_ip("web");
+    let listed = eventually(SOON, || {
+        let rules = world.run(NODE, &["nft", "list", "ruleset"]).result()?;
+        if rules.contains(&address) { Ok(rules) } else { Err(format!("no {address} in {rules}")) }
+    });
+    assert!(listed.contains("table inet edgesvc {"), "{listed}");
+    assert!(edgesvc.home.tool(&world, &["dataplane", "show"]).ok().contains(&address));
+    let exported = edgesvc.home.tool(&world, &["dataplane", "export"]).ok();
+    let document: serde_json::Value = serde_json::from_str(&exported).expect("the export is JSON");
+    assert!(document["nftables"].is_array(), "{exported}");
+    assert_eq!(edgesvc.stop(), 0);
+    let home = support::Home::new();
+    home.tool(&world, &["dataplane", "cleanup"]).ok();
+    let left = world.run(NODE, &["nft", "list", "ruleset"]).ok();
+    assert!(!left.contains("edgesvc"), "{left}");
+    let links = world.run(NODE, &["ip", "link"]).ok();
+    assert!(!links.contains("edgesvc0"), "{links}");
+}
+
+#[test]
+fn foreign_rules_are_left_alone_and_a_foreign_flush_stops_nothing() {
+    let world = World::new();
+    let _server = echo_name(&world, "backend1", 8080);
+    world.run(NODE, &["nft", "add", "table", "inet", "neighbour"]).ok();
+    let edgesvc = Edgesvc::start(&world);
+    edgesvc.apply(&stream(&[pod("one", "web", "10.9.0.11", 8080), service("web", "web", 80, "8080", "")]));
+    let url = format!("http://{}/", edgesvc.cluster_ip("web"));
+    answers(&world, CLIENT, &url);
+    assert!(world.run(NODE, &["nft", "list", "tables"]).ok().contains("neighbour"));
+    // An owned table refuses the flush; nft may say so with an error.
+    let _ = world.run(NODE, &["nft", "flush", "ruleset"]);
+    answers(&world, CLIENT, &url);
+}
