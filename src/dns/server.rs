@@ -65,6 +65,13 @@ pub enum BindError {
     Listen(#[from] ListenError),
 }
 
+impl BindError {
+    /// Whether a privilege is missing.
+    pub fn is_permission(&self) -> bool {
+        matches!(self, BindError::Listen(error) if error.is_permission())
+    }
+}
+
 /// A bound server, not yet answering.
 #[derive(Debug)]
 pub struct Server {

@@ -1,0 +1,158 @@
+//! The loop behind the store: each newer snapshot becomes changes, the changes
+//! become one transaction of the kernel and one patch of the zone.
+//!
+//! Holds always: a change the kernel refused is not forgotten: everything is
+//! compared again, with growing pauses, until the kernel equals the store.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use imbl::OrdSet;
+use imbl::ordset::DiffItem;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::telemetry::Numbers;
+use crate::clock;
+use crate::dataplane::{Dataplane, DataplaneError};
+use crate::desired::{self, Tracker};
+use crate::dns;
+use crate::store::Snapshot;
+
+/// First and longest pause before a refused change is tried again.
+const RETRY_PAUSE_MIN: Duration = Duration::from_millis(50);
+const RETRY_PAUSE_MAX: Duration = Duration::from_secs(30);
+
+/// What follows the store.
+pub(super) struct Follower {
+    pub(super) tracker: Tracker,
+    /// Absent in proxy mode none.
+    pub(super) dataplane: Option<Dataplane>,
+    pub(super) zone: watch::Sender<dns::Zone>,
+    pub(super) namespaces: OrdSet<Arc<str>>,
+    pub(super) numbers: Numbers,
+    /// Why the kernel does not equal the store, for `/readyz`.
+    pub(super) lag: watch::Sender<Option<String>>,
+}
+
+impl Follower {
+    /// Makes kernel and zone equal to the first snapshot.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub(super) async fn begin(&mut self, snapshot: &Arc<Snapshot>) -> Result<(), DataplaneError> {
+        let changes = self.tracker.update(snapshot);
+        if let Some(dataplane) = &self.dataplane {
+            dataplane.converge(self.tracker.contributions().cloned().collect()).await?;
+        }
+        self.tell_zone(&changes);
+        self.zone.send_modify(|zone| zone.apply(dns::Change::Synced, seconds()));
+        self.equal(snapshot);
+        Ok(())
+    }
+
+    /// Follows until the sender of snapshots is gone.
+    pub(super) async fn run(mut self, mut snapshots: watch::Receiver<Arc<Snapshot>>) {
+        let mut retry: Option<(Instant, Duration)> = None;
+        loop {
+            let wake = retry.map(|(at, _)| at);
+            tokio::select! {
+                changed = snapshots.changed() => if changed.is_err() { return },
+                () = tokio::time::sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
+                repaired = repaired(&mut self.dataplane) => {
+                    self.numbers.drift_repairs.inc();
+                    match repaired {
+                        Ok(_) => tracing::warn!("somebody else changed our tables; they are repaired"),
+                        Err(error) => {
+                            tracing::error!(%error, "somebody else changed our tables");
+                            retry = Some((Instant::now(), RETRY_PAUSE_MIN));
+                        }
+                    }
+                    continue;
+                }
+            }
+            let snapshot = snapshots.borrow_and_update().clone();
+            let changes = self.tracker.update(&snapshot);
+            let refused = match (&self.dataplane, retry) {
+                (Some(dataplane), Some(_)) if wake.is_some_and(|at| at <= Instant::now()) => {
+                    dataplane.converge(self.tracker.contributions().cloned().collect()).await.err()
+                }
+                // A retry is due later and will compare everything.
+                (Some(_), Some(_)) | (None, _) => None,
+                (Some(_), None) if changes.iter().all(only_names) => None,
+                (Some(dataplane), None) => {
+                    self.numbers.kernel_changes.inc();
+                    dataplane.apply(changes.clone()).await.err()
+                }
+            };
+            self.tell_zone(&changes);
+            match refused {
+                Some(error) => {
+                    let pause = retry.map_or(RETRY_PAUSE_MIN, |(_, pause)| (pause * 2).min(RETRY_PAUSE_MAX));
+                    tracing::error!(%error, "the kernel refused a change; trying again");
+                    self.numbers.kernel_failures.inc();
+                    self.lag.send_replace(Some(error.to_string()));
+                    retry = Some((Instant::now() + pause, pause));
+                }
+                None if wake.is_none_or(|at| at <= Instant::now()) => {
+                    retry = None;
+                    self.equal(&snapshot);
+                }
+                None => {}
+            }
+        }
+    }
+
+    fn equal(&self, snapshot: &Snapshot) {
+        self.numbers.kernel_revision.set(i64::try_from(snapshot.revision().0).unwrap_or(i64::MAX));
+        self.lag.send_if_modified(|lag| lag.take().is_some());
+    }
+
+    /// One patch of the zone for a whole snapshot: readers see all of it or none.
+    fn tell_zone(&mut self, changes: &[desired::Change]) {
+        let namespaces = self.tracker.namespaces().clone();
+        let moved: Vec<dns::Change> = self
+            .namespaces
+            .diff(&namespaces)
+            .filter_map(|item| match item {
+                DiffItem::Add(name) => Some(dns::Change::Namespace { name: Arc::clone(name), exists: true }),
+                DiffItem::Remove(name) => Some(dns::Change::Namespace { name: Arc::clone(name), exists: false }),
+                DiffItem::Update { .. } => None,
+            })
+            .collect();
+        self.namespaces = namespaces;
+        if changes.is_empty() && moved.is_empty() {
+            return;
+        }
+        let at = seconds();
+        self.zone.send_modify(|zone| {
+            for change in moved {
+                zone.apply(change, at);
+            }
+            for change in changes {
+                let records = change.after.as_ref().map(|after| after.records.clone());
+                zone.apply(dns::Change::Service { key: change.key.clone(), records }, at);
+            }
+        });
+    }
+}
+
+/// Whether a change concerns DNS alone.
+fn only_names(change: &desired::Change) -> bool {
+    let kernel = |side: &Option<Arc<desired::Contribution>>| {
+        side.as_ref().map(|side| (side.cluster_ips.clone(), side.frontends.clone())).unwrap_or_default()
+    };
+    kernel(&change.before) == kernel(&change.after)
+}
+
+async fn repaired(dataplane: &mut Option<Dataplane>) -> Result<(), DataplaneError> {
+    match dataplane {
+        Some(dataplane) => dataplane.repaired().await.map(drop),
+        None => std::future::pending().await,
+    }
+}
+
+/// The zone's serial: seconds since 1970, which fit 32 bits until 2106.
+fn seconds() -> u32 {
+    u32::try_from(clock::now().unix_timestamp()).unwrap_or_default()
+}

@@ -1,0 +1,331 @@
+//! `edgesvc run`: opens, wires, starts and stops the rooms in order.
+//!
+//! Start: state directories, store recovered, first objects, controllers settled
+//! (endpoints are derived anew: the kernel must never be told of a Service before
+//! its endpoints are), kernel converged, DNS, API, controllers, `READY=1`. Stop:
+//! no new connections, drain, close the store; the kernel keeps its rules.
+
+mod facts;
+mod follow;
+mod telemetry;
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use imbl::OrdSet;
+use sd_notify::NotifyState;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::api::kinds::Rules;
+use crate::api::server::{self, Check, Limits, Server};
+use crate::cli::DataplaneVerb;
+use crate::cli::exit::{Code, Failure};
+use crate::config::{Config, ProxyMode, defaults};
+use crate::controller;
+use crate::dataplane::{self, Dataplane};
+use crate::desired::{self, Tracker};
+use crate::dns;
+use crate::store::{self, Health, OpenError, Store};
+use follow::Follower;
+use telemetry::Numbers;
+
+/// The database's name in the data directory.
+const STORE_NAME: &str = "store.redb";
+/// Threads of the runtime: more do not help one box, and each costs memory.
+const THREADS_MAX: usize = 4;
+/// How long rooms may take to end after the API has drained.
+const STOP_MAX: Duration = Duration::from_secs(5);
+
+/// Runs until told to stop.
+///
+/// # Errors
+/// Whatever kept it from starting, with the exit code of its kind.
+pub fn run(config: Config) -> Result<(), Failure> {
+    telemetry::logs(&config);
+    directory(&config.data_dir, 0o700)?;
+    directory(&config.run_dir, 0o755)?;
+    let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(THREADS_MAX));
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
+    runtime.map_err(|error| Failure::from_error(Code::Io, "the runtime", &error))?.block_on(serve(config))
+}
+
+/// Looks at the kernel, or clears it, without a daemon.
+///
+/// # Errors
+/// The kernel refuses, mostly for want of privilege.
+pub fn dataplane(verb: DataplaneVerb) -> Result<String, Failure> {
+    let text = match verb {
+        DataplaneVerb::Show => dataplane::show(),
+        DataplaneVerb::Export => dataplane::export(),
+        DataplaneVerb::Cleanup => dataplane::cleanup().map(|removed| {
+            if removed.is_empty() {
+                return "nothing to remove\n".to_owned();
+            }
+            removed.iter().map(|what| format!("removed {what}\n")).collect()
+        }),
+    };
+    text.map_err(|error| dataplane_failure(&error))
+}
+
+fn dataplane_failure(error: &dataplane::DataplaneError) -> Failure {
+    let code = if error.is_permission() { Code::NoPermission } else { Code::CannotCreate };
+    Failure::from_error(code, "the kernel", error)
+}
+
+/// Makes a state directory, unless it is there.
+fn directory(path: &Path, mode: u32) -> Result<(), Failure> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    std::fs::DirBuilder::new().recursive(true).mode(mode).create(path).map_err(|error| io_failure(path, &error))
+}
+
+fn io_failure(path: &Path, error: &std::io::Error) -> Failure {
+    let code =
+        if error.kind() == std::io::ErrorKind::PermissionDenied { Code::NoPermission } else { Code::CannotCreate };
+    Failure::from_error(code, &path.display().to_string(), error)
+}
+
+async fn serve(config: Config) -> Result<(), Failure> {
+    // Caught from the first moment, so that a stop during the start is a clean one.
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let stop = async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    tokio::pin!(stop);
+    let running = tokio::select! {
+        started = Running::start(&config) => started?,
+        () = &mut stop => return Ok(()),
+    };
+    telemetry::notify(&[NotifyState::Ready]);
+    running.announce(&config);
+    tokio::select! {
+        () = &mut stop => {}
+        () = running.feed_watchdog() => {}
+    }
+    telemetry::notify(&[NotifyState::Stopping]);
+    running.stop().await;
+    Ok(())
+}
+
+/// Everything that runs.
+struct Running {
+    store: Store,
+    shutdown: watch::Sender<bool>,
+    tasks: JoinSet<()>,
+    checks: server::Checks,
+    api_address: Option<SocketAddr>,
+}
+
+impl Running {
+    async fn start(config: &Config) -> Result<Running, Failure> {
+        let (shutdown, stopped) = watch::channel(false);
+        let store = open(config).await?;
+        let facts = facts::facts(config);
+        let begun = controller::bootstrap(&store, &facts).await;
+        begun.map_err(|error| Failure::from_error(Code::Io, "the first objects", &error))?;
+        controller::settle(&store, &facts).await;
+
+        let numbers = Numbers::default();
+        let (zone, zones) = watch::channel(dns::Zone::default());
+        let (lag, lags) = watch::channel(None);
+        let desired_facts = desired::Facts {
+            node_name: facts.node_name.as_str().into(),
+            external_ip_cidrs: config.external_ip_cidrs.clone(),
+        };
+        let mut follower = Follower {
+            tracker: Tracker::new(desired_facts),
+            dataplane: open_dataplane(config)?,
+            zone,
+            namespaces: OrdSet::new(),
+            numbers: numbers.clone(),
+            lag,
+        };
+        let snapshots = store.subscribe();
+        follower.begin(&store.snapshot()).await.map_err(|error| dataplane_failure(&error))?;
+
+        let mut tasks = JoinSet::new();
+        let counters = start_dns(config, zones, stopped.clone(), &mut tasks)?;
+        let checks = checks(&store, lags);
+        let options = api_options(config, &facts, &checks, telemetry::metrics(&numbers, store.clone(), counters));
+        let api = Server::bind(options, store.clone(), stopped.clone()).await.map_err(|error| api_failure(&error))?;
+        let api_address = api.address();
+        tasks.spawn(api.run());
+        tasks.spawn(follower.run(snapshots));
+        tasks.spawn(controller::run(store.clone(), facts, turned(stopped)));
+        Ok(Running { store, shutdown, tasks, checks, api_address })
+    }
+
+    /// The one line that scripts wait for.
+    fn announce(&self, config: &Config) {
+        use std::io::Write as _;
+        let api = self.api_address.map_or_else(|| "no TLS".to_owned(), |at| format!("https://{at}"));
+        let dns = config.value_of("cluster-dns");
+        let socket = config.socket();
+        let line = format!("ready: API on {} and {api}, DNS on {dns}\n", socket.display());
+        // A closed standard error has no reader to wait for the line.
+        drop(std::io::stderr().lock().write_all(line.as_bytes()));
+    }
+
+    /// Tells systemd that we are well, while we are; without a watchdog it only
+    /// waits. A room that ended by itself is a fault: the process ends too, and is
+    /// started again.
+    async fn feed_watchdog(&self) {
+        let Some(limit) = sd_notify::watchdog_enabled() else { return std::future::pending().await };
+        let mut ticks = tokio::time::interval(limit / 3);
+        loop {
+            ticks.tick().await;
+            let failing: Vec<Check> =
+                (self.checks)().into_iter().filter(|check| check.live && check.failure.is_some()).collect();
+            if failing.is_empty() {
+                telemetry::notify(&[NotifyState::Watchdog]);
+            } else {
+                tracing::error!(?failing, "not well; the watchdog is not fed");
+            }
+        }
+    }
+
+    async fn stop(mut self) {
+        self.shutdown.send_replace(true);
+        let ended = async { while self.tasks.join_next().await.is_some() {} };
+        // The follower ends with the store's last handle; everybody else by themselves.
+        if tokio::time::timeout(Limits::default().drain + STOP_MAX, ended).await.is_err() {
+            tracing::warn!("a room did not end in time");
+        }
+        self.tasks.shutdown().await;
+        let Running { store, checks, tasks, .. } = self;
+        drop((checks, tasks));
+        if tokio::time::timeout(STOP_MAX, store.close()).await.is_err() {
+            tracing::warn!("the store did not close in time; nothing is lost");
+        }
+    }
+}
+
+async fn open(config: &Config) -> Result<Store, Failure> {
+    let options = store::Options { path: config.data_dir.join(STORE_NAME) };
+    let opened = tokio::task::spawn_blocking(move || Store::open(&options)).await;
+    let opened = opened.map_err(|error| Failure::from_error(Code::Bug, "the store", &error))?;
+    opened.map_err(|error| {
+        let code = match &error {
+            OpenError::Locked(_) | OpenError::Newer { .. } | OpenError::Damaged { .. } => Code::CannotCreate,
+            OpenError::Io { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => Code::NoPermission,
+            OpenError::Io { .. } => Code::Io,
+        };
+        Failure::from_error(code, "", &error)
+    })
+}
+
+fn open_dataplane(config: &Config) -> Result<Option<Dataplane>, Failure> {
+    if config.proxy_mode == ProxyMode::None {
+        return Ok(None);
+    }
+    let options = dataplane::Options {
+        service_ranges: config.service_cluster_ip_ranges.clone(),
+        cluster_dns: config.cluster_dns.clone(),
+        nodeport_addresses: config.nodeport_addresses.clone(),
+        cluster_cidrs: config.cluster_cidrs.clone(),
+    };
+    let dataplane = Dataplane::open(options).map_err(|error| dataplane_failure(&error))?;
+    for warning in dataplane.warnings() {
+        tracing::warn!(warning, "dataplane");
+    }
+    Ok(Some(dataplane))
+}
+
+fn start_dns(
+    config: &Config,
+    zones: watch::Receiver<dns::Zone>,
+    stopped: watch::Receiver<bool>,
+    tasks: &mut JoinSet<()>,
+) -> Result<Option<Arc<dns::Counters>>, Failure> {
+    if config.cluster_dns.is_empty() {
+        return Ok(None);
+    }
+    let upstreams = if config.upstream_dns.is_empty() {
+        dns::Upstreams::system()
+    } else {
+        dns::Upstreams::Named(config.upstream_dns.clone())
+    };
+    let options = dns::Options {
+        domain: config.cluster_domain.clone(),
+        listen: config.cluster_dns.iter().map(|addr| SocketAddr::new(*addr, defaults::DNS_PORT)).collect(),
+        service_ranges: config.service_cluster_ip_ranges.clone(),
+        upstreams: Some(upstreams),
+        ..dns::Options::default()
+    };
+    let server = dns::Server::bind(options, zones).map_err(|error| {
+        let code = if error.is_permission() { Code::NoPermission } else { Code::CannotCreate };
+        Failure::from_error(code, "DNS", &error)
+    })?;
+    let counters = server.counters();
+    tasks.spawn(server.run(turned(stopped)));
+    Ok(Some(counters))
+}
+
+fn checks(store: &Store, lags: watch::Receiver<Option<String>>) -> server::Checks {
+    let store = store.clone();
+    Arc::new(move || {
+        let writable = match store.health() {
+            Health::Writable => None,
+            Health::ReadOnly(reason) => Some(reason),
+        };
+        vec![
+            Check { name: "store", failure: writable, live: false },
+            Check { name: "kernel", failure: lags.borrow().clone(), live: false },
+        ]
+    })
+}
+
+fn api_options(
+    config: &Config,
+    facts: &controller::Facts,
+    checks: &server::Checks,
+    metrics: server::Metrics,
+) -> server::Options {
+    let first = |range: &ipnet::IpNet| crate::allocate::first_cluster_ip(*range);
+    server::Options {
+        socket: config.socket(),
+        socket_group: None,
+        listen: config.listen,
+        data_dir: config.data_dir.clone(),
+        hostname: facts.node_name.clone(),
+        service_ips: config.service_cluster_ip_ranges.iter().map(first).collect(),
+        rules: Rules {
+            service_ranges: config.service_cluster_ip_ranges.clone(),
+            node_ports: config.node_port_range.clone(),
+            cluster_dns: config.cluster_dns.clone(),
+        },
+        limits: Limits::default(),
+        checks: Arc::clone(checks),
+        metrics,
+    }
+}
+
+fn api_failure(error: &server::ServeError) -> Failure {
+    use server::ServeError;
+    let code = match error {
+        ServeError::Socket { source, .. } | ServeError::Listen { source, .. }
+            if source.kind() == std::io::ErrorKind::PermissionDenied =>
+        {
+            Code::NoPermission
+        }
+        ServeError::Prepare(_) => Code::Bug,
+        _ => Code::CannotCreate,
+    };
+    Failure::from_error(code, "the API", error)
+}
+
+/// Resolves when the flag turns true, or nobody is left to turn it.
+async fn turned(mut flag: watch::Receiver<bool>) {
+    while !*flag.borrow_and_update() {
+        if flag.changed().await.is_err() {
+            return;
+        }
+    }
+}

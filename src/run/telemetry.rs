@@ -1,0 +1,122 @@
+//! What the outside sees of the process: logs on standard error, numbers for
+//! Prometheus, and word to systemd.
+
+use std::fmt;
+use std::io::IsTerminal as _;
+use std::sync::Arc;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{Config, LogFormat};
+use crate::dns::Counters;
+use crate::model::Kind;
+use crate::store::Store;
+
+/// Starts logging. journald stamps lines itself, so they carry a time only on a
+/// terminal or in a file.
+pub(super) fn logs(config: &Config) {
+    let filter = config.log_filter.clone().unwrap_or_else(|| {
+        // The libraries below us log at info what is debugging to a user.
+        format!("warn,edgesvc={0}", config.log_level.as_str())
+    });
+    let filter = EnvFilter::try_new(&filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let journald = std::env::var_os("JOURNAL_STREAM").is_some();
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
+    // Only a second start within one process could fail, and it would log as the first does.
+    drop(match (config.log_format, journald) {
+        (LogFormat::Json, _) => builder.json().try_init(),
+        (LogFormat::Text, true) => builder.without_time().try_init(),
+        (LogFormat::Text, false) => builder.try_init(),
+    });
+}
+
+/// Numbers the rooms keep up to date.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Numbers {
+    /// The revision the kernel was last made equal to.
+    pub(super) kernel_revision: Gauge<i64>,
+    /// Transactions that changed the kernel.
+    pub(super) kernel_changes: Counter,
+    /// Transactions the kernel refused.
+    pub(super) kernel_failures: Counter,
+    /// Repairs after somebody else changed our tables.
+    pub(super) drift_repairs: Counter,
+}
+
+/// Builds the function that renders `/metrics`.
+pub(super) fn metrics(numbers: &Numbers, store: Store, dns: Option<Arc<Counters>>) -> crate::api::server::Metrics {
+    let mut registry = Registry::with_prefix("edgesvc");
+    let revision = "Revision the kernel was last made equal to";
+    registry.register("kernel_revision", revision, numbers.kernel_revision.clone());
+    registry.register("kernel_changes", "Transactions that changed the kernel", numbers.kernel_changes.clone());
+    registry.register("kernel_failures", "Transactions the kernel refused", numbers.kernel_failures.clone());
+    registry.register("drift_repairs", "Repairs after foreign changes of our tables", numbers.drift_repairs.clone());
+    registry.register_collector(Box::new(StoreNumbers(store)));
+    if let Some(counters) = dns {
+        registry.register_collector(Box::new(DnsNumbers(counters)));
+    }
+    Arc::new(move || {
+        let mut text = String::new();
+        if let Err(error) = prometheus_client::encoding::text::encode(&mut text, &registry) {
+            tracing::error!(%error, "metrics cannot be rendered");
+        }
+        text
+    })
+}
+
+#[derive(Debug)]
+struct StoreNumbers(Store);
+
+impl Collector for StoreNumbers {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let snapshot = self.0.snapshot();
+        let gauge = |value: u64| {
+            let gauge = Gauge::<i64>::default();
+            gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+            gauge
+        };
+        let revision = gauge(snapshot.revision().0);
+        let help = "Revision of the newest change";
+        revision.encode(encoder.encode_descriptor("store_revision", help, None, revision.metric_type())?)?;
+        let mut objects = encoder.encode_descriptor("objects", "Objects by kind", None, revision.metric_type())?;
+        for kind in Kind::ALL {
+            let labels = [("kind", kind.resource().kind)];
+            gauge(snapshot.count(kind) as u64).encode(objects.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+}
+
+#[derive(Debug)]
+struct DnsNumbers(Arc<Counters>);
+
+impl Collector for DnsNumbers {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let counter = ConstCounter::<u64>::new(0);
+        let help = "DNS questions by type and result";
+        let mut family = encoder.encode_descriptor("dns_questions", help, None, counter.metric_type())?;
+        for count in self.0.counts() {
+            let labels = [("type", count.qtype), ("result", count.result)];
+            ConstCounter::new(count.questions).encode(family.encode_family(&labels)?)?;
+        }
+        let forwarded = ConstCounter::new(self.0.forwarded());
+        let help = "DNS questions that went upstream";
+        forwarded.encode(encoder.encode_descriptor("dns_forwarded", help, None, forwarded.metric_type())?)
+    }
+}
+
+
+/// Tells systemd; silence when nobody listens is its protocol.
+pub(super) fn notify(states: &[sd_notify::NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::debug!(%error, "cannot tell systemd");
+    }
+}
