@@ -24,10 +24,11 @@ pub fn prune(ty: &'static Type, value: Value) -> Result<Decoded, DecodeError> {
 pub fn fill(ty: &'static Type, value: &mut Value) {
     let Value::Object(members) = value else { return };
     for field in ty.members() {
-        if field.zero == Zero::Written && !members.contains_key(field.name) {
-            if let Some(empty) = zero(field.shape) {
-                members.insert(field.name.to_owned(), empty);
-            }
+        if field.zero == Zero::Written
+            && !members.contains_key(field.name)
+            && let Some(empty) = zero(field.shape)
+        {
+            members.insert(field.name.to_owned(), empty);
         }
         if let Some(value) = members.get_mut(field.name) {
             fill_shape(field.shape, value);

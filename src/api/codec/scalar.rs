@@ -29,7 +29,7 @@ pub(super) fn fit(shape: Shape, value: Value) -> Result<Value, (Value, &'static 
         (Shape::MicroTime, Value::String(text)) => micro_time(text).map(|at| Value::String(clock::rfc3339_micro(at))),
         _ => None,
     };
-    fitted.ok_or((value, expected(shape)))
+    fitted.ok_or_else(|| (value, expected(shape)))
 }
 
 fn expected(shape: Shape) -> &'static str {
