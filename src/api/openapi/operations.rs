@@ -164,7 +164,7 @@ impl Writer {
         }
         self.operation(Operation {
             action,
-            verb: if collection { "deleteCollection" } else { "delete" },
+            verb: "delete",
             suffix: "",
             parameters,
             body: options,
@@ -178,7 +178,8 @@ impl Writer {
         let Operation { action, verb, suffix, parameters, body, answer, creates } = operation;
         let group = if row.group.is_empty() { "Core".to_owned() } else { capital(group_word(row.group)) };
         let scope = if row.namespaced && suffix != "ForAllNamespaces" { "Namespaced" } else { "" };
-        let id = format!("{verb}{group}{}{scope}{}{}", capital(row.version), row.kind, capital(suffix));
+        let collection = if action == "deletecollection" { "Collection" } else { "" };
+        let id = format!("{verb}{group}{}{collection}{scope}{}{}", capital(row.version), row.kind, capital(suffix));
         let mut value = json!({
             "operationId": id,
             "description": format!("{verb} {} {suffix}", row.kind).trim(),

@@ -17,6 +17,7 @@ mod core_storage;
 mod core_volume;
 mod discovery;
 mod meta;
+mod review;
 #[cfg(test)]
 mod tests;
 
@@ -38,6 +39,7 @@ static TABLES: &[&[Type]] = &[
     core_scheduling::TYPES,
     core_volume::TYPES,
     core_storage::TYPES,
+    review::TYPES,
 ];
 
 static BY_NAME: LazyLock<BTreeMap<&'static str, &'static Type>> =
