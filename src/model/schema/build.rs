@@ -105,6 +105,16 @@ macro_rules! discovery {
     ($($rest:tt)*) => { in_package!("io.k8s.api.discovery.v1.", $($rest)*) };
 }
 
+/// A type of `k8s.io/api/authorization/v1`.
+macro_rules! authorization {
+    ($($rest:tt)*) => { in_package!("io.k8s.api.authorization.v1.", $($rest)*) };
+}
+
+/// A type of `k8s.io/api/authentication/v1`.
+macro_rules! authentication {
+    ($($rest:tt)*) => { in_package!("io.k8s.api.authentication.v1.", $($rest)*) };
+}
+
 /// A type of `k8s.io/apimachinery/pkg/apis/meta/v1`.
 macro_rules! meta {
     ($($rest:tt)*) => {

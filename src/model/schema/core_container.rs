@@ -108,7 +108,7 @@ pub(super) static TYPES: &[Type] = &[
         ptr(12, "appArmorProfile", Object("AppArmorProfile"), "AppArmor profile."),
     ]),
     core!("EphemeralContainerCommon" => "EphemeralContainerCommon are the fields of a Container.", [
-        own(1, "name", String, "Name, unique in the pod."),
+        req(1, "name", String, "Name, unique in the pod."),
         opt(2, "image", String, "Image to run."),
         opt(3, "command", List(&String), "Entry point; the image's when empty.").atomic(),
         opt(4, "args", List(&String), "Arguments; the image's when empty.").atomic(),

@@ -17,6 +17,7 @@ mod core_storage;
 mod core_volume;
 mod discovery;
 mod meta;
+mod review;
 #[cfg(test)]
 mod tests;
 
@@ -38,6 +39,7 @@ static TABLES: &[&[Type]] = &[
     core_scheduling::TYPES,
     core_volume::TYPES,
     core_storage::TYPES,
+    review::TYPES,
 ];
 
 static BY_NAME: LazyLock<BTreeMap<&'static str, &'static Type>> =
@@ -78,6 +80,22 @@ pub struct Type {
     pub atomic: bool,
     /// `kind` and `apiVersion` stand beside the fields: an object, list or options.
     pub top: bool,
+}
+
+impl Type {
+    /// The fields as JSON has them: those of inlined structs stand in the parent.
+    pub fn members(&'static self) -> impl Iterator<Item = &'static Field> {
+        let own = |field: &'static Field| match (field.inline, field.shape) {
+            (true, Shape::Object(name)) => find(name).map_or(&[][..], |inlined| inlined.fields),
+            _ => std::slice::from_ref(field),
+        };
+        self.fields.iter().flat_map(own)
+    }
+
+    /// The field of a JSON member, by its exact name.
+    pub fn member(&'static self, name: &str) -> Option<&'static Field> {
+        self.members().find(|field| field.name == name)
+    }
 }
 
 /// One field of a [`Type`].
