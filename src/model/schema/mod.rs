@@ -3,6 +3,37 @@
 //! validation, protobuf decoding, strategic merge and server-side apply, and the
 //! OpenAPI documents. Pure.
 
+mod build;
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use crate::model::kind::Kind;
+
+/// The table's files, in the order of `find`.
+static TABLES: &[&[Type]] = &[];
+
+static BY_NAME: LazyLock<BTreeMap<&'static str, &'static Type>> =
+    LazyLock::new(|| TABLES.iter().flat_map(|table| table.iter()).map(|ty| (ty.name, ty)).collect());
+
+/// Never met: a test holds that every kind stands in the table.
+static ABSENT: Type = Type { name: "", openapi: "", description: "", fields: &[], atomic: false };
+
+/// The root type of a served kind.
+pub fn type_of(kind: Kind) -> &'static Type {
+    find(kind.resource().kind).unwrap_or(&ABSENT)
+}
+
+/// A type by its Go name, for instance `ServiceSpec` or `DeleteOptions`.
+pub fn find(name: &str) -> Option<&'static Type> {
+    BY_NAME.get(name).copied()
+}
+
+/// Every type of the table, by name.
+pub fn all() -> impl Iterator<Item = &'static Type> {
+    BY_NAME.values().copied()
+}
+
 /// A structured type, for instance `ServiceSpec`.
 #[derive(Debug)]
 pub struct Type {
@@ -14,7 +45,7 @@ pub struct Type {
     pub description: &'static str,
     /// The fields in protobuf order. Inlined structs are flattened for JSON; see
     /// [`Field::inline`].
-    pub fields: Vec<Field>,
+    pub fields: &'static [Field],
     /// Server-side apply treats the whole value as one (`structType=atomic`).
     pub atomic: bool,
 }
@@ -30,6 +61,8 @@ pub struct Field {
     pub shape: Shape,
     /// Required in OpenAPI (no `omitempty`, not `+optional`).
     pub required: bool,
+    /// What an empty value (`""`, 0, `false`, `[]`, `{}`) means.
+    pub zero: Zero,
     /// The Go struct is embedded: in JSON its fields stand in the parent, in
     /// protobuf they are a message under `number`.
     pub inline: bool,
@@ -41,8 +74,19 @@ pub struct Field {
     pub description: &'static str,
 }
 
+/// What an empty value of a field means, as Go's `omitempty` and pointers have it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Zero {
+    /// The same as absent, and dropped (`omitempty`).
+    Dropped,
+    /// Told apart from absent (a pointer): kept as sent.
+    Kept,
+    /// Written even when the client left it out (no `omitempty`, or a struct).
+    Written,
+}
+
 /// What values of a field look like.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
     /// A string.
     String,
@@ -71,9 +115,9 @@ pub enum Shape {
     /// Another type of the table.
     Object(&'static str),
     /// A list.
-    List(Box<Shape>),
+    List(&'static Shape),
     /// A map from strings.
-    Map(Box<Shape>),
+    Map(&'static Shape),
 }
 
 /// Strategic-merge behaviour of a field.
@@ -94,7 +138,7 @@ pub enum Patch {
 }
 
 /// Server-side-apply behaviour of a list or map.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ListType {
     /// Lists atomic, maps and objects granular: no marker.
     Default,
@@ -103,5 +147,5 @@ pub enum ListType {
     /// A set of scalars.
     Set,
     /// A list of objects with these keys.
-    Map(Vec<&'static str>),
+    Map(&'static [&'static str]),
 }
