@@ -13,6 +13,7 @@ pub(super) const fn opt(number: u32, name: &'static str, shape: Shape, descripti
         inline: false,
         patch: Patch::Default,
         list: ListType::Default,
+        default: None,
         description,
     }
 }
@@ -38,13 +39,75 @@ pub(super) const fn inl(number: u32, name: &'static str, of: &'static str) -> Fi
 }
 
 impl Field {
-    /// `x-kubernetes-patch-strategy` and merge key.
-    pub(super) const fn patch(self, patch: Patch) -> Field {
-        Field { patch, ..self }
+    /// `patchStrategy: merge` of objects by a key.
+    pub(super) const fn merge(self, key: &'static str) -> Field {
+        Field { patch: Patch::Merge(key), ..self }
     }
 
-    /// `x-kubernetes-list-type` with its keys, or `x-kubernetes-map-type`.
-    pub(super) const fn list(self, list: ListType) -> Field {
-        Field { list, ..self }
+    /// `patchStrategy: merge` of scalars.
+    pub(super) const fn merge_set(self) -> Field {
+        Field { patch: Patch::MergeSet, ..self }
     }
+
+    /// `patchStrategy: merge,retainKeys` of objects by a key.
+    pub(super) const fn merge_retain_keys(self, key: &'static str) -> Field {
+        Field { patch: Patch::MergeRetainKeys(key), ..self }
+    }
+
+    /// `listType: map` with its keys.
+    pub(super) const fn keys(self, keys: &'static [&'static str]) -> Field {
+        Field { list: ListType::Map(keys), ..self }
+    }
+
+    /// `listType: set`.
+    pub(super) const fn set(self) -> Field {
+        Field { list: ListType::Set, ..self }
+    }
+
+    /// `listType: atomic` or `mapType: atomic`.
+    pub(super) const fn atomic(self) -> Field {
+        Field { list: ListType::Atomic, ..self }
+    }
+
+    /// The value that counts when the field is absent.
+    pub(super) const fn default(self, value: &'static str) -> Field {
+        Field { default: Some(value), ..self }
+    }
+}
+
+/// A type of a package: flags, name, description, fields.
+macro_rules! in_package {
+    ($package:literal, atomic $($rest:tt)*) => { in_package!(@ $package, true, false, $($rest)*) };
+    ($package:literal, top $($rest:tt)*) => { in_package!(@ $package, false, true, $($rest)*) };
+    ($package:literal, $($rest:tt)*) => { in_package!(@ $package, false, false, $($rest)*) };
+    (@ $package:literal, $atomic:literal, $top:literal, $name:literal => $($rest:tt)*) => {
+        in_package!(@ $package, $atomic, $top, $name as $name => $($rest)*)
+    };
+    (@ $package:literal, $atomic:literal, $top:literal, $name:literal as $go:literal => $text:literal, [$($field:expr),* $(,)?]) => {
+        Type {
+            name: $name,
+            openapi: concat!($package, $go),
+            description: $text,
+            fields: &[$($field),*],
+            atomic: $atomic,
+            top: $top,
+        }
+    };
+}
+
+/// A type of `k8s.io/api/core/v1`.
+macro_rules! core {
+    ($($rest:tt)*) => { in_package!("io.k8s.api.core.v1.", $($rest)*) };
+}
+
+/// A type of `k8s.io/api/discovery/v1`.
+macro_rules! discovery {
+    ($($rest:tt)*) => { in_package!("io.k8s.api.discovery.v1.", $($rest)*) };
+}
+
+/// A type of `k8s.io/apimachinery/pkg/apis/meta/v1`.
+macro_rules! meta {
+    ($($rest:tt)*) => {
+        in_package!("io.k8s.apimachinery.pkg.apis.meta.v1.", $($rest)*)
+    };
 }

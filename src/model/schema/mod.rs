@@ -3,7 +3,22 @@
 //! validation, protobuf decoding, strategic merge and server-side apply, and the
 //! OpenAPI documents. Pure.
 
+#[macro_use]
 mod build;
+
+mod core_config;
+mod core_container;
+mod core_node;
+mod core_pod;
+mod core_scheduling;
+mod core_service;
+mod core_status;
+mod core_storage;
+mod core_volume;
+mod discovery;
+mod meta;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -11,13 +26,25 @@ use std::sync::LazyLock;
 use crate::model::kind::Kind;
 
 /// The table's files, in the order of `find`.
-static TABLES: &[&[Type]] = &[];
+static TABLES: &[&[Type]] = &[
+    meta::TYPES,
+    core_node::TYPES,
+    core_service::TYPES,
+    discovery::TYPES,
+    core_config::TYPES,
+    core_pod::TYPES,
+    core_container::TYPES,
+    core_status::TYPES,
+    core_scheduling::TYPES,
+    core_volume::TYPES,
+    core_storage::TYPES,
+];
 
 static BY_NAME: LazyLock<BTreeMap<&'static str, &'static Type>> =
     LazyLock::new(|| TABLES.iter().flat_map(|table| table.iter()).map(|ty| (ty.name, ty)).collect());
 
 /// Never met: a test holds that every kind stands in the table.
-static ABSENT: Type = Type { name: "", openapi: "", description: "", fields: &[], atomic: false };
+static ABSENT: Type = Type { name: "", openapi: "", description: "", fields: &[], atomic: false, top: false };
 
 /// The root type of a served kind.
 pub fn type_of(kind: Kind) -> &'static Type {
@@ -37,7 +64,8 @@ pub fn all() -> impl Iterator<Item = &'static Type> {
 /// A structured type, for instance `ServiceSpec`.
 #[derive(Debug)]
 pub struct Type {
-    /// The Go type's name, for instance `ServiceSpec`.
+    /// The Go type's name, for instance `ServiceSpec`; of two alike the second is
+    /// `discovery.EndpointPort`.
     pub name: &'static str,
     /// The OpenAPI name, for instance `io.k8s.api.core.v1.ServiceSpec`.
     pub openapi: &'static str,
@@ -48,6 +76,8 @@ pub struct Type {
     pub fields: &'static [Field],
     /// Server-side apply treats the whole value as one (`structType=atomic`).
     pub atomic: bool,
+    /// `kind` and `apiVersion` stand beside the fields: an object, list or options.
+    pub top: bool,
 }
 
 /// One field of a [`Type`].
@@ -70,6 +100,8 @@ pub struct Field {
     pub patch: Patch,
     /// `x-kubernetes-list-type` / `x-kubernetes-map-type`.
     pub list: ListType,
+    /// The value of an absent merge key, as OpenAPI's `default` tells it.
+    pub default: Option<&'static str>,
     /// What it is, one or two sentences.
     pub description: &'static str,
 }
