@@ -47,7 +47,7 @@ impl Answer {
                 bytes.push(b'\n');
                 Answer::new(code, JSON, bytes)
             }
-            Encoding::Yaml => Answer::new(code, YAML, crate::manifest::emit::to_string(value).into_bytes()),
+            Encoding::Yaml => Answer::new(code, YAML, crate::manifest::yaml::to_string(value).into_bytes()),
             Encoding::Protobuf => match sealed(value) {
                 Some(bytes) => Answer::new(code, PROTOBUF, bytes),
                 None => Answer::new(code, JSON, line(value)),
@@ -98,8 +98,11 @@ impl Answer {
             headers.insert(HeaderName::from_static("audit-id"), value);
         }
         for (name, value) in self.headers {
-            if let Ok(value) = HeaderValue::try_from(value) {
-                if name == CACHE_CONTROL { headers.insert(name, value) } else { Some(value).filter(|v| !headers.append(name, v.clone())) };
+            let Ok(value) = HeaderValue::try_from(value) else { continue };
+            if name == CACHE_CONTROL {
+                headers.insert(name, value);
+            } else {
+                headers.append(name, value);
             }
         }
         response

@@ -84,7 +84,7 @@ async fn serve(api: Arc<Api>, stream: impl AsyncRead + AsyncWrite + Unpin + Send
     let mut connection = std::pin::pin!(builder.serve_connection(io, service));
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        _ = shutdown.wait_for(|stop| *stop) => {
+        () = super::stopped(&mut shutdown) => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }

@@ -163,8 +163,8 @@ async fn objects(call: &mut Call, verb: &str, target: &Target, incoming: Incomin
     let row = target.kind.resource();
     let (subresource, collection) = (target.subresource.as_deref(), target.name.is_none());
     match verb {
-        "get" if !collection => list::get(call, target),
-        "list" => list::list(call, target),
+        "get" if !collection => list::get(call, target).await,
+        "list" => list::list(call, target).await,
         "create" if collection && (target.namespace.is_some() || !row.namespaced) => {
             let payload = payload(call, incoming).await?;
             create::post(call, target, &payload).await

@@ -211,8 +211,7 @@ impl Server {
         tokio::select! {
             () = local => {}
             () = remote => {}
-            // An error means that nobody is left to say stop: stop.
-            _ = shutdown.wait_for(|stop| *stop) => {}
+            () = stopped(&mut shutdown) => {}
         }
         if let Err(error) = std::fs::remove_file(&socket) {
             tracing::debug!(%error, "the socket is gone already");
@@ -221,6 +220,15 @@ impl Server {
         let drained = tokio::time::timeout(api.limits.drain, permits.acquire_many(api.limits.connections)).await;
         if drained.is_err() {
             tracing::warn!("connections were cut at the end of the drain time");
+        }
+    }
+}
+
+/// Waits for the stop. That nobody is left to say it is one too.
+async fn stopped(shutdown: &mut latest::Receiver<bool>) {
+    while !*shutdown.borrow_and_update() {
+        if shutdown.changed().await.is_err() {
+            return;
         }
     }
 }

@@ -9,20 +9,13 @@ use super::accept::{self, JSON};
 use super::answer::{Answer, Outcome};
 use super::handle::Call;
 
-/// What kubectl asks of `/openapi/v2`.
-const V2_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
-/// What it is answered with.
-const V2_PROTOBUF_ANSWER: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
-
 /// `GET /openapi/v2`
 pub(super) fn v2(call: &Call) -> Outcome {
     let accepted = |media: &str| accept::entries(&call.accept).any(|entry| entry.media == media);
     let json = call.accept.trim().is_empty() || accepted(JSON) || accepted("*/*") || accepted("application/*");
-    if accepted(V2_PROTOBUF) && !json {
-        return Ok(Answer::new(200, V2_PROTOBUF_ANSWER, documents::v2_protobuf()).header(VARY, "Accept"));
-    }
     if !json {
-        return Err(ApiError::not_acceptable(&[JSON, V2_PROTOBUF]));
+        // Only clients older than OpenAPI v3 ask for protobuf alone; they fall back.
+        return Err(ApiError::not_acceptable(&[JSON]));
     }
     Ok(Answer::new(200, JSON, documents::v2_json()).header(VARY, "Accept"))
 }

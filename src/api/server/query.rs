@@ -96,8 +96,6 @@ pub(super) struct WriteOptions {
     pub(super) dry_run: bool,
     /// `fieldManager`, or the client's name.
     pub(super) manager: String,
-    /// Whether the query named the manager.
-    pub(super) manager_given: bool,
     pub(super) validation: Validation,
     pub(super) force: bool,
 }
@@ -136,7 +134,6 @@ impl WriteOptions {
         Ok(WriteOptions {
             dry_run,
             manager: manager.unwrap_or(agent).to_owned(),
-            manager_given: manager.is_some(),
             validation,
             force: force.unwrap_or(false),
         })

@@ -64,11 +64,6 @@ impl Selection {
         self.labels.is_empty() && self.fields.is_empty()
     }
 
-    /// The one name selected, if the fields pin it.
-    pub(super) fn name(&self) -> Option<&str> {
-        self.fields.iter().find(|term| term.equal && term.path == "metadata.name").map(|term| term.value.as_str())
-    }
-
     pub(super) fn matches(&self, object: &Object) -> bool {
         self.namespace.as_deref().is_none_or(|namespace| *object.key.namespace == *namespace)
             && self.labels.iter().all(|requirement| requirement.holds(&object.meta.labels))

@@ -1,7 +1,6 @@
 //! Objects in the form a client accepts: whole, as metadata only, or as a row of
 //! a table (spec/api.md section 9).
 
-use bytes::Bytes;
 use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 
@@ -90,9 +89,4 @@ pub(super) fn success(kind: Kind, name: &str, uid: &str) -> Value {
         }
     }
     json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details})
-}
-
-/// An object as a whole, with its bytes.
-pub(super) fn json(object: &Object) -> Bytes {
-    object.json()
 }
