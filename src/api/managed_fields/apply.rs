@@ -27,7 +27,7 @@ pub(super) struct Applied {
     pub(super) managers: Managers,
 }
 
-/// Applies `applied`, which has been checked, to `live` (without `managedFields`).
+/// Applies `applied`, which has been checked, to `live` (tidy and without `managedFields`).
 pub(super) fn apply(
     ty: &Type,
     live: &Value,
@@ -50,6 +50,7 @@ pub(super) fn apply(
         Some(last) => prune(ty, merged, &after, &last.set),
         None => merged,
     };
+    let object = shape::tidy(ty, &object);
 
     let changes = compare(ty, live, &object).ignoring(&reset);
     let written = changes.written();

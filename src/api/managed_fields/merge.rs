@@ -1,6 +1,6 @@
 //! Laying an applied configuration over the live object, and taking fields away.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
@@ -33,12 +33,12 @@ fn check_value(atom: Atom<'_>, value: &Value, path: &mut Vec<Element>) -> Result
             }
         }
         (Atom::Set | Atom::Keyed(..), Value::Array(items)) => {
-            let mut seen = BTreeMap::new();
+            let mut seen = BTreeSet::new();
             for (index, item) in items.iter().enumerate() {
                 let bad = |message: String| BadItem { field: path::display(path), message };
                 let element =
                     atom.element(item).ok_or_else(|| bad(format!("element {index}: omits all key fields")))?;
-                if seen.insert(element.clone(), ()).is_some() {
+                if !seen.insert(element.clone()) {
                     return Err(bad(format!("duplicate entries for key {element}")));
                 }
                 path.push(element);
@@ -89,13 +89,14 @@ fn merge_items(atom: Atom<'_>, live: (&[Element], &[Value]), applied: (&[Element
     for (element, item) in live.0.iter().zip(live.1) {
         old.entry(element).or_default().push(item);
     }
-    let wanted: BTreeMap<&Element, ()> = applied.0.iter().map(|element| (element, ())).collect();
+    let wanted: BTreeSet<&Element> = applied.0.iter().collect();
     let mut shared = applied.0.iter().filter(|element| old.contains_key(element)).peekable();
     let mut live = live.0.iter().zip(live.1).peekable();
     let mut merged = Vec::with_capacity(live.len().max(applied.1.len()));
     for (element, new) in applied.0.iter().zip(applied.1) {
-        while let Some((key, item)) = live.next_if(|(key, _)| Some(key) != shared.peek().as_ref().map(|key| *key)) {
-            if !wanted.contains_key(key) {
+        let next_shared = shared.peek().copied();
+        while let Some((key, item)) = live.next_if(|(key, _)| Some(*key) != next_shared) {
+            if !wanted.contains(key) {
                 merged.push(item.clone());
             }
         }
@@ -107,7 +108,7 @@ fn merge_items(atom: Atom<'_>, live: (&[Element], &[Value]), applied: (&[Element
             _ => new.clone(),
         });
     }
-    merged.extend(live.filter(|(key, _)| !wanted.contains_key(key)).map(|(_, item)| item.clone()));
+    merged.extend(live.filter(|(key, _)| !wanted.contains(key)).map(|(_, item)| item.clone()));
     merged
 }
 

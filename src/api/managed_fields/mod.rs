@@ -244,6 +244,7 @@ pub fn apply(
     let mut base = live.cloned().unwrap_or_else(|| Value::Object(Map::new()));
     let stored = fitted(ty, metadata(&base, "managedFields")).unwrap_or_default();
     take_fields(&mut base);
+    let base = shape::tidy(ty, &base);
     let managers = match live {
         Some(live) if stored.0.is_empty() => apply::before_first_apply(ty, live, writer),
         _ => stored.clone(),
@@ -275,6 +276,8 @@ fn admit(ty: &Type, applied: &Value, writer: &Writer<'_>) -> Result<(), ApplyErr
         }
         None => return bad("Object 'apiVersion' is missing".to_owned()),
     }
-    merge::check(ty, applied)
-        .map_err(|item| ApplyError::Invalid { field: item.field.trim_start_matches('.').to_owned(), message: item.message })
+    merge::check(ty, applied).map_err(|item| ApplyError::Invalid {
+        field: item.field.trim_start_matches('.').to_owned(),
+        message: item.message,
+    })
 }

@@ -115,10 +115,9 @@ impl Set {
             let node = match other.node(element) {
                 None => ours.clone(),
                 Some(theirs) if trees && theirs.member => continue,
-                Some(theirs) => Node {
-                    member: ours.member && !theirs.member,
-                    below: ours.below.subtract(&theirs.below, trees),
-                },
+                Some(theirs) => {
+                    Node { member: ours.member && !theirs.member, below: ours.below.subtract(&theirs.below, trees) }
+                }
             };
             left.put(element.clone(), node);
         }

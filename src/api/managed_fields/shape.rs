@@ -6,11 +6,7 @@ use serde_json::Value;
 use super::path::{Element, Scalar};
 use super::set::{Node, Set};
 use crate::api::patch::lookup;
-use crate::model::schema::{Field, ListType, Shape, Type, Zero};
-
-/// Keys of list items that have a default in the schema: an item without the field
-/// is the item with the default.
-const KEY_DEFAULTS: &[(&str, &str)] = &[("protocol", "TCP")];
+use crate::model::schema::{Field, ListType, Shape, Type, Zero, find};
 
 /// How a value is owned.
 #[derive(Debug, Clone, Copy)]
@@ -42,14 +38,14 @@ impl<'a> Atom<'a> {
     fn of(shape: Shape, list: ListType) -> Atom<'a> {
         match (shape, list) {
             (_, ListType::Atomic) => Atom::Leaf,
-            (Shape::Object(name), _) => match lookup::named(name) {
+            (Shape::Object(name), _) => match find(name) {
                 Some(ty) if !ty.atomic => Atom::Struct(ty),
                 _ => Atom::Leaf,
             },
             (Shape::Map(inner), _) => Atom::Map(*inner),
             (Shape::List(_), ListType::Set) => Atom::Set,
             (Shape::List(Shape::Object(name)), ListType::Map(keys)) => {
-                lookup::named(name).map_or(Atom::Leaf, |ty| Atom::Keyed(ty, keys))
+                find(name).map_or(Atom::Leaf, |ty| Atom::Keyed(ty, keys))
             }
             _ => Atom::Leaf,
         }
@@ -87,12 +83,12 @@ impl<'a> Atom<'a> {
                 Value::Null | Value::Array(_) | Value::Object(_) => None,
                 scalar => Some(Element::Item(Scalar(scalar.clone()))),
             },
-            Atom::Keyed(_, names) => {
+            Atom::Keyed(ty, names) => {
                 let members = item.as_object()?;
                 let mut keys: Vec<_> = names
                     .iter()
                     .filter_map(|name| {
-                        let value = members.get(*name).cloned().or_else(|| key_default(name))?;
+                        let value = members.get(*name).cloned().or_else(|| key_default(ty, name))?;
                         Some(((*name).to_owned(), Scalar(value)))
                     })
                     .collect();
@@ -109,8 +105,9 @@ impl<'a> Atom<'a> {
     }
 }
 
-fn key_default(name: &str) -> Option<Value> {
-    KEY_DEFAULTS.iter().find(|(key, _)| *key == name).map(|(_, default)| Value::from(*default))
+/// An item without the field is the item with the default.
+fn key_default(ty: &Type, name: &str) -> Option<Value> {
+    lookup::field(ty, name).and_then(|field| field.default).map(Value::from)
 }
 
 fn missing(field: &Field) -> Missing {
@@ -118,6 +115,43 @@ fn missing(field: &Field) -> Missing {
         (Zero::Written, Shape::List(_) | Shape::Map(_)) => Missing::Null,
         (Zero::Written, Shape::Object(_)) => Missing::Empty,
         _ => Missing::Absent,
+    }
+}
+
+/// The value as it is stored: without empty members that the schema takes for absent.
+pub(super) fn tidy(ty: &Type, value: &Value) -> Value {
+    tidy_value(Atom::Struct(ty), value)
+}
+
+fn tidy_value(atom: Atom<'_>, value: &Value) -> Value {
+    match (atom, value) {
+        (Atom::Struct(ty), Value::Object(members)) => {
+            let dropped = |name: &str, value: &Value| {
+                let zero = lookup::field(ty, name).map(|field| field.zero);
+                zero == Some(Zero::Dropped) && is_zero(value)
+            };
+            let tidied = members.iter().map(|(name, member)| (name.clone(), tidy_value(atom.member(name).0, member)));
+            Value::Object(tidied.filter(|(name, member)| !dropped(name, member)).collect())
+        }
+        (Atom::Map(_), Value::Object(members)) => {
+            let tidied = members.iter().map(|(name, member)| (name.clone(), tidy_value(atom.member(name).0, member)));
+            Value::Object(tidied.collect())
+        }
+        (Atom::Keyed(..), Value::Array(items)) => {
+            Value::Array(items.iter().map(|item| tidy_value(atom.item(), item)).collect())
+        }
+        _ => value.clone(),
+    }
+}
+
+fn is_zero(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Bool(flag) => !flag,
+        Value::Number(number) => number.as_i64() == Some(0),
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(members) => members.is_empty(),
     }
 }
 

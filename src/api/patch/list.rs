@@ -63,6 +63,8 @@ pub(super) fn merge(
     let Some(key) = Key::of(member) else {
         return Ok(patch.iter().filter_map(strategic::clean).collect());
     };
+    require_size(&current, path)?;
+    require_size(patch, path)?;
     let (current, patch) = match key {
         Key::Field(_) => special_items(key, current, patch, path)?,
         Key::Whole => (current, patch.to_vec()),
@@ -117,10 +119,16 @@ fn follow(key: Key, patch: &[Value], order: &[Value], path: &str) -> Result<(), 
 }
 
 fn require_all(key: Key, items: &[Value], path: &str) -> Result<(), PatchError> {
+    require_size(items, path)?;
+    items.iter().try_for_each(|item| key.require(item, path).map(drop))
+}
+
+/// Refuses a list that is too long to be searched item by item.
+pub(super) fn require_size(items: &[Value], path: &str) -> Result<(), PatchError> {
     if items.len() > MERGED_ITEMS_MAX {
         return Err(PatchError::too_large(format!("{path}: merged lists are limited to {MERGED_ITEMS_MAX} items")));
     }
-    items.iter().try_for_each(|item| key.require(item, path).map(drop))
+    Ok(())
 }
 
 /// Obeys the `$patch` items and returns what is left of both lists.

@@ -1,18 +1,9 @@
 //! Questions to the schema table, seeing through embedded structs.
 
-use crate::model::schema::{self, Field, Shape, Type};
+use crate::model::schema::{Field, Shape, Type, find};
 
 /// Embedded structs embed no deeper than this.
 const INLINE_DEPTH_MAX: usize = 4;
-
-/// A type by its name.
-pub(in crate::api) fn named(name: &str) -> Option<&'static Type> {
-    #[cfg(test)]
-    if let Some(ty) = super::fixture::find(name) {
-        return Some(ty);
-    }
-    schema::find(name)
-}
 
 /// The field called `name` in JSON. Fields of embedded structs stand in their parent.
 pub(in crate::api) fn field<'a>(ty: &'a Type, name: &str) -> Option<&'a Field> {
@@ -25,7 +16,7 @@ fn field_within<'a>(ty: &'a Type, name: &str, depth: usize) -> Option<&'a Field>
     }
     let depth = depth.checked_sub(1)?;
     ty.fields.iter().filter(|field| field.inline).find_map(|field| match field.shape {
-        Shape::Object(embedded) => field_within(named(embedded)?, name, depth),
+        Shape::Object(embedded) => field_within(find(embedded)?, name, depth),
         _ => None,
     })
 }

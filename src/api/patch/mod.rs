@@ -8,8 +8,6 @@ use serde_json::Value;
 use crate::model::schema::Type;
 use limit::{JSON_DEPTH_MAX, OBJECT_BYTES_MAX, measure};
 
-#[cfg(test)]
-pub(in crate::api) mod fixture;
 pub(in crate::api) mod limit;
 mod list;
 pub(in crate::api) mod lookup;

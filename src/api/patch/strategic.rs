@@ -5,7 +5,7 @@
 use serde_json::{Map, Value};
 
 use super::{PatchError, list, lookup};
-use crate::model::schema::{Patch, Shape, Type};
+use crate::model::schema::{Patch, Shape, Type, find};
 
 /// In an object or list item: `delete` or `replace`.
 pub(super) const PATCH: &str = "$patch";
@@ -34,7 +34,7 @@ pub(super) struct Member<'a> {
 impl<'a> Holder<'a> {
     pub(super) fn of(shape: Shape) -> Holder<'a> {
         match shape {
-            Shape::Object(name) => lookup::named(name).map_or(Holder::Unknown, Holder::Struct),
+            Shape::Object(name) => find(name).map_or(Holder::Unknown, Holder::Struct),
             Shape::Map(inner) => Holder::Map(*inner),
             Shape::List(inner) => Holder::of(*inner),
             _ => Holder::Unknown,
@@ -181,6 +181,7 @@ fn delete_primitives(
             return Err(PatchError::bad_request(format!("invalid patch format of primitive list: {at}")));
         }
     };
+    list::require_size(doomed, &join(path, name))?;
     if let Some(Value::Array(items)) = current.get_mut(name) {
         items.retain(|item| !doomed.contains(item));
     }

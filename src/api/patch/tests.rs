@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::fixture::find;
 use super::*;
+use crate::model::schema::find;
 
 fn service() -> Value {
     json!({
@@ -17,13 +17,13 @@ fn service() -> Value {
             ],
             "selector": {"app": "web"},
             "clusterIPs": ["10.0.0.1"],
-            "affinityConfig": {"clientIP": 1, "cookie": 2},
+            "sessionAffinityConfig": {"clientIP": {"timeoutSeconds": 1}},
         },
     })
 }
 
 fn strategic_service(patch: &Value) -> Result<Value, PatchError> {
-    strategic(find("TestService").unwrap(), &service(), patch)
+    strategic(find("Service").unwrap(), &service(), patch)
 }
 
 /// The patched service must differ from the original exactly at `pointer`.
@@ -110,11 +110,7 @@ fn strategic_replaces_what_has_no_merge_key() {
     check(json!({"spec": {"clusterIPs": ["::1"]}}), "/spec/clusterIPs", json!(["::1"]));
     check(json!({"metadata": {"labels": {"$patch": "replace", "c": "3"}}}), "/metadata/labels", json!({"c": "3"}));
     check(json!({"spec": {"selector": {"$patch": "delete"}}}), "/spec/selector", json!({}));
-    check(
-        json!({"spec": {"affinityConfig": {"$retainKeys": ["cookie"], "cookie": 3}}}),
-        "/spec/affinityConfig",
-        json!({"cookie": 3}),
-    );
+    check(json!({"spec": {"sessionAffinityConfig": {"$retainKeys": []}}}), "/spec/sessionAffinityConfig", json!({}));
 }
 
 #[test]
@@ -126,8 +122,8 @@ fn strategic_refuses_what_it_does_not_understand() {
         (json!({"spec": {"ports": [{"port": 80, "$patch": "explode"}]}}), "spec.ports.$patch"),
         (json!({"spec": {"$patch": "explode"}}), "spec.$patch"),
         (json!({"spec": {"$explode": true}}), "spec.$explode"),
-        (json!({"spec": {"affinityConfig": {"$retainKeys": ["clientIP"], "cookie": 3}}}), "spec.affinityConfig"),
-        (json!({"spec": {"affinityConfig": {"$retainKeys": "clientIP"}}}), "spec.affinityConfig"),
+        (json!({"spec": {"sessionAffinityConfig": {"$retainKeys": [], "clientIP": {}}}}), "spec.sessionAffinityConfig"),
+        (json!({"spec": {"sessionAffinityConfig": {"$retainKeys": "clientIP"}}}), "spec.sessionAffinityConfig"),
         (json!({"metadata": {"$deleteFromPrimitiveList/finalizers": "x/a"}}), "metadata.$deleteFromPrimitiveList"),
         (json!({"metadata": {"$deleteFromPrimitiveList": ["x/a"]}}), "metadata.$deleteFromPrimitiveList"),
         (json!({"metadata": {"$setElementOrder/finalizers": {}}}), "metadata.$setElementOrder/finalizers"),
@@ -183,7 +179,7 @@ fn nesting_is_bounded_in_every_patch() {
     let deep = (0..100).fold(json!(1), |inner, _| json!({ "a": inner }));
     let bad = |result: Result<Value, PatchError>| assert!(matches!(result, Err(PatchError::BadRequest { .. })));
     bad(merge_patch(&json!({}), &deep));
-    bad(strategic(find("TestService").unwrap(), &json!({}), &deep));
+    bad(strategic(find("Service").unwrap(), &json!({}), &deep));
     bad(json_patch(&json!({}), json!([{"op": "add", "path": "/a", "value": deep}]).to_string().as_bytes()));
     let sink: Vec<Value> = (0..200)
         .flat_map(|_| {
@@ -226,13 +222,13 @@ proptest! {
     #[test]
     fn an_empty_patch_changes_nothing(current in document(3)) {
         prop_assert_eq!(merge_patch(&current, &json!({})).unwrap(), current.clone());
-        prop_assert_eq!(strategic(find("TestService").unwrap(), &current, &json!({})).unwrap(), current.clone());
+        prop_assert_eq!(strategic(find("Service").unwrap(), &current, &json!({})).unwrap(), current.clone());
         prop_assert_eq!(json_patch(&current, b"[]").unwrap(), current);
     }
 
     #[test]
     fn strategic_never_panics_and_is_idempotent_without_lists(current in document(3), patch in document(3)) {
-        let ty = find("TestConfigMap").unwrap();
+        let ty = find("ConfigMap").unwrap();
         if let Ok(once) = strategic(ty, &current, &patch) {
             prop_assert_eq!(strategic(ty, &once, &patch).unwrap(), once);
         }

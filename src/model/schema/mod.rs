@@ -80,6 +80,22 @@ pub struct Type {
     pub top: bool,
 }
 
+impl Type {
+    /// The fields as JSON has them: those of inlined structs stand in the parent.
+    pub fn members(&'static self) -> impl Iterator<Item = &'static Field> {
+        let own = |field: &'static Field| match (field.inline, field.shape) {
+            (true, Shape::Object(name)) => find(name).map_or(&[][..], |inlined| inlined.fields),
+            _ => std::slice::from_ref(field),
+        };
+        self.fields.iter().flat_map(own)
+    }
+
+    /// The field of a JSON member, by its exact name.
+    pub fn member(&'static self, name: &str) -> Option<&'static Field> {
+        self.members().find(|field| field.name == name)
+    }
+}
+
 /// One field of a [`Type`].
 #[derive(Debug)]
 pub struct Field {

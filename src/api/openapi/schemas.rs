@@ -1,0 +1,212 @@
+//! The schemas: one for each type that the kinds of a document reach.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value, json};
+
+use super::Version;
+use crate::model::Kind;
+use crate::model::schema::{Field, ListType, Patch, Shape, Type, find, type_of};
+
+const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.";
+const TIME: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Time";
+const MICRO_TIME: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime";
+const FIELDS_V1: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.FieldsV1";
+pub(super) const PATCH: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Patch";
+const QUANTITY: &str = "io.k8s.apimachinery.pkg.api.resource.Quantity";
+const INT_OR_STRING: &str = "io.k8s.apimachinery.pkg.util.intstr.IntOrString";
+const RAW: &str = "io.k8s.apimachinery.pkg.runtime.RawExtension";
+
+/// All schemas of the document of some kinds.
+pub(super) fn write(kinds: &[Kind], version: Version) -> Map<String, Value> {
+    let mut names = BTreeSet::new();
+    for kind in kinds {
+        reach(type_of(*kind), &mut names);
+        if let Some(list) = list_of(*kind) {
+            reach(list, &mut names);
+        }
+    }
+    for options in ["DeleteOptions", "Status"].into_iter().filter_map(find) {
+        reach(options, &mut names);
+    }
+    let mut schemas = scalars(version);
+    for ty in names.into_iter().filter_map(find) {
+        schemas.insert(ty.openapi.to_owned(), schema(ty, kinds, version));
+    }
+    schemas
+}
+
+/// The list type of a kind.
+pub(super) fn list_of(kind: Kind) -> Option<&'static Type> {
+    find(&format!("{}List", kind.resource().kind))
+}
+
+/// A reference to a schema.
+pub(super) fn reference(openapi: &str, version: Version) -> Value {
+    let place = if version == Version::V3 { "components/schemas" } else { "definitions" };
+    json!({ "$ref": format!("#/{place}/{openapi}") })
+}
+
+fn reach(ty: &'static Type, names: &mut BTreeSet<&'static str>) {
+    if names.insert(ty.name) {
+        for field in ty.members() {
+            reach_shape(field.shape, names);
+        }
+    }
+}
+
+fn reach_shape(shape: Shape, names: &mut BTreeSet<&'static str>) {
+    match shape {
+        Shape::Object(name) => {
+            if let Some(ty) = find(name) {
+                reach(ty, names);
+            }
+        }
+        Shape::List(item) | Shape::Map(item) => reach_shape(*item, names),
+        _ => {}
+    }
+}
+
+/// Types that are scalars in JSON, and the body of a PATCH.
+fn scalars(version: Version) -> Map<String, Value> {
+    let v3 = version == Version::V3;
+    let quantity =
+        if v3 { json!({ "oneOf": [{ "type": "string" }, { "type": "number" }] }) } else { json!({ "type": "string" }) };
+    let int_or_string = if v3 {
+        json!({ "format": "int-or-string", "oneOf": [{ "type": "integer" }, { "type": "string" }] })
+    } else {
+        json!({ "format": "int-or-string", "type": "string" })
+    };
+    let time = json!({ "type": "string", "format": "date-time" });
+    let object = json!({ "type": "object" });
+    [
+        (TIME, time.clone(), "A time in RFC 3339, to the second."),
+        (MICRO_TIME, time, "A time in RFC 3339, with six decimals."),
+        (FIELDS_V1, object.clone(), "A set of fields: f:name, k:{keys}, v:value, i:index; a dot is the item itself."),
+        (PATCH, object.clone(), "The body of a PATCH; the content type names its form."),
+        (QUANTITY, quantity, "A number with an optional unit: 100m, 2, 512Mi, 1e3."),
+        (INT_OR_STRING, int_or_string, "A number or a name."),
+        (RAW, object, "Any object."),
+    ]
+    .into_iter()
+    .map(|(name, mut schema, description)| {
+        if let Value::Object(members) = &mut schema {
+            members.insert("description".to_owned(), description.into());
+        }
+        (name.to_owned(), schema)
+    })
+    .collect()
+}
+
+fn schema(ty: &'static Type, kinds: &[Kind], version: Version) -> Value {
+    let mut properties = Map::new();
+    if ty.top {
+        let kind = "Name of the object's kind in CamelCase; cannot be changed.";
+        let api_version = "Group and version of the schema, for instance v1.";
+        properties.insert("kind".to_owned(), json!({ "type": "string", "description": kind }));
+        properties.insert("apiVersion".to_owned(), json!({ "type": "string", "description": api_version }));
+    }
+    properties.extend(ty.members().map(|field| (field.name.to_owned(), property(field, version))));
+    let required: Vec<&str> = ty.members().filter(|field| field.required).map(|field| field.name).collect();
+    let mut schema = Map::new();
+    schema.insert("type".to_owned(), "object".into());
+    schema.insert("description".to_owned(), ty.description.into());
+    schema.insert("properties".to_owned(), Value::Object(properties));
+    if !required.is_empty() {
+        schema.insert("required".to_owned(), required.into());
+    }
+    if ty.atomic {
+        schema.insert("x-kubernetes-map-type".to_owned(), "atomic".into());
+    }
+    if ty.top {
+        schema.insert("x-kubernetes-group-version-kind".to_owned(), Value::Array(group_version_kinds(ty, kinds)));
+    }
+    Value::Object(schema)
+}
+
+fn group_version_kinds(ty: &Type, kinds: &[Kind]) -> Vec<Value> {
+    let kind = ty.name.strip_suffix("List").unwrap_or(ty.name);
+    let own = kinds.iter().map(|kind| kind.resource()).find(|row| row.kind == kind);
+    let mut versions: BTreeSet<(&str, &str)> = match own {
+        Some(row) => [(row.group, row.version)].into(),
+        None => [("", "v1")].into(),
+    };
+    // DeleteOptions is a kind of every group.
+    if own.is_none() && ty.name == "DeleteOptions" {
+        versions.extend(kinds.iter().map(|kind| (kind.resource().group, kind.resource().version)));
+    }
+    versions
+        .into_iter()
+        .map(|(group, version)| json!({ "group": group, "version": version, "kind": ty.name }))
+        .collect()
+}
+
+fn property(field: &Field, version: Version) -> Value {
+    let mut property = match shape(field.shape, version) {
+        // Beside a $ref other members do not count in v3.
+        Value::Object(members) if members.contains_key("$ref") && version == Version::V3 => {
+            Map::from_iter([("allOf".to_owned(), Value::Array(vec![Value::Object(members)]))])
+        }
+        Value::Object(members) => members,
+        _ => Map::new(),
+    };
+    property.insert("description".to_owned(), field.description.into());
+    if let Some(default) = field.default {
+        property.insert("default".to_owned(), default.into());
+    }
+    let (strategy, key) = match field.patch {
+        Patch::Default => (None, None),
+        Patch::Replace => (Some("replace"), None),
+        Patch::RetainKeys => (Some("retainKeys"), None),
+        Patch::MergeSet => (Some("merge"), None),
+        Patch::Merge(key) => (Some("merge"), Some(key)),
+        Patch::MergeRetainKeys(key) => (Some("merge,retainKeys"), Some(key)),
+    };
+    let mut extension = |name: &str, value: Value| property.insert(format!("x-kubernetes-{name}"), value);
+    if let Some(strategy) = strategy {
+        extension("patch-strategy", strategy.into());
+    }
+    if let Some(key) = key {
+        extension("patch-merge-key", key.into());
+    }
+    match (field.list, field.shape) {
+        (ListType::Default, _) => {}
+        (ListType::Atomic, Shape::List(_)) => {
+            extension("list-type", "atomic".into());
+        }
+        (ListType::Atomic, _) => {
+            extension("map-type", "atomic".into());
+        }
+        (ListType::Set, _) => {
+            extension("list-type", "set".into());
+        }
+        (ListType::Map(keys), _) => {
+            extension("list-type", "map".into());
+            extension("list-map-keys", keys.into());
+        }
+    }
+    Value::Object(property)
+}
+
+fn shape(shape: Shape, version: Version) -> Value {
+    match shape {
+        Shape::String => json!({ "type": "string" }),
+        Shape::Bool => json!({ "type": "boolean" }),
+        Shape::Int32 => json!({ "type": "integer", "format": "int32" }),
+        Shape::Int64 => json!({ "type": "integer", "format": "int64" }),
+        Shape::Double => json!({ "type": "number", "format": "double" }),
+        Shape::Bytes => json!({ "type": "string", "format": "byte" }),
+        Shape::Quantity => reference(QUANTITY, version),
+        Shape::IntOrString => reference(INT_OR_STRING, version),
+        Shape::Time => reference(TIME, version),
+        Shape::MicroTime => reference(MICRO_TIME, version),
+        Shape::FieldsV1 => reference(FIELDS_V1, version),
+        Shape::Any => reference(RAW, version),
+        Shape::Object(name) => match find(name) {
+            Some(ty) => reference(ty.openapi, version),
+            None => reference(&format!("{META}{name}"), version),
+        },
+        Shape::List(item) => json!({ "type": "array", "items": self::shape(*item, version) }),
+        Shape::Map(item) => json!({ "type": "object", "additionalProperties": self::shape(*item, version) }),
+    }
+}

@@ -1,0 +1,83 @@
+//! What kubectl looks for in the documents.
+
+use serde_json::Value;
+
+use super::{group_path, v2_json, v3, v3_index};
+use crate::model::Kind;
+
+fn v3_value(path: &str) -> Value {
+    serde_json::from_slice(&v3(path).unwrap().json).unwrap()
+}
+
+#[test]
+fn the_index_names_every_group_by_its_content() {
+    let index: Value = serde_json::from_slice(&v3_index()).unwrap();
+    for path in ["api/v1", "apis/discovery.k8s.io/v1"] {
+        let url = index["paths"][path]["serverRelativeURL"].as_str().unwrap();
+        assert_eq!(url, format!("/openapi/v3/{path}?hash={}", v3(path).unwrap().hash));
+    }
+    assert!(v3("api/v2").is_none());
+}
+
+#[test]
+fn every_patch_validates_fields_and_every_operation_names_its_kind() {
+    for kind in Kind::ALL {
+        let document = v3_value(&group_path(kind));
+        let row = kind.resource();
+        let scope = if row.namespaced { "/namespaces/{namespace}" } else { "" };
+        let path = format!("/{}{scope}/{}/{{name}}", group_path(kind), row.plural);
+        for method in ["get", "put", "patch", "delete"] {
+            let operation = &document["paths"][&path][method];
+            assert_eq!(operation["x-kubernetes-group-version-kind"]["kind"], row.kind, "{method} {path}");
+            assert_eq!(operation["x-kubernetes-action"], method);
+        }
+        let parameters = document["paths"][&path]["patch"]["parameters"].as_array().unwrap();
+        assert!(parameters.iter().any(|p| p["name"] == "fieldValidation" && p["in"] == "query"), "{path}");
+    }
+}
+
+#[test]
+fn merge_keys_and_list_types_are_told() {
+    let document = v3_value("api/v1");
+    let ports = &document["components"]["schemas"]["io.k8s.api.core.v1.ServiceSpec"]["properties"]["ports"];
+    assert_eq!(ports["x-kubernetes-patch-merge-key"], "port");
+    assert_eq!(ports["x-kubernetes-patch-strategy"], "merge");
+    assert_eq!(ports["x-kubernetes-list-type"], "map");
+    assert_eq!(ports["x-kubernetes-list-map-keys"], serde_json::json!(["port", "protocol"]));
+}
+
+fn references<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| references(item, found)),
+        Value::Object(members) => {
+            found.extend(members.get("$ref").and_then(Value::as_str));
+            members.values().for_each(|member| references(member, found));
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn every_reference_leads_somewhere_and_operation_ids_are_unique() {
+    let v2: Value = serde_json::from_slice(&v2_json()).unwrap();
+    for document in [v3_value("api/v1"), v3_value("apis/discovery.k8s.io/v1"), v2] {
+        let mut found = Vec::new();
+        references(&document, &mut found);
+        assert!(found.len() > 100);
+        for reference in found {
+            let pointer = reference.strip_prefix('#').unwrap();
+            assert!(document.pointer(pointer).is_some(), "{reference}");
+        }
+        let mut ids: Vec<&str> = document["paths"]
+            .as_object()
+            .unwrap()
+            .values()
+            .flat_map(|path| path.as_object().unwrap().values())
+            .filter_map(|operation| operation["operationId"].as_str())
+            .collect();
+        let all = ids.len();
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), all);
+    }
+}
