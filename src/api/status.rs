@@ -105,8 +105,7 @@ impl ApiError {
 
     /// 406.
     pub fn not_acceptable(accepted: &[&str]) -> ApiError {
-        let message =
-            format!("only the following media types are accepted: {}", accepted.join(", "));
+        let message = format!("only the following media types are accepted: {}", accepted.join(", "));
         ApiError::new(406, "NotAcceptable", message)
     }
 
@@ -196,8 +195,7 @@ impl ApiError {
 
     /// 503: writes are refused until the disk is well again.
     pub fn unavailable(why: &str) -> ApiError {
-        ApiError::new(503, "ServiceUnavailable", why.to_owned())
-            .with(Details { retry_after: 1, ..Details::default() })
+        ApiError::new(503, "ServiceUnavailable", why.to_owned()).with(Details { retry_after: 1, ..Details::default() })
     }
 
     /// 504: a revision that does not exist yet.
@@ -284,10 +282,7 @@ mod tests {
     fn a_status_leaves_out_what_is_empty() {
         let status = ApiError::not_found(Kind::EndpointSlice, "x").to_value();
         assert_eq!(status["message"], "endpointslices.discovery.k8s.io \"x\" not found");
-        assert_eq!(
-            status["details"],
-            json!({"name": "x", "group": "discovery.k8s.io", "kind": "endpointslices"})
-        );
+        assert_eq!(status["details"], json!({"name": "x", "group": "discovery.k8s.io", "kind": "endpointslices"}));
         assert_eq!(ApiError::no_resource().to_value()["details"], json!({}));
         assert!(ApiError::unauthorized().to_value().get("details").is_none());
     }

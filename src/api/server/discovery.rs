@@ -76,8 +76,7 @@ pub(super) fn groups(call: &mut Call) -> Outcome {
 
 /// `GET /apis/G`
 pub(super) fn group(call: &mut Call, name: &str) -> Outcome {
-    let (group, version) =
-        named_groups().find(|(group, _)| *group == name).ok_or_else(ApiError::no_resource)?;
+    let (group, version) = named_groups().find(|(group, _)| *group == name).ok_or_else(ApiError::no_resource)?;
     let mut body = group_body(group, version);
     if let Some(members) = body.as_object_mut() {
         members.insert("kind".to_owned(), "APIGroup".into());
@@ -178,7 +177,8 @@ fn negotiated(call: &mut Call, body: &Value, belongs: impl Fn(&str) -> bool) -> 
 }
 
 fn aggregated(call: &Call, version: &str, belongs: impl Fn(&str) -> bool) -> Answer {
-    let items: Vec<Value> = route::groups().into_iter().filter(|(group, _)| belongs(group)).map(aggregated_group).collect();
+    let items: Vec<Value> =
+        route::groups().into_iter().filter(|(group, _)| belongs(group)).map(aggregated_group).collect();
     let list = json!({
         "kind": "APIGroupDiscoveryList", "apiVersion": format!("apidiscovery.k8s.io/{version}"),
         "metadata": {}, "items": items,

@@ -114,7 +114,9 @@ fn documents(call: &mut Call, route: &Route) -> Outcome {
         Route::Root => Ok(discovery::root(call)),
         Route::Version => Ok(discovery::version(call)),
         Route::Health { endpoint, check } => Ok(health::answer(call, endpoint, check.as_deref())),
-        Route::Metrics => Ok(Answer::new(200, "text/plain; version=0.0.4; charset=utf-8", (call.api.metrics)().into_bytes())),
+        Route::Metrics => {
+            Ok(Answer::new(200, "text/plain; version=0.0.4; charset=utf-8", (call.api.metrics)().into_bytes()))
+        }
         Route::OpenApiV2 => openapi::v2(call),
         Route::OpenApiV3Index => Ok(openapi::v3_index(call)),
         Route::OpenApiV3(path) => openapi::v3(call, path),

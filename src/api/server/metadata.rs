@@ -45,7 +45,8 @@ pub(super) fn check_type(kind: Kind, value: &mut Value) -> Result<(), ApiError> 
     let api_version = kind.api_version();
     let text = |member| value.get(member).and_then(Value::as_str).unwrap_or_default();
     let (found_version, found_kind) = (text("apiVersion"), text("kind"));
-    if (!found_version.is_empty() && found_version != api_version) || (!found_kind.is_empty() && found_kind != row.kind) {
+    if (!found_version.is_empty() && found_version != api_version) || (!found_kind.is_empty() && found_kind != row.kind)
+    {
         return Err(ApiError::bad_request(format!(
             "the object provided is unrecognized (must be of type {}): it is {found_version}, Kind={found_kind}",
             row.kind
@@ -122,15 +123,13 @@ pub(super) fn carry(live: &Object, old: &Value, new: &mut Value, patched: bool) 
     let old_metadata = old.get("metadata").and_then(Value::as_object).cloned().unwrap_or_default();
     let metadata = of(new)?;
     let mut causes = Vec::new();
-    if let Some(uid) = metadata.get("uid").and_then(Value::as_str).filter(|uid| !uid.is_empty() && **uid != *live.meta.uid)
+    if let Some(uid) =
+        metadata.get("uid").and_then(Value::as_str).filter(|uid| !uid.is_empty() && **uid != *live.meta.uid)
     {
         if patched {
             causes.push(Cause::invalid("metadata.uid", &uid.into(), "field is immutable"));
         } else {
-            let why = format!(
-                "Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
-                live.meta.uid
-            );
+            let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {}", live.meta.uid);
             return Err(ApiError::conflict(kind, &name, &why));
         }
     }
@@ -179,7 +178,8 @@ pub(super) fn confine(kind: Kind, old: &Value, new: &mut Value, subresource: Opt
         None if kind.resource().subresources.contains(&"status") => keep(members, "status"),
         None => {}
         Some("status") => {
-            let names: Vec<String> = members.keys().chain(old.as_object().into_iter().flat_map(|o| o.keys())).cloned().collect();
+            let names: Vec<String> =
+                members.keys().chain(old.as_object().into_iter().flat_map(|o| o.keys())).cloned().collect();
             for member in names.iter().filter(|name| !matches!(name.as_str(), "metadata" | "status")) {
                 keep(members, member);
             }

@@ -150,11 +150,7 @@ pub struct Server {
 
 impl Server {
     /// Binds both doors, prepares the certificates and writes `admin.kubeconfig`.
-    pub async fn bind(
-        options: Options,
-        store: Store,
-        shutdown: latest::Receiver<bool>,
-    ) -> Result<Server, ServeError> {
+    pub async fn bind(options: Options, store: Store, shutdown: latest::Receiver<bool>) -> Result<Server, ServeError> {
         let Options { socket, socket_group, listen, data_dir, hostname, service_ips, rules, limits, checks, metrics } =
             options;
         let unix = listen::unix(&socket, socket_group).await?;

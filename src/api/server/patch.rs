@@ -105,10 +105,12 @@ fn refused(kind: Kind, name: &str, error: PatchError) -> ApiError {
     match error {
         PatchError::TooLarge { message } => ApiError::too_large(message),
         PatchError::BadRequest { message } => ApiError::bad_request(message),
-        PatchError::Invalid { message } => {
-            ApiError::new(422, "Invalid", format!("the server rejected our request due to an error in our request: {message}"))
-                .with(Details::resource(kind, name))
-        }
+        PatchError::Invalid { message } => ApiError::new(
+            422,
+            "Invalid",
+            format!("the server rejected our request due to an error in our request: {message}"),
+        )
+        .with(Details::resource(kind, name)),
     }
 }
 
@@ -168,9 +170,7 @@ fn not_applied(kind: Kind, name: &str, error: ApplyError) -> ApiError {
     let message = error.to_string();
     match error {
         ApplyError::BadRequest { message } => ApiError::bad_request(message),
-        ApplyError::Invalid { field, message } => {
-            ApiError::invalid(kind, name, &[Cause::forbidden(field, &message)])
-        }
+        ApplyError::Invalid { field, message } => ApiError::invalid(kind, name, &[Cause::forbidden(field, &message)]),
         ApplyError::Conflict(conflicts) => ApiError::new(409, "Conflict", message).with(Details {
             causes: conflicts
                 .iter()

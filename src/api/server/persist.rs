@@ -99,9 +99,7 @@ pub(super) fn rejected(kind: Kind, name: &str, rejection: Rejection) -> ApiError
         }
         Rejection::BadRequest(message) => ApiError::bad_request(message),
         Rejection::Internal(message) => ApiError::internal(message),
-        Rejection::NotFound(message) => {
-            ApiError::new(404, "NotFound", message).with(Details::resource(kind, name))
-        }
+        Rejection::NotFound(message) => ApiError::new(404, "NotFound", message).with(Details::resource(kind, name)),
         Rejection::Conflict(message) => ApiError::conflict(kind, name, &message),
     }
 }

@@ -232,7 +232,10 @@ mod tests {
     fn the_rest_of_the_tree_has_its_places() {
         assert_eq!(route("/"), Route::Root);
         assert_eq!(route("/livez/store"), Route::Health { endpoint: "livez", check: Some("store".to_owned()) });
-        assert_eq!(route("/openapi/v3/apis/discovery.k8s.io/v1"), Route::OpenApiV3("apis/discovery.k8s.io/v1".to_owned()));
+        assert_eq!(
+            route("/openapi/v3/apis/discovery.k8s.io/v1"),
+            Route::OpenApiV3("apis/discovery.k8s.io/v1".to_owned())
+        );
         assert_eq!(route("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"), Route::Review(Review::Access));
     }
 }

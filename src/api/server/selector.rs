@@ -152,7 +152,11 @@ fn requirement(term: &str) -> Result<Requirement, String> {
 fn checked_key(key: &str) -> Result<String, String> {
     let key = key.trim();
     let faults = name::qualified_name(key);
-    if faults.is_empty() { Ok(key.to_owned()) } else { Err(format!("key: Invalid value: \"{key}\": {}", faults.join("; "))) }
+    if faults.is_empty() {
+        Ok(key.to_owned())
+    } else {
+        Err(format!("key: Invalid value: \"{key}\": {}", faults.join("; ")))
+    }
 }
 
 fn checked_value(value: &str) -> Result<String, String> {

@@ -108,7 +108,13 @@ impl Harness {
     }
 
     /// Sends a request and gives the answer's head with its body still to come.
-    pub(super) async fn open(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Bytes) -> Response<Incoming> {
+    pub(super) async fn open(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Bytes,
+    ) -> Response<Incoming> {
         let stream = UnixStream::connect(self.socket()).await.unwrap();
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
         tokio::spawn(connection);
@@ -120,7 +126,13 @@ impl Harness {
         tokio::time::timeout(DEADLINE, sender.send_request(request)).await.unwrap().unwrap()
     }
 
-    pub(super) async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Reply {
+    pub(super) async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Reply {
         let response = self.open(method, path, headers, body.into()).await;
         let (head, incoming) = response.into_parts();
         let body = tokio::time::timeout(DEADLINE, incoming.collect()).await.unwrap().unwrap().to_bytes();
