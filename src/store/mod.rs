@@ -14,6 +14,8 @@
 mod error;
 mod flash;
 mod snapshot;
+#[cfg(test)]
+mod tests;
 mod write;
 mod writer;
 
