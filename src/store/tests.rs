@@ -179,3 +179,90 @@ async fn no_failing_operation_loses_or_halves_a_write() {
         again.close().await;
     }
 }
+
+#[tokio::test]
+async fn memory_changes_touch_no_disk() {
+    let disk = FaultDisk::default();
+    disk.fail_at.store(u64::MAX, Ordering::SeqCst);
+    let store = disk.store().unwrap();
+    store.submit(flash(service("a", 30001))).await.unwrap();
+    let before = disk.ops.load(Ordering::SeqCst);
+    for _ in 0..100 {
+        store.submit(memory(service("m", 0))).await.unwrap();
+        store.submit(memory(service("a", 30001))).await.unwrap();
+    }
+    assert_eq!(disk.ops.load(Ordering::SeqCst), before);
+}
+
+#[tokio::test]
+async fn claim_rows_are_put_right_by_the_objects_and_a_newer_format_is_refused() {
+    const CLAIMS: redb::TableDefinition<'_, &[u8], &[u8]> = redb::TableDefinition::new("claims");
+    const META: redb::TableDefinition<'_, &str, u64> = redb::TableDefinition::new("meta");
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options { path: dir.path().join("store.redb") };
+    let store = Store::open(&options).unwrap();
+    store.submit(flash(service("a", 30001))).await.unwrap();
+    store.close().await;
+    let database = Database::create(&options.path).unwrap();
+    let txn = database.begin_write().unwrap();
+    {
+        let mut claims = txn.open_table(CLAIMS).unwrap();
+        claims.retain(|_, _| false).unwrap();
+        claims.insert([9, 0, 1].as_slice(), [3].as_slice()).unwrap();
+    }
+    txn.commit().unwrap();
+    drop(database);
+    let store = Store::open(&options).unwrap();
+    assert_eq!(
+        store.mismatches(),
+        [
+            Mismatch { claim: Some(Claim::NodePort(1)), fault: Fault::Orphan },
+            Mismatch { claim: Some(Claim::NodePort(30001)), fault: Fault::Missing }
+        ]
+    );
+    assert_eq!(store.snapshot().claims().len(), 1);
+    store.close().await;
+    let store = Store::open(&options).unwrap();
+    assert_eq!(store.mismatches(), []);
+    store.close().await;
+    let database = Database::create(&options.path).unwrap();
+    let txn = database.begin_write().unwrap();
+    txn.open_table(META).unwrap().insert("format", 2).unwrap();
+    txn.commit().unwrap();
+    drop(database);
+    assert!(matches!(Store::open(&options), Err(OpenError::Newer { found: 2, known: 1 })));
+}
+
+#[tokio::test]
+async fn history_is_bounded_and_says_so() {
+    let store = Store::in_memory().unwrap();
+    let first = store.snapshot().revision();
+    for _ in 0..=HISTORY_EVENTS_MAX {
+        store.submit(memory(service("m", 0))).await.unwrap();
+    }
+    let snapshot = store.snapshot();
+    let oldest = snapshot.events_since(Kind::Service, first).unwrap_err().oldest;
+    assert_eq!(snapshot.events_since(Kind::Service, oldest).unwrap().len(), HISTORY_EVENTS_MAX);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a measurement: cargo test --lib eight_clients -- --ignored --nocapture"]
+async fn eight_clients_create_durably() {
+    let dir = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+    let store = Store::open(&Options { path: dir.path().join("store.redb") }).unwrap();
+    let began = tokio::time::Instant::now();
+    let clients: Vec<_> = (0..8)
+        .map(|client| {
+            let store = store.clone();
+            tokio::spawn(async move {
+                for n in 0..250 {
+                    store.submit(flash(service(&format!("s-{client}-{n}"), 0))).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    for client in clients {
+        client.await.unwrap();
+    }
+    println!("{:.0} durable creates a second", 2000.0 / began.elapsed().as_secs_f64());
+}
