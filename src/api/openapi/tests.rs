@@ -63,7 +63,7 @@ fn every_reference_leads_somewhere_and_operation_ids_are_unique() {
     for document in [v3_value("api/v1"), v3_value("apis/discovery.k8s.io/v1"), v2] {
         let mut found = Vec::new();
         references(&document, &mut found);
-        assert!(found.len() > 100);
+        assert!(found.len() > 20);
         for reference in found {
             let pointer = reference.strip_prefix('#').unwrap();
             assert!(document.pointer(pointer).is_some(), "{reference}");
