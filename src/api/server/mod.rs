@@ -1,1 +1,236 @@
-//! To be written.
+//! The server: listeners, who may ask, what is asked, and the answer.
+//!
+//! A connection comes in through `listen` (a Unix socket that knows its peers, or
+//! TLS), is held to its deadlines by `guard` and speaks HTTP/1.1 or HTTP/2 in
+//! `connection`. `handle` turns each request into a `route`, asks `identity`
+//! whether the user may, and calls one of the verbs; `answer` makes the response.
+//!
+//! Holds always: a client can neither end the process nor make it hold more than
+//! [`Limits`] says; nothing is answered as written before the store holds it;
+//! LIST and WATCH copy stored bytes and queue nothing for slow readers.
+
+mod accept;
+mod amend;
+mod answer;
+mod body;
+mod connection;
+mod create;
+mod delete;
+mod discovery;
+mod guard;
+mod handle;
+mod health;
+mod identity;
+mod limits;
+mod list;
+mod listen;
+mod metadata;
+mod openapi;
+mod patch;
+mod persist;
+mod pki;
+mod query;
+mod recent;
+mod replace;
+mod review;
+mod route;
+mod selector;
+mod show;
+mod stream;
+#[cfg(test)]
+mod tests;
+mod watch;
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::{Semaphore, watch as latest};
+use tokio_rustls::TlsAcceptor;
+
+use super::kinds::Rules;
+use crate::store::Store;
+
+pub use health::Check;
+pub use limits::Limits;
+pub use pki::PkiError;
+
+/// Gives the state of the rooms behind the API, for `/livez` and `/readyz`.
+pub type Checks = Arc<dyn Fn() -> Vec<Check> + Send + Sync>;
+/// Renders `/metrics`.
+pub type Metrics = Arc<dyn Fn() -> String + Send + Sync>;
+
+/// What the server is told.
+pub struct Options {
+    /// The Unix socket.
+    pub socket: PathBuf,
+    /// A group that may use the socket too; its members still need to be root or
+    /// the daemon's user to be more than nobody.
+    pub socket_group: Option<u32>,
+    /// The TLS port, if there is one.
+    pub listen: Option<SocketAddr>,
+    /// Where certificates and `admin.kubeconfig` live.
+    pub data_dir: PathBuf,
+    /// A name clients may call this box by.
+    pub hostname: String,
+    /// The addresses of Service default/kubernetes.
+    pub service_ips: Vec<IpAddr>,
+    /// What allocation and validation are bound to.
+    pub rules: Rules,
+    /// What clients may take of us.
+    pub limits: Limits,
+    /// The health of other rooms.
+    pub checks: Checks,
+    /// The text of `/metrics`.
+    pub metrics: Metrics,
+}
+
+/// Why the server cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The Unix socket cannot be made.
+    #[error("cannot listen on {}: {source}", path.display())]
+    Socket {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Something that is no socket stands in its place.
+    #[error("{} is not a socket; move it away", .0.display())]
+    NotASocket(PathBuf),
+    /// A daemon answers there.
+    #[error("another edgesvc answers on {}", .0.display())]
+    AlreadyRunning(PathBuf),
+    /// The TLS port cannot be had.
+    #[error("cannot listen on {at}: {source}")]
+    Listen {
+        /// Where.
+        at: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// No certificates.
+    #[error(transparent)]
+    Pki(#[from] PkiError),
+    /// The certificates do not make a TLS server.
+    #[error("cannot set up TLS: {0}")]
+    Tls(#[from] rustls::Error),
+    /// The task that prepares the certificates died.
+    #[error("cannot prepare the certificates: {0}")]
+    Prepare(#[from] tokio::task::JoinError),
+}
+
+/// What every request sees.
+struct Api {
+    store: Store,
+    rules: Rules,
+    limits: Limits,
+    checks: Checks,
+    metrics: Metrics,
+    /// Where the API answers, for discovery.
+    address: Option<SocketAddr>,
+    requests: Arc<Semaphore>,
+    watches: Arc<Semaphore>,
+    /// Older states that a continued list still needs.
+    recent: recent::Recent,
+    /// Turns true at the stop: watches end.
+    shutdown: latest::Receiver<bool>,
+}
+
+/// A server whose doors are open but which serves nobody yet.
+pub struct Server {
+    api: Arc<Api>,
+    socket: PathBuf,
+    unix: UnixListener,
+    tls: Option<(TcpListener, TlsAcceptor)>,
+}
+
+impl Server {
+    /// Binds both doors, prepares the certificates and writes `admin.kubeconfig`.
+    pub async fn bind(options: Options, store: Store, shutdown: latest::Receiver<bool>) -> Result<Server, ServeError> {
+        let Options { socket, socket_group, listen, data_dir, hostname, service_ips, rules, limits, checks, metrics } =
+            options;
+        let unix = listen::unix(&socket, socket_group).await?;
+        let mut tls = None;
+        let mut address = None;
+        if let Some(at) = listen {
+            let listener = listen::tcp(at).await?;
+            let bound = listener.local_addr().map_err(|source| ServeError::Listen { at, source })?;
+            let subject = pki::Subject { data_dir, listen: bound, hostname, service_ips };
+            let pki = tokio::task::spawn_blocking(move || pki::prepare(&subject, crate::clock::now())).await??;
+            tls = Some((listener, listen::acceptor(pki)?));
+            address = Some(bound);
+        }
+        let api = Arc::new(Api {
+            store,
+            rules,
+            limits,
+            checks,
+            metrics,
+            address,
+            requests: Arc::new(Semaphore::new(limits.requests as usize)),
+            watches: Arc::new(Semaphore::new(limits.watches as usize)),
+            recent: recent::Recent::default(),
+            shutdown,
+        });
+        Ok(Server { api, socket, unix, tls })
+    }
+
+    /// Where TLS answers.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.api.address
+    }
+
+    /// Serves until the shutdown turns true (or its sender is gone), then stops
+    /// accepting, ends watches cleanly and lets requests finish within the drain time.
+    pub async fn run(self) {
+        let Server { api, socket, unix, tls } = self;
+        let permits = Arc::new(Semaphore::new(api.limits.connections as usize));
+        let local = listen::accept_loop(
+            Arc::clone(&permits),
+            || async { unix.accept().await.map(|(stream, _)| stream) },
+            |stream, permit| connection::local(Arc::clone(&api), stream, permit),
+        );
+        let remote = async {
+            let Some((listener, acceptor)) = &tls else { return std::future::pending().await };
+            listen::accept_loop(
+                Arc::clone(&permits),
+                || async { listener.accept().await.map(|(stream, _)| stream) },
+                |stream, permit| connection::remote(Arc::clone(&api), acceptor.clone(), stream, permit),
+            )
+            .await;
+        };
+        let mut shutdown = api.shutdown.clone();
+        tokio::select! {
+            () = local => {}
+            () = remote => {}
+            () = stopped(&mut shutdown) => {}
+        }
+        if let Err(error) = std::fs::remove_file(&socket) {
+            tracing::debug!(%error, "the socket is gone already");
+        }
+        // Every connection holds a permit: having them all means that all have ended.
+        let drained = tokio::time::timeout(api.limits.drain, permits.acquire_many(api.limits.connections)).await;
+        if drained.is_err() {
+            tracing::warn!("connections were cut at the end of the drain time");
+        }
+    }
+}
+
+/// Waits for the stop. That nobody is left to say it is one too.
+async fn stopped(shutdown: &mut latest::Receiver<bool>) {
+    while !*shutdown.borrow_and_update() {
+        if shutdown.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Binds and serves; see [`Server`].
+pub async fn serve(options: Options, store: Store, shutdown: latest::Receiver<bool>) -> Result<(), ServeError> {
+    Server::bind(options, store, shutdown).await?.run().await;
+    Ok(())
+}
