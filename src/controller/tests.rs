@@ -1,0 +1,1 @@
+//! Cases of spec/endpoints.md, by number.
