@@ -1,1 +1,0 @@
-//! Cases of spec/endpoints.md, by number.
