@@ -5,7 +5,15 @@ use std::sync::Arc;
 
 use imbl::{OrdMap, Vector};
 
-use crate::model::{Claim, Kind, Object, ObjectKey, Revision};
+use super::write::{Expect, Op, WriteError};
+use crate::model::{Claim, Draft, Kind, Object, ObjectKey, Revision};
+
+/// Events a kind's history holds at most.
+pub const HISTORY_EVENTS_MAX: usize = 8192;
+/// Bytes of JSON a kind's history keeps alive at most, beyond [`HISTORY_EVENTS_MIN`] events.
+pub const HISTORY_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Events kept however large they are, so that one big object cannot expire every watch.
+pub const HISTORY_EVENTS_MIN: usize = 64;
 
 /// Every object at one revision.
 #[derive(Clone, Debug, Default)]
@@ -18,6 +26,9 @@ pub struct Snapshot {
 #[derive(Clone, Debug, Default)]
 struct KindState {
     objects: OrdMap<ObjectKey, Arc<Object>>,
+    /// The claims of the objects that hold any.
+    held: OrdMap<ObjectKey, Arc<[Claim]>>,
+    history_bytes: usize,
     /// Newest last; each event is newer than `floor`.
     history: Vector<Arc<Event>>,
     /// Events at or before this revision are gone.
@@ -101,6 +112,126 @@ impl Snapshot {
         &self.claims
     }
 
+    /// The claims one object holds.
+    pub fn held(&self, kind: Kind, key: &ObjectKey) -> &[Claim] {
+        self.kind(kind).held.get(key).map(|held| &**held).unwrap_or_default()
+    }
+
+    /// A snapshot as it stands after a start: these objects, no history, and
+    /// nothing older than `revision` to resume from.
+    pub(super) fn restored<'a>(
+        revision: Revision,
+        objects: impl IntoIterator<Item = (&'a Arc<Object>, &'a Arc<[Claim]>)>,
+    ) -> Snapshot {
+        let mut snapshot = Snapshot { revision, ..Snapshot::default() };
+        for state in &mut snapshot.kinds {
+            state.floor = revision;
+        }
+        for (object, claims) in objects {
+            snapshot.hold(object.kind, &object.key, claims);
+            snapshot.kind_mut(object.kind).objects.insert(object.key.clone(), Arc::clone(object));
+        }
+        snapshot
+    }
+
+    /// This snapshot after `ops`, all or none, with the object of each.
+    pub(super) fn apply(&self, ops: &[Op]) -> Result<(Snapshot, Vec<Arc<Object>>), WriteError> {
+        let mut next = self.clone();
+        let mut objects = Vec::with_capacity(ops.len());
+        let mut seen = std::collections::BTreeSet::new();
+        for op in ops {
+            let (kind, key, expect) = op.target();
+            if !seen.insert((kind, key)) {
+                return Err(WriteError::Conflict { kind, key: key.clone() });
+            }
+            next.check(kind, key, expect)?;
+            objects.push(match op {
+                Op::Put { draft, claims, .. } => next.put(draft, claims)?,
+                Op::Delete { .. } => next.delete(kind, key)?,
+            });
+        }
+        Ok((next, objects))
+    }
+
+    fn check(&self, kind: Kind, key: &ObjectKey, expect: Expect) -> Result<(), WriteError> {
+        let found = self.get(kind, key).map(|object| object.revision);
+        let key = || key.clone();
+        match (expect, found) {
+            (Expect::Absent, Some(_)) => Err(WriteError::Exists { kind, key: key() }),
+            (Expect::At(_), None) => Err(WriteError::NotFound { kind, key: key() }),
+            (Expect::At(wanted), Some(at)) if wanted != at => Err(WriteError::Conflict { kind, key: key() }),
+            (Expect::Absent, None) | (Expect::At(_) | Expect::Any, _) => Ok(()),
+        }
+    }
+
+    fn put(&mut self, draft: &Draft, claims: &[Claim]) -> Result<Arc<Object>, WriteError> {
+        let held = self.held(draft.kind, &draft.key);
+        for claim in claims {
+            if let Some(owner) = self.claims.get(claim).filter(|_| !held.contains(claim)) {
+                return Err(WriteError::ClaimTaken { claim: *claim, owner: owner.clone() });
+            }
+        }
+        self.revision.0 += 1;
+        let object = Arc::new(draft.commit(self.revision));
+        self.hold(draft.kind, &draft.key, &claims.into());
+        let previous = self.kind_mut(draft.kind).objects.insert(draft.key.clone(), Arc::clone(&object));
+        let r#type = if previous.is_some() { EventType::Modified } else { EventType::Added };
+        self.record(Event { r#type, object: Arc::clone(&object), previous });
+        Ok(object)
+    }
+
+    fn delete(&mut self, kind: Kind, key: &ObjectKey) -> Result<Arc<Object>, WriteError> {
+        let Some(previous) = self.kind_mut(kind).objects.remove(key) else {
+            return Err(WriteError::NotFound { kind, key: key.clone() });
+        };
+        self.revision.0 += 1;
+        self.hold(kind, key, &[].into());
+        // The last state is told with the revision of its deletion, in its JSON too.
+        let object = Arc::new(match Draft::new(kind, &previous.value()) {
+            Ok(draft) => draft.commit(self.revision),
+            Err(_) => {
+                let mut last = Object::clone(&previous);
+                last.revision = self.revision;
+                last
+            }
+        });
+        self.record(Event { r#type: EventType::Deleted, object: Arc::clone(&object), previous: Some(previous) });
+        Ok(object)
+    }
+
+    fn hold(&mut self, kind: Kind, key: &ObjectKey, claims: &Arc<[Claim]>) {
+        for claim in self.kind_mut(kind).held.remove(key).iter().flat_map(|held| held.iter()) {
+            self.claims.remove(claim);
+        }
+        for claim in claims.iter() {
+            self.claims.insert(*claim, key.clone());
+        }
+        if !claims.is_empty() {
+            self.kind_mut(kind).held.insert(key.clone(), Arc::clone(claims));
+        }
+    }
+
+    fn record(&mut self, event: Event) {
+        let state = self.kind_mut(event.object.kind);
+        state.history_bytes += event.object.json().len();
+        state.history.push_back(Arc::new(event));
+        while state.history.len() > HISTORY_EVENTS_MAX
+            || (state.history_bytes > HISTORY_BYTES_MAX && state.history.len() > HISTORY_EVENTS_MIN)
+        {
+            let Some(oldest) = state.history.pop_front() else { break };
+            state.history_bytes -= oldest.object.json().len();
+            state.floor = oldest.object.revision;
+        }
+    }
+
+    fn kind_mut(&mut self, kind: Kind) -> &mut KindState {
+        #[expect(
+            clippy::indexing_slicing,
+            reason = "Kind::index is below the length of Kind::ALL, which is the array's length"
+        )]
+        &mut self.kinds[kind.index()]
+    }
+
     fn kind(&self, kind: Kind) -> &KindState {
         #[expect(
             clippy::indexing_slicing,
@@ -123,37 +254,17 @@ fn partition_point<T: Clone>(vector: &Vector<T>, before: impl Fn(&T) -> bool) ->
 #[cfg(test)]
 impl Snapshot {
     /// A snapshot that holds these objects, added in turn from revision 1 on.
-    pub(crate) fn for_tests(drafts: impl IntoIterator<Item = crate::model::Draft>) -> Snapshot {
+    pub(crate) fn for_tests(drafts: impl IntoIterator<Item = Draft>) -> Snapshot {
         let mut snapshot = Snapshot::default();
         for draft in drafts {
-            snapshot.put_for_tests(&draft);
+            snapshot.put(&draft, &[]).expect("no claims, no conflict");
         }
         snapshot
     }
 
-    /// This snapshot after `ops`, with their expectations checked as the store does.
-    pub(crate) fn after_for_tests(&self, ops: &[super::Op]) -> Result<Snapshot, super::WriteError> {
-        use super::{Expect, Op, WriteError};
-        let mut next = self.clone();
-        for op in ops {
-            let (kind, key, expect) = match op {
-                Op::Put { draft, expect, .. } => (draft.kind, draft.key.clone(), *expect),
-                Op::Delete { kind, key, expect } => (*kind, key.clone(), *expect),
-            };
-            let found = next.get(kind, &key).map(|object| object.revision);
-            match (expect, found) {
-                (Expect::Absent, Some(_)) => return Err(WriteError::Exists { kind, key }),
-                (Expect::At(_), None) => return Err(WriteError::NotFound { kind, key }),
-                (Expect::At(wanted), Some(at)) if wanted != at => return Err(WriteError::Conflict { kind, key }),
-                (Expect::Absent, None) | (Expect::At(_) | Expect::Any, _) => {}
-            }
-            match op {
-                Op::Put { draft, .. } => next.put_for_tests(draft),
-                Op::Delete { .. } if found.is_none() => return Err(WriteError::NotFound { kind, key }),
-                Op::Delete { .. } => next.delete_for_tests(kind, &key),
-            }
-        }
-        Ok(next)
+    /// This snapshot after `ops`, exactly as the store applies them.
+    pub(crate) fn after_for_tests(&self, ops: &[Op]) -> Result<Snapshot, WriteError> {
+        self.apply(ops).map(|(next, _)| next)
     }
 
     /// This snapshot without any history, as after a restart.
@@ -161,28 +272,9 @@ impl Snapshot {
         let mut next = self.clone();
         for state in &mut next.kinds {
             state.history = Vector::new();
+            state.history_bytes = 0;
             state.floor = next.revision;
         }
         next
-    }
-
-    fn put_for_tests(&mut self, draft: &crate::model::Draft) {
-        self.revision.0 += 1;
-        let object = Arc::new(draft.commit(self.revision));
-        let state = &mut self.kinds[draft.kind.index()];
-        let previous = state.objects.insert(draft.key.clone(), Arc::clone(&object));
-        let r#type = if previous.is_some() { EventType::Modified } else { EventType::Added };
-        state.history.push_back(Arc::new(Event { r#type, object, previous }));
-    }
-
-    fn delete_for_tests(&mut self, kind: Kind, key: &ObjectKey) {
-        self.revision.0 += 1;
-        let state = &mut self.kinds[kind.index()];
-        if let Some(previous) = state.objects.remove(key) {
-            let mut last = Object::clone(&previous);
-            last.revision = self.revision;
-            let object = Arc::new(last);
-            state.history.push_back(Arc::new(Event { r#type: EventType::Deleted, object, previous: Some(previous) }));
-        }
     }
 }

@@ -47,6 +47,15 @@ pub enum Op {
     },
 }
 
+impl Op {
+    pub(super) fn target(&self) -> (Kind, &ObjectKey, Expect) {
+        match self {
+            Op::Put { draft, expect, .. } => (draft.kind, &draft.key, *expect),
+            Op::Delete { kind, key, expect } => (*kind, key, *expect),
+        }
+    }
+}
+
 /// The state an object must be in for a change to apply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expect {
