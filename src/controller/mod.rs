@@ -1,1 +1,114 @@
-//! To be written.
+//! Level-triggered reconcilers that write back to the store: Endpoints,
+//! EndpointSlices, mirroring, Pods without a runtime, namespaces, garbage.
+//!
+//! In: the newest [`Snapshot`] and [`Facts`]. Out: [`Op`]s that the worker
+//! submits in memory, because everything decided here can be derived again.
+//! Deciding is pure ([`decide`]); only [`run`] waits, writes and reads clocks.
+
+mod bootstrap;
+mod dirty;
+mod draft;
+mod endpoints;
+mod garbage;
+mod mirror;
+mod namespace;
+mod pack;
+mod pods;
+mod selected;
+mod slices;
+mod worker;
+
+#[cfg(test)]
+mod tests;
+
+pub use bootstrap::bootstrap;
+pub use worker::{Truth, run};
+
+use std::net::{IpAddr, SocketAddr};
+
+use ipnet::IpNet;
+use time::OffsetDateTime;
+
+use crate::model::object::ParseError;
+use crate::model::{Kind, ObjectKey};
+use crate::store::{Op, Snapshot};
+
+/// What the controllers know of the box.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// The Node's name: the hostname.
+    pub node_name: String,
+    /// Addresses of the box, primary first.
+    pub node_addrs: Vec<IpAddr>,
+    /// `amd64`, `arm64` or `arm`.
+    pub architecture: String,
+    /// Cores.
+    pub cpus: u32,
+    /// Memory in bytes.
+    pub memory_bytes: u64,
+    /// The kernel's release.
+    pub kernel_version: String,
+    /// Cluster IP ranges, primary first.
+    pub service_ranges: Vec<IpNet>,
+    /// Where the API listens with TLS.
+    pub api_listen: Option<SocketAddr>,
+}
+
+impl Facts {
+    /// The address Endpoints may name for the API. Loopback is not allowed in
+    /// Endpoints: an API on loopback only has a Service without endpoints.
+    fn api_addr(&self) -> Option<SocketAddr> {
+        let listen = self.api_listen?;
+        let addr = match listen.ip() {
+            any if any.is_unspecified() => *self.node_addrs.first()?,
+            loopback if loopback.is_loopback() => return None,
+            addr => addr,
+        };
+        Some(SocketAddr::new(addr, listen.port()))
+    }
+}
+
+/// One thing to bring to its desired state. The order is the order of work.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Task {
+    /// A Pod's binding, status and end.
+    Pod(ObjectKey),
+    /// The Endpoints of a Service.
+    Endpoints(ObjectKey),
+    /// The slices of a Service with a selector.
+    Slices(ObjectKey),
+    /// The mirrored slices of Endpoints.
+    Mirror(ObjectKey),
+    /// A namespace that is going.
+    Namespace(ObjectKey),
+    /// An object whose owner may be gone, or that waits for its dependents.
+    Garbage(Kind, ObjectKey),
+}
+
+/// What a decision reads. Names and uids come from a generator the caller
+/// seeds, so that the same input gives the same bytes.
+struct Scene<'a> {
+    snapshot: &'a Snapshot,
+    facts: &'a Facts,
+    now: OffsetDateTime,
+    random: fastrand::Rng,
+}
+
+/// What to write, and when to look again although nothing changed.
+#[derive(Debug, Default)]
+struct Decision {
+    ops: Vec<Op>,
+    again: Option<OffsetDateTime>,
+}
+
+fn decide(scene: &mut Scene<'_>, task: &Task) -> Result<Decision, ParseError> {
+    let ops = match task {
+        Task::Pod(key) => return pods::reconcile(scene, key),
+        Task::Endpoints(key) => endpoints::reconcile(scene, key)?,
+        Task::Slices(key) => slices::reconcile(scene, key)?,
+        Task::Mirror(key) => mirror::reconcile(scene, key)?,
+        Task::Namespace(key) => namespace::reconcile(scene, key)?,
+        Task::Garbage(kind, key) => garbage::reconcile(scene, *kind, key)?,
+    };
+    Ok(Decision { ops, again: None })
+}

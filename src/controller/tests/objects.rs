@@ -1,0 +1,101 @@
+//! Pods without a runtime, namespaces, garbage, first objects.
+
+use super::*;
+use crate::controller::bootstrap;
+
+fn registered(content: Value) -> Draft {
+    let mut value = json!({"metadata": {"labels": {"app": "MyApp"}, "annotations": {"edgesvc.io/pod-ip": "192.0.2.7"}},
+        "spec": {"containers": [{"name": "c", "image": "i"}]}, "status": {"phase": "Pending"}});
+    json_patch::merge(&mut value, &content);
+    draft(Kind::Pod, "a", value)
+}
+
+#[test]
+fn a_registered_pod_runs_here_and_serves() {
+    let mut world = World::new([service(json!({})), registered(json!({}))]);
+    let pod = world.get(Kind::Pod, "a").unwrap();
+    assert_eq!(pod["spec"]["nodeName"], "node1");
+    assert_eq!((&pod["status"]["phase"], &pod["status"]["hostIP"]), (&json!("Running"), &json!("192.0.2.1")));
+    assert_eq!(world.slice_addrs(), ["192.0.2.7"]);
+    assert_eq!(world.conditions(), [true, true, false]);
+    world.edit(Kind::Pod, "a", json!({"metadata": {"annotations": {"edgesvc.io/pod-ip": "192.0.2.8"}}}));
+    assert_eq!(world.slice_addrs(), ["192.0.2.8"], "the annotation may move the Pod");
+}
+
+#[test]
+fn a_status_the_client_patched_wins() {
+    let mut world = World::new([service(json!({})), registered(json!({}))]);
+    let status = json!({"podIP": "192.0.2.9", "podIPs": [{"ip": "192.0.2.9"}], "conditions": [{"type": "Ready", "status": "False"}]});
+    world.edit(Kind::Pod, "a", json!({"status": status}));
+    assert_eq!(world.slice_addrs(), ["192.0.2.9"]);
+    assert_eq!(world.conditions(), [false; 3]);
+}
+
+#[test]
+fn an_address_by_status_binds_and_nothing_stays_unbound() {
+    let world = World::new([service(json!({})), pod("a", "10.244.1.1", true, json!({"spec": {"nodeName": null}}))]);
+    assert_eq!(world.slice_addrs(), ["10.244.1.1"]);
+    let world = World::new([registered(json!({"metadata": {"annotations": null}}))]);
+    let pod = world.get(Kind::Pod, "a").unwrap();
+    assert!(pod["spec"].get("nodeName").is_none());
+    assert_eq!(pod["status"]["conditions"][0]["reason"], "NoRuntime");
+}
+
+#[test]
+fn a_pod_goes_when_its_grace_is_over() {
+    let mut world = World::new([pod("a", "10.244.1.1", true, deleting())]);
+    assert!(world.get(Kind::Pod, "a").is_some());
+    world.now += time::Duration::seconds(30);
+    world.seen = None;
+    world.settle();
+    assert!(world.get(Kind::Pod, "a").is_none());
+}
+
+#[test]
+fn a_namespace_goes_after_its_content() {
+    let config = draft(Kind::ConfigMap, "held", json!({"metadata": {"finalizers": ["x.y/z"]}}));
+    let namespace = json!({"spec": {"finalizers": ["kubernetes"]}});
+    let mut world = World::new([draft(Kind::Namespace, "default", namespace), service(json!({})), config]);
+    world.edit(Kind::Namespace, "default", json!({"metadata": {"deletionTimestamp": "2026-01-02T03:04:05Z"}}));
+    assert!(world.get(Kind::Service, "my-service").is_none());
+    assert!(world.get(Kind::Namespace, "default").is_some(), "a finalizer holds its content");
+    world.delete(Kind::ConfigMap, "held");
+    assert!(world.get(Kind::Namespace, "default").is_none());
+}
+
+#[test]
+fn garbage_follows_its_owner() {
+    let owned = |name| {
+        let owner = json!([{"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": "uid-owner"}]);
+        draft(Kind::Secret, name, json!({"metadata": {"ownerReferences": owner}}))
+    };
+    let owner = || draft(Kind::ConfigMap, "owner", json!({}));
+    let mut world = World::new([owner(), owned("a")]);
+    world.delete(Kind::ConfigMap, "owner");
+    assert!(world.get(Kind::Secret, "a").is_none(), "background");
+    for (finalizer, stays) in [("foregroundDeletion", false), ("orphan", true)] {
+        let mut world = World::new([owner(), owned("a")]);
+        let going = json!({"metadata": {"finalizers": [finalizer], "deletionTimestamp": "2026-01-02T03:04:05Z"}});
+        world.edit(Kind::ConfigMap, "owner", going);
+        assert!(world.get(Kind::ConfigMap, "owner").is_none());
+        assert_eq!(world.get(Kind::Secret, "a").is_some(), stays, "{finalizer}");
+    }
+}
+
+#[test]
+fn bootstrap_is_idempotent_and_names_the_api() {
+    let mut world = World::new([]);
+    for round in 0..2 {
+        let random = fastrand::Rng::with_seed(1);
+        let mut scene = Scene { snapshot: &world.snapshot, facts: &world.facts, now: NOW, random };
+        let mut ops = bootstrap::durable(&mut scene).unwrap();
+        ops.extend(bootstrap::observed(&mut scene).unwrap());
+        assert_eq!(ops.is_empty(), round == 1);
+        world.snapshot = world.snapshot.after_for_tests(&ops).unwrap();
+        world.settle();
+    }
+    let service = world.get(Kind::Service, "kubernetes").unwrap();
+    assert_eq!(service["spec"]["clusterIP"], "10.96.0.1");
+    assert_eq!(world.get(Kind::Endpoints, "kubernetes").unwrap()["subsets"][0]["addresses"][0]["ip"], "192.0.2.1");
+    assert_eq!(world.get(Kind::EndpointSlice, "kubernetes").unwrap()["endpoints"][0]["addresses"][0], "192.0.2.1");
+}
