@@ -204,6 +204,31 @@ impl Book {
         edit.chain(family, chain, true, left);
     }
 
+    /// Asks again which endpoints are off the box: routes have changed.
+    pub(in crate::dataplane) fn reroute(&mut self, off_box: &mut dyn FnMut(IpAddr) -> bool, edit: &mut Edit) {
+        for (addr, away) in &mut self.off_box {
+            let slot = Slot::new(IpFamily::of(*addr), SetName::OffBox, octets(*addr));
+            let count = self.shared.get(&Slot { set: SetName::EndpointIps, ..slot.clone() }).copied();
+            let now = off_box(*addr);
+            if now == *away {
+                continue;
+            }
+            *away = now;
+            let side = |present: bool| present.then_some(Data::Nothing);
+            edit.element(slot.clone(), side(!now), side(now));
+            match count.filter(|_| now) {
+                Some(count) => drop(self.shared.insert(slot, count)),
+                None => drop(self.shared.remove(&slot)),
+            }
+        }
+    }
+
+    /// The families in which there is something to forward to.
+    pub(in crate::dataplane) fn families_with_endpoints(&self) -> Vec<IpFamily> {
+        let has = |family: &IpFamily| self.off_box.keys().any(|addr| IpFamily::of(*addr) == *family);
+        IpFamily::BOTH.into_iter().filter(has).collect()
+    }
+
     /// The chains wanted.
     pub(in crate::dataplane) fn chains(&self) -> impl Iterator<Item = (IpFamily, ChainName)> {
         self.chains.keys().copied()

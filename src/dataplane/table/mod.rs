@@ -9,6 +9,6 @@ mod layout;
 
 pub(super) use book::{Book, Edit};
 pub(super) use chain::ChainName;
-pub(super) use element::{Data, Key, Slot};
+pub(super) use element::{Data, Key, Slot, endpoint_data, octets};
 pub(super) use expr::{Verdict, nfproto, rule_body};
 pub(super) use layout::{ANCHOR, Chain, Maps, SetName, TABLE, anchor_chain, dynamic_chain, shape, static_chains};
