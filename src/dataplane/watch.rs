@@ -29,6 +29,7 @@ impl Notices {
         let open = || -> io::Result<AsyncFd<Link>> {
             let link = Link::open(protocol)?;
             groups.iter().try_for_each(|group| link.join(*group))?;
+            #[allow(deprecated, reason = "its successor is unsafe; a Link keeps one descriptor for its life")]
             AsyncFd::with_interest(link, tokio::io::Interest::READABLE)
         };
         Notices(open().inspect_err(|error| tracing::warn!(%error, "kernel changes are not watched")).ok())
