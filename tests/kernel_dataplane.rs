@@ -242,3 +242,225 @@ fn a_cluster_ip_is_reached_from_everywhere_and_keeps_client_addresses() {
         assert!(wrong.is_empty(), "{wrong}{}", sh("nft list ruleset; ip a; ip r"));
     });
 }
+
+#[test]
+fn node_ports_answer_on_every_local_address_but_loopback() {
+    in_world("node_ports_answer_on_every_local_address_but_loopback", || async {
+        let _servers = [serve("b1", 8080), serve("b2", 8080)];
+        let _dataplane = with_web(web(&[1, 2], None)).await;
+        for addr in ["10.1.9.1", "10.1.1.1", "fd01:9::1"] {
+            for from in ["client", "node", "b1"] {
+                assert_eq!(names(&ask(from, "tcp", addr, 30080, 20)), set(&["b1", "b2"]), "{from} {addr}");
+            }
+        }
+        assert_eq!(names(&ask("client", "udp", "10.1.9.1", 30080, 20)), set(&["b1", "b2"]));
+        assert!(ask("client", "tcp", "10.1.9.1", 30080, 5).iter().all(|answer| answer.ends_with("10.1.9.2")));
+        for loopback in ["127.0.0.1", "::1"] {
+            assert_eq!(ask("node", "tcp", loopback, 30080, 1), ["refused fast"]);
+        }
+    });
+}
+
+#[test]
+fn node_ports_keep_to_the_addresses_they_are_given() {
+    in_world("node_ports_keep_to_the_addresses_they_are_given", || async {
+        let _servers = [serve("b1", 8080)];
+        let nodeport_addresses = vec!["10.1.9.0/24".parse().unwrap()];
+        let dataplane = Dataplane::open(Options { nodeport_addresses, ..options() }).unwrap();
+        dataplane.converge(vec![Arc::new(web(&[1], None))]).await.unwrap();
+        assert_eq!(names(&ask("client", "tcp", "10.1.9.1", 30080, 1)), set(&["b1"]));
+        assert_eq!(ask("client", "tcp", "10.1.2.1", 30080, 1), ["refused fast"]);
+    });
+}
+
+#[test]
+fn what_nobody_serves_is_refused_at_once_and_what_nobody_has_is_dropped() {
+    in_world("what_nobody_serves_is_refused_at_once_and_what_nobody_has_is_dropped", || async {
+        let _dataplane = with_web(web(&[], None)).await;
+        for from in ["client", "node"] {
+            for vip in [VIP, VIP6] {
+                // More than the kernel's ICMP rate limit lets through.
+                assert_eq!(ask(from, "tcp", vip, 80, 50), vec!["refused fast"; 50], "{from} {vip}");
+                assert_eq!(ask(from, "udp", vip, 80, 1), ["refused fast"], "{from} {vip}");
+                assert_eq!(ask(from, "tcp", vip, 81, 1), ["refused fast"], "{from} {vip}: a port it does not have");
+            }
+            assert_eq!(ask(from, "tcp", "10.1.9.1", 30080, 1), ["refused fast"], "{from}");
+            assert_eq!(ask(from, "tcp", "10.43.7.7", 80, 1), ["timeout"], "{from}");
+            assert_eq!(ask(from, "tcp", "fd43::77", 80, 1), ["timeout"], "{from}");
+        }
+    });
+}
+
+#[test]
+fn an_affine_client_stays_until_its_time_is_over_or_its_endpoint_is_gone() {
+    in_world("an_affine_client_stays_until_its_time_is_over_or_its_endpoint_is_gone", || async {
+        let _servers = [serve("b1", 8080), serve("b2", 8080)];
+        let both = web(&[1, 2], Some(2));
+        let dataplane = with_web(both.clone()).await;
+        for (vip, port) in [(VIP, 80), (VIP6, 80), ("10.1.9.1", 30080)] {
+            for from in ["client", "node"] {
+                assert_eq!(names(&ask(from, "tcp", vip, port, 50)).len(), 1, "{from} {vip}");
+            }
+        }
+        let mine = names(&ask("client", "tcp", VIP, 80, 1));
+        let other: u8 = if mine == set(&["b1"]) { 2 } else { 1 };
+        let less = web(&[other], Some(2));
+        dataplane.apply(change(&both, &less)).await.unwrap();
+        assert_eq!(names(&ask("client", "tcp", VIP, 80, 20)), set(&[&format!("b{other}")]));
+        dataplane.apply(change(&less, &both)).await.unwrap();
+        assert_eq!(names(&ask("client", "tcp", VIP, 80, 20)), set(&[&format!("b{other}")]), "it stays there");
+        let entries = || sh("nft list map ip edgesvc affinity; nft list map ip edgesvc nodeport-affinity");
+        until("entries time out", || !entries().contains("expires")).await;
+    });
+}
+
+#[test]
+fn source_ranges_close_a_load_balancer_address_to_others() {
+    in_world("source_ranges_close_a_load_balancer_address_to_others", || async {
+        let _servers = [serve("b1", 8080)];
+        let addr = FrontendAddr::Virtual("198.51.100.5".parse().unwrap());
+        let balance = Balance { endpoints: endpoints(IpFamily::V4, &[1]), affinity_seconds: None };
+        let source_ranges = vec!["10.1.9.0/24".parse().unwrap(), "10.1.9.2/32".parse().unwrap()];
+        let mut service = web(&[1], None);
+        service.frontends.push(Frontend {
+            addr,
+            protocol: Protocol::Tcp,
+            port: 80,
+            verdict: Verdict::Balance(balance),
+            source_ranges,
+        });
+        let dataplane = with_web(service.clone()).await;
+        assert_eq!(names(&ask("client", "tcp", "198.51.100.5", 80, 2)), set(&["b1"]));
+        assert_eq!(ask("b2", "tcp", "198.51.100.5", 80, 1), ["timeout"]);
+        assert_eq!(names(&ask("b2", "tcp", VIP, 80, 1)), set(&["b1"]), "the cluster IP is open");
+        dataplane.apply(change(&service, &web(&[1], None))).await.unwrap();
+        assert!(!sh("nft list ruleset").contains("198.51.100.5"));
+    });
+}
+
+#[test]
+fn nft_lists_our_tables_and_a_restart_changes_nothing_in_them() {
+    in_world("nft_lists_our_tables_and_a_restart_changes_nothing_in_them", || async {
+        let _server = serve("b1", 8080);
+        let service = web(&[1, 2], Some(300));
+        let first = with_web(service.clone()).await;
+        ask("client", "tcp", VIP, 80, 1);
+        let listed = sh("nft list ruleset");
+        for part in ["table ip edgesvc {", "table ip6 edgesvc {", "table ip edgesvc-anchor", "chain n-2", "10.1.1.2 . 8080"] {
+            assert!(listed.contains(part), "{part} is not in {listed}");
+        }
+        assert!(sh("nft list map ip edgesvc affinity").contains("10.43.0.80 . tcp . 80"));
+        drop(first);
+        // The thread ends a moment after its last handle.
+        let mut reopened = None;
+        until("the tables are free", || {
+            reopened = Dataplane::open(options()).ok();
+            reopened.is_some()
+        })
+        .await;
+        let second = reopened.unwrap();
+        let mut report = second.converge(vec![Arc::new(service.clone())]).await;
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while report.is_err() && Instant::now() < deadline {
+            report = second.converge(vec![Arc::new(service.clone())]).await;
+        }
+        assert_eq!(report.unwrap().operations, 0);
+        let less = web(&[1], Some(300));
+        drop(second);
+        let third = Dataplane::open(options()).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while third.converge(vec![Arc::new(less.clone())]).await.is_err() {
+            assert!(Instant::now() < deadline);
+        }
+        let listed = sh("nft list ruleset");
+        assert!(!listed.contains("chain n-2") && listed.contains("chain n-1") && !listed.contains("10.1.2.2"), "{listed}");
+        assert_eq!(names(&ask("client", "tcp", VIP, 80, 5)), set(&["b1"]));
+    });
+}
+
+#[test]
+fn connections_survive_changes_and_none_is_lost_while_endpoints_come_and_go() {
+    in_world("connections_survive_changes_and_none_is_lost_while_endpoints_come_and_go", || async {
+        let _servers = [serve("b1", 8080), serve("b2", 8080)];
+        let (both, one) = (web(&[1, 2], None), web(&[1], None));
+        let dataplane = with_web(both.clone()).await;
+        let mut client = python("client");
+        client.args(["-c", CLIENT, "tcp", VIP, "80", "3000"]).stdout(Stdio::piped());
+        let client = client.spawn().unwrap();
+        let answered = tokio::task::spawn_blocking(move || client.wait_with_output().unwrap());
+        let (mut now, mut next) = (&both, &one);
+        let mut changes = 0;
+        while !answered.is_finished() {
+            dataplane.apply(change(now, next)).await.unwrap();
+            (now, next) = (next, now);
+            changes += 1;
+            tokio::task::yield_now().await;
+        }
+        let text = String::from_utf8(answered.await.unwrap().stdout).unwrap();
+        let answers: Vec<String> = text.lines().map(str::to_owned).collect();
+        assert_eq!(answers.len(), 3000);
+        assert_eq!(names(&answers), set(&["b1", "b2"]), "after {changes} changes");
+        assert!(changes > 100, "{changes}");
+    });
+}
+
+#[test]
+fn udp_clients_leave_an_endpoint_that_is_gone() {
+    in_world("udp_clients_leave_an_endpoint_that_is_gone", || async {
+        let _servers = [serve("b1", 8080), serve("b2", 8080)];
+        let (first, second) = (web(&[1], None), web(&[2], None));
+        let dataplane = with_web(first.clone()).await;
+        let flow = "
+import socket,sys
+s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM); s.settimeout(3); s.connect(('10.43.0.80',80))
+for line in sys.stdin:
+  s.send(b'x'); print(s.recv(100).decode().strip(),flush=True)
+";
+        use std::io::{BufRead as _, BufReader, Write as _};
+        let mut command = python("client");
+        let mut child = command.args(["-c", flow]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut answers = BufReader::new(child.stdout.take().unwrap());
+        let mut stdin = child.stdin.take().unwrap();
+        let mut send = || {
+            writeln!(stdin).unwrap();
+            let mut line = String::new();
+            answers.read_line(&mut line).unwrap();
+            line
+        };
+        assert!(send().starts_with("b1"));
+        let report = dataplane.apply(change(&first, &second)).await.unwrap();
+        assert_eq!(report.flows_deleted, 1);
+        assert!(send().starts_with("b2"));
+        drop(stdin);
+        child.wait().unwrap();
+    });
+}
+
+#[test]
+fn a_foreign_flush_and_foreign_rules_leave_the_service_standing() {
+    in_world("a_foreign_flush_and_foreign_rules_leave_the_service_standing", || async {
+        let _server = serve("b1", 8080);
+        let _dataplane = with_web(web(&[1], None)).await;
+        sh("nft add table inet other; nft flush ruleset || true");
+        until("the service answers", || names(&ask("client", "tcp", VIP, 80, 1)) == set(&["b1"])).await;
+        until("the tables are back", || sh("nft list ruleset").contains("10.1.1.2 . 8080")).await;
+    });
+}
+
+#[test]
+fn show_tells_the_endpoints_and_cleanup_leaves_nothing() {
+    in_world("show_tells_the_endpoints_and_cleanup_leaves_nothing", || async {
+        let before = sh("nft list ruleset; ip link; ip route");
+        let dataplane = with_web(web(&[1, 2], None)).await;
+        let shown = dataplane::show().unwrap();
+        assert!(shown.contains("TCP 10.43.0.80:80 -> 10.1.1.2:8080 10.1.2.2:8080 (n-2)"), "{shown}");
+        assert!(shown.contains("UDP nodeport/ip6:30080 -> [fd01:1::2]:8080 [fd01:2::2]:8080 (p-2)"), "{shown}");
+        drop(dataplane);
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while let Err(error) = dataplane::cleanup() {
+            assert!(Instant::now() < deadline, "{error}");
+        }
+        assert_eq!(sh("nft list ruleset; ip link; ip route"), before);
+        assert_eq!(dataplane::cleanup().unwrap(), Vec::<String>::new());
+    });
+}
