@@ -32,6 +32,12 @@ fn in_world<F: Future<Output = ()>>(name: &str, body: impl FnOnce() -> F) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     runtime.block_on(async {
         sh(TOPOLOGY);
+        // Until IPv6 neighbours have found each other, the first packets are lost.
+        for (netns, number) in [("client", 9), ("b1", 1), ("b2", 2)] {
+            let heard = |from: &str, addr: String| ask(from, "udp", &addr, 9, 1) == ["refused fast"];
+            until("neighbours hear each other", || heard("node", format!("fd01:{number}::2"))).await;
+            until("neighbours hear each other", || heard(netns, format!("fd01:{number}::1"))).await;
+        }
         body().await;
     });
 }
