@@ -23,7 +23,11 @@ fn in_world<F: Future<Output = ()>>(name: &str, body: impl FnOnce() -> F) {
     if std::env::var_os(WORLD).is_none() {
         let exe = std::env::current_exe().unwrap();
         let mut unshare = Command::new("unshare");
-        unshare.args(["-Urnm", "--kill-child", "--fork", "--pid", "--mount-proc"]).arg(exe).args(["--exact", name, "--nocapture"]);
+        unshare.args(["-Urnm", "--kill-child", "--fork", "--pid", "--mount-proc"]).arg(exe).args([
+            "--exact",
+            name,
+            "--nocapture",
+        ]);
         let output = unshare.env(WORLD, "1").output().unwrap();
         let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success(), "{out}\n{err}");
@@ -237,7 +241,8 @@ fn a_cluster_ip_is_reached_from_everywhere_and_keeps_client_addresses() {
                 for from in ["client", "node", "b1"] {
                     let answers = ask(from, protocol, vip, 80, 30);
                     if names(&answers) != set(&["b1", "b2"]) {
-                        writeln!(wrong, "{from} {protocol} {vip}: {:?}", answers.iter().collect::<BTreeSet<_>>()).unwrap();
+                        writeln!(wrong, "{from} {protocol} {vip}: {:?}", answers.iter().collect::<BTreeSet<_>>())
+                            .unwrap();
                     }
                     if from == "client" && !answers.iter().all(|answer| answer.ends_with(client)) {
                         writeln!(wrong, "client address lost: {answers:?}").unwrap();
@@ -352,7 +357,9 @@ fn nft_lists_our_tables_and_a_restart_changes_nothing_in_them() {
         let first = with_web(service.clone()).await;
         ask("client", "tcp", VIP, 80, 1);
         let listed = sh("nft list ruleset");
-        for part in ["table ip edgesvc {", "table ip6 edgesvc {", "table ip edgesvc-anchor", "chain n-2", "10.1.1.2 . 8080"] {
+        for part in
+            ["table ip edgesvc {", "table ip6 edgesvc {", "table ip edgesvc-anchor", "chain n-2", "10.1.1.2 . 8080"]
+        {
             assert!(listed.contains(part), "{part} is not in {listed}");
         }
         assert!(sh("nft list map ip edgesvc affinity").contains("10.43.0.80 . tcp . 80"));
@@ -379,7 +386,10 @@ fn nft_lists_our_tables_and_a_restart_changes_nothing_in_them() {
             assert!(Instant::now() < deadline);
         }
         let listed = sh("nft list ruleset");
-        assert!(!listed.contains("chain n-2") && listed.contains("chain n-1") && !listed.contains("10.1.2.2"), "{listed}");
+        assert!(
+            !listed.contains("chain n-2") && listed.contains("chain n-1") && !listed.contains("10.1.2.2"),
+            "{listed}"
+        );
         assert_eq!(names(&ask("client", "tcp", VIP, 80, 5)), set(&["b1"]));
     });
 }

@@ -227,8 +227,7 @@ impl Held {
     /// Whether the static part is what this program makes with these options.
     pub(super) fn is_ours(&self, family: IpFamily, options: &Options, owned: bool) -> bool {
         let dynamic = self.chains.iter().map(|name| dynamic_chain(family, *name).rules.len());
-        let rules: usize =
-            static_chains(family, options).iter().map(|chain| chain.rules.len()).chain(dynamic).sum();
+        let rules: usize = static_chains(family, options).iter().map(|chain| chain.rules.len()).chain(dynamic).sum();
         self.layout.as_ref() == Some(&marker(family, options)) && self.rules == rules && self.persist == owned
     }
 }
@@ -289,10 +288,7 @@ pub(super) fn edit_ops(edit: &Edit) -> Vec<Op> {
     ops
 }
 
-pub(super) fn element_ops<'a>(
-    message: u16,
-    elements: impl Iterator<Item = (&'a Slot, Option<&'a Data>)>,
-) -> Vec<Op> {
+pub(super) fn element_ops<'a>(message: u16, elements: impl Iterator<Item = (&'a Slot, Option<&'a Data>)>) -> Vec<Op> {
     let mut lists: Vec<((IpFamily, SetName), Attrs)> = Vec::new();
     for (slot, data) in elements {
         let at = (slot.family, slot.set);

@@ -61,13 +61,6 @@ impl Edit {
     pub(in crate::dataplane) fn chains_removed(&self) -> impl Iterator<Item = (IpFamily, ChainName)> {
         self.chains.iter().rev().filter(|(_, (before, after))| *before && !after).map(|(chain, _)| *chain)
     }
-
-    pub(in crate::dataplane) fn is_empty(&self) -> bool {
-        self.removed().next().is_none()
-            && self.added().next().is_none()
-            && self.chains_added().next().is_none()
-            && self.chains_removed().next().is_none()
-    }
 }
 
 impl Book {

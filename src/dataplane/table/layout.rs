@@ -106,7 +106,6 @@ pub(in crate::dataplane) enum Maps {
 /// The shape of one set.
 #[derive(Clone, Debug)]
 pub(in crate::dataplane) struct SetShape {
-    pub(in crate::dataplane) name: SetName,
     pub(in crate::dataplane) fields: Vec<Field>,
     pub(in crate::dataplane) maps: Maps,
     pub(in crate::dataplane) interval: bool,
@@ -129,7 +128,7 @@ pub(in crate::dataplane) fn shape(name: SetName, family: IpFamily) -> SetShape {
     };
     // Only a set that packets fill needs a ceiling; the others grow by themselves.
     let size = name.is_dynamic().then_some(AFFINITY_ENTRIES_MAX);
-    SetShape { name, fields, maps, interval: name == SetName::Sources, size }
+    SetShape { fields, maps, interval: name == SetName::Sources, size }
 }
 
 /// A base chain's place.
@@ -333,16 +332,17 @@ fn masquerading(w: Words, cidrs: &[IpNet]) -> Vec<Vec<Expr>> {
     let mut rules = vec![
         vec![Expr::Meta { key: 5, word: 0 }, is(0, &1u32.to_ne_bytes()), Expr::Verdict(Verdict::Return)],
         vec![w.saddr(0), w.daddr(n), in_set(SetName::Hairpin), Expr::Masquerade],
-        vec![Expr::Meta { key: 4, word: 0 }, Expr::Meta { key: 5, word: 1 }, in_set(SetName::SameLink), Expr::Masquerade],
+        vec![
+            Expr::Meta { key: 4, word: 0 },
+            Expr::Meta { key: 5, word: 1 },
+            in_set(SetName::SameLink),
+            Expr::Masquerade,
+        ],
         joined([local(1, false).to_vec(), local(1 | 16, true).to_vec(), vec![Expr::Masquerade]]),
     ];
     for cidr in cidrs {
         let source = w.within(w.saddr(0), *cidr);
-        rules.push(joined([
-            vec![w.daddr(0), in_set(SetName::OffBox)],
-            source,
-            vec![Expr::Verdict(Verdict::Return)],
-        ]));
+        rules.push(joined([vec![w.daddr(0), in_set(SetName::OffBox)], source, vec![Expr::Verdict(Verdict::Return)]]));
     }
     rules.push(vec![w.daddr(0), in_set(SetName::OffBox), Expr::Masquerade]);
     rules
