@@ -4,6 +4,8 @@
 //! that world's own network is the node; clients and backends are namespaces
 //! joined to it by veth pairs.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test that cannot go on has failed")]
+
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
