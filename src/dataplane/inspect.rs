@@ -1,0 +1,106 @@
+//! Reading and removing what is in the kernel, without a daemon.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::net::{IpAddr, SocketAddr};
+
+use super::DataplaneError;
+use super::kernel;
+use super::links;
+use super::netlink::Link;
+use super::netlink::batch::commit;
+use super::table::{ANCHOR, ChainName, Data, SetName, Slot, TABLE, Verdict};
+use crate::model::{IpFamily, Protocol};
+
+fn nft() -> Result<Link, DataplaneError> {
+    Link::open(netlink_sys::protocols::NETLINK_NETFILTER).map_err(DataplaneError::Socket)
+}
+
+/// What the kernel holds, a line per frontend with its endpoints. Needs no daemon.
+pub fn show() -> Result<String, DataplaneError> {
+    let mut link = nft()?;
+    let mut text = String::new();
+    for family in IpFamily::BOTH {
+        if !kernel::read_held(&mut link, family).map_err(DataplaneError::Socket)?.present {
+            continue;
+        }
+        for (entries, endpoints) in
+            [(SetName::Services, SetName::Endpoints), (SetName::NodePorts, SetName::NodePortEndpoints)]
+        {
+            let found = kernel::read_set(&mut link, family, entries).map_err(DataplaneError::Socket)?;
+            let slots = kernel::read_set(&mut link, family, endpoints).map_err(DataplaneError::Socket)?;
+            for (slot, data) in &found {
+                // Writing to a String cannot fail.
+                if writeln!(text, "{}", line(family, slot, data, &slots)).is_err() {
+                    break;
+                }
+            }
+        }
+    }
+    Ok(text)
+}
+
+fn line(family: IpFamily, slot: &Slot, data: &Data, slots: &BTreeMap<Slot, Data>) -> String {
+    let key = &slot.key.start;
+    let tail = key.get(key.len().saturating_sub(8)..).unwrap_or_default();
+    let protocol = match tail.first() {
+        Some(17) => Protocol::Udp,
+        Some(132) => Protocol::Sctp,
+        Some(_) | None => Protocol::Tcp,
+    };
+    let port = tail.get(4..6).and_then(|bytes| bytes.try_into().ok()).map(u16::from_be_bytes).unwrap_or_default();
+    let at = match address(key.get(..key.len().saturating_sub(8)).unwrap_or_default()) {
+        Some(addr) => SocketAddr::new(addr, port).to_string(),
+        None => format!("nodeport/{}:{port}", kernel::word(family)),
+    };
+    let Data::Verdict(verdict) = data else { return format!("{protocol} {at}") };
+    match verdict {
+        Verdict::Drop => format!("{protocol} {at} drop"),
+        Verdict::Goto(chain) if ChainName::parse(chain).is_none() => format!("{protocol} {at} refuse"),
+        Verdict::Goto(chain) | Verdict::Jump(chain) => {
+            let endpoints: Vec<String> = slots
+                .iter()
+                .filter(|(slot, _)| slot.key.start.starts_with(key) && slot.key.start.len() == key.len() + 4)
+                .filter_map(|(_, data)| endpoint(data))
+                .map(|endpoint| endpoint.to_string())
+                .collect();
+            format!("{protocol} {at} -> {} ({chain})", endpoints.join(" "))
+        }
+        Verdict::Return => format!("{protocol} {at} return"),
+    }
+}
+
+fn address(bytes: &[u8]) -> Option<IpAddr> {
+    let v4 = <[u8; 4]>::try_from(bytes).map(IpAddr::from);
+    v4.or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from)).ok()
+}
+
+fn endpoint(data: &Data) -> Option<SocketAddr> {
+    let Data::Bytes(bytes) = data else { return None };
+    let (addr, port) = bytes.split_at_checked(bytes.len().checked_sub(4)?)?;
+    Some(SocketAddr::new(address(addr)?, u16::from_be_bytes(port.get(..2)?.try_into().ok()?)))
+}
+
+/// Removes everything we made from the kernel and answers what that was. Needs
+/// no daemon; a running one owns the tables, and the kernel refuses.
+pub fn cleanup() -> Result<Vec<String>, DataplaneError> {
+    let mut link = nft()?;
+    let mut ops = Vec::new();
+    let mut removed = Vec::new();
+    for family in IpFamily::BOTH {
+        let held = kernel::read_held(&mut link, family).map_err(DataplaneError::Socket)?;
+        for (table, there) in [(TABLE, held.present), (ANCHOR, held.anchored)] {
+            if there {
+                ops.push(kernel::delete_table(table, family));
+                removed.push(format!("table {} {table}", kernel::word(family)));
+            }
+        }
+    }
+    commit(&mut link, &ops).map_err(|error| match error.errno() {
+        Some(nix::libc::EPERM) => DataplaneError::Denied(error),
+        Some(_) | None => DataplaneError::Commit(error),
+    })?;
+    let mut route = Link::open(netlink_sys::protocols::NETLINK_ROUTE).map_err(DataplaneError::Socket)?;
+    removed.extend(links::remove(&mut route).map_err(DataplaneError::Link)?);
+    Ok(removed)
+}

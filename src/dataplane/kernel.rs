@@ -1,0 +1,336 @@
+//! The kernel's tables: read them, write them. Thin: what to write is decided in
+//! [`table`](super::table).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+
+use super::Options;
+use super::netlink::batch::{APPEND, CREATE, CommitError, Op, body, commit, kind, message};
+use super::netlink::{Attrs, Link, attrs};
+use super::table::{
+    ANCHOR, Chain, ChainName, Data, Edit, Key, Maps, SetName, Slot, TABLE, Verdict, anchor_chain, dynamic_chain,
+    nfproto, rule_body, shape, static_chains,
+};
+use crate::model::IpFamily;
+
+/// `owner | persist`: nobody else can change the table, and it outlives us.
+const OWNED: u32 = 2 | 4;
+/// Elements of one message: nested attributes have 16-bit lengths.
+const ELEMENTS_BYTES_MAX: usize = 48 << 10;
+/// The table of the preflight; never committed for longer than its transaction.
+const PROBE: &str = "edgesvc-probe";
+/// The chain whose name says which layout the table has.
+const MARKER: &str = "shape-";
+
+/// What the kernel holds of one family.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Held {
+    pub(super) layout: Option<String>,
+    pub(super) owner: bool,
+    pub(super) persist: bool,
+    pub(super) anchored: bool,
+    pub(super) present: bool,
+    pub(super) chains: BTreeSet<ChainName>,
+    pub(super) rules: usize,
+}
+
+fn table_attrs(table: &str) -> Attrs {
+    let mut a = Attrs::new();
+    a.text(1, table);
+    a
+}
+
+fn new_table(table: &str, family: IpFamily, flags: u32) -> Op {
+    let mut a = table_attrs(table);
+    a.be32(2, flags);
+    Op::new(message::NEWTABLE, CREATE, nfproto(family), a, format!("add table {} {table}", word(family)))
+}
+
+pub(super) fn delete_table(table: &str, family: IpFamily) -> Op {
+    let what = format!("delete table {} {table}", word(family));
+    Op::new(message::DELTABLE, 0, nfproto(family), table_attrs(table), what)
+}
+
+/// The family's name in nft.
+pub(super) fn word(family: IpFamily) -> &'static str {
+    match family {
+        IpFamily::V4 => "ip",
+        IpFamily::V6 => "ip6",
+    }
+}
+
+fn new_set(table: &str, family: IpFamily, name: SetName) -> Op {
+    let shape = shape(name, family);
+    let mut flags = 0;
+    let mut a = table_attrs(table);
+    let key_type = shape.fields.iter().fold(0u32, |key, (kind, _)| key << 6 | kind);
+    let key_len: u32 = shape.fields.iter().map(|(_, len)| len.next_multiple_of(4)).sum();
+    let mut desc = Attrs::new();
+    if let Some(size) = shape.size {
+        desc.be32(1, size);
+        flags |= 0x10 | 0x20;
+    }
+    if shape.interval {
+        flags |= 4 | 0x80;
+        let mut fields = Attrs::new();
+        for (_, len) in &shape.fields {
+            let mut field = Attrs::new();
+            field.be32(1, *len);
+            fields.nest(1, &field);
+        }
+        desc.nest(2, &fields);
+    }
+    a.text(2, name.as_str());
+    match shape.maps {
+        Maps::Nothing => {}
+        Maps::Verdict => {
+            flags |= 8;
+            a.be32(6, 0xffff_ff00).be32(7, 16);
+        }
+        Maps::Endpoint => {
+            flags |= 8;
+            let (ip, len) = if family == IpFamily::V4 { (7, 8) } else { (8, 20) };
+            a.be32(6, ip << 6 | 13).be32(7, len);
+        }
+    }
+    a.be32(3, flags).be32(4, key_type).be32(5, key_len).be32(10, 1);
+    if !desc.is_empty() {
+        a.nest(9, &desc);
+    }
+    let what = format!("add set {} {table} {}", word(family), name.as_str());
+    Op::new(message::NEWSET, CREATE, nfproto(family), a, what)
+}
+
+fn new_chain(table: &str, family: IpFamily, chain: &Chain) -> Vec<Op> {
+    let mut a = table_attrs(table);
+    a.text(3, &chain.name);
+    if let Some(hook) = chain.hook {
+        let mut place = Attrs::new();
+        place.be32(1, hook.number).bytes(2, &hook.priority.to_be_bytes());
+        a.nest(4, &place).text(7, hook.kind);
+    }
+    let at = format!("{} {table} {}", word(family), chain.name);
+    let mut ops = vec![Op::new(message::NEWCHAIN, CREATE, nfproto(family), a, format!("add chain {at}"))];
+    for (number, exprs) in chain.rules.iter().enumerate() {
+        let mut a = table_attrs(table);
+        a.text(2, &chain.name).nest(4, &rule_body(exprs));
+        let what = format!("add rule {at} number {}", number + 1);
+        ops.push(Op::new(message::NEWRULE, CREATE | APPEND, nfproto(family), a, what));
+    }
+    ops
+}
+
+fn remove_chain(family: IpFamily, name: ChainName) -> [Op; 2] {
+    let what = format!("delete chain {} {TABLE} {name}", word(family));
+    let mut rules = table_attrs(TABLE);
+    rules.text(2, &name.to_string());
+    let mut chain = table_attrs(TABLE);
+    chain.text(3, &name.to_string());
+    [
+        Op::new(message::DELRULE, 0, nfproto(family), rules, what.clone()),
+        Op::new(message::DELCHAIN, 0, nfproto(family), chain, what),
+    ]
+}
+
+/// The name of the marker chain: a digest of everything static.
+fn marker(family: IpFamily, options: &Options) -> String {
+    let mut digest = 0xcbf2_9ce4_8422_2325u64;
+    let mut eat = |bytes: &[u8]| {
+        for byte in bytes {
+            digest = (digest ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    };
+    for name in SetName::ALL {
+        eat(format!("{:?}", shape(name, family)).as_bytes());
+    }
+    let samples = [
+        ChainName::Pick(2),
+        ChainName::PickNodePort(2),
+        ChainName::Affine(2),
+        ChainName::AffineNodePort(2),
+        ChainName::Filter(2),
+        ChainName::FilterAffine(2),
+        ChainName::Remember(2),
+        ChainName::RememberNodePort(2),
+    ];
+    let dynamic = samples.map(|name| dynamic_chain(family, name));
+    for chain in static_chains(family, options).iter().chain(&dynamic) {
+        eat(format!("{} {:?}", chain.name, chain.hook).as_bytes());
+        for rule in &chain.rules {
+            eat(rule_body(rule).as_bytes());
+        }
+    }
+    format!("{MARKER}{digest:016x}")
+}
+
+fn static_ops(table: &str, family: IpFamily, options: &Options, flags: u32) -> Vec<Op> {
+    let mut ops = vec![new_table(table, family, flags)];
+    ops.extend(SetName::ALL.map(|name| new_set(table, family, name)));
+    for chain in static_chains(family, options) {
+        ops.extend(new_chain(table, family, &chain));
+    }
+    let marker = Chain { name: marker(family, options), hook: None, rules: Vec::new() };
+    ops.extend(new_chain(table, family, &marker));
+    ops
+}
+
+/// Tries everything we need in a transaction that leaves nothing. Answers
+/// whether tables can be owned.
+pub(super) fn preflight(link: &mut Link, family: IpFamily, options: &Options) -> Result<bool, CommitError> {
+    let probe = |flags| {
+        let mut ops = static_ops(PROBE, family, options, flags);
+        for name in [ChainName::Pick(2), ChainName::Affine(2), ChainName::Filter(2), ChainName::Remember(2)] {
+            ops.extend(new_chain(PROBE, family, &dynamic_chain(family, name)));
+        }
+        ops.push(delete_table(PROBE, family));
+        ops
+    };
+    if commit(link, &probe(OWNED)).is_ok() {
+        return Ok(true);
+    }
+    commit(link, &probe(0)).map(|()| false)
+}
+
+/// What is in the way of taking over the tables of `family`.
+pub(super) fn read_held(link: &mut Link, family: IpFamily) -> io::Result<Held> {
+    let mut held = Held::default();
+    for answer in link.dump(kind(message::GETTABLE), &body(nfproto(family), &Attrs::new()))? {
+        let content = answer.body.get(4..).unwrap_or_default();
+        let flags = attrs::be32(content, 2).unwrap_or_default();
+        match attrs::text(content, 1) {
+            Some(TABLE) => {
+                held.present = true;
+                (held.owner, held.persist) = (flags & 2 != 0, flags & 4 != 0);
+            }
+            Some(ANCHOR) => held.anchored = true,
+            Some(_) | None => {}
+        }
+    }
+    if !held.present {
+        return Ok(held);
+    }
+    for answer in link.dump(kind(message::GETCHAIN), &body(nfproto(family), &Attrs::new()))? {
+        let content = answer.body.get(4..).unwrap_or_default();
+        let Some(name) = attrs::text(content, 3).filter(|_| attrs::text(content, 1) == Some(TABLE)) else { continue };
+        if name.starts_with(MARKER) {
+            held.layout = Some(name.to_owned());
+        }
+        held.chains.extend(ChainName::parse(name));
+    }
+    let rules = link.dump(kind(message::GETRULE), &body(nfproto(family), &table_attrs(TABLE)))?;
+    let ours = |rule: &&super::netlink::Message| attrs::text(rule.body.get(4..).unwrap_or_default(), 1) == Some(TABLE);
+    held.rules = rules.iter().filter(ours).count();
+    Ok(held)
+}
+
+impl Held {
+    /// Whether the static part is what this program makes with these options.
+    pub(super) fn is_ours(&self, family: IpFamily, options: &Options, owned: bool) -> bool {
+        let dynamic = self.chains.iter().map(|name| dynamic_chain(family, *name).rules.len());
+        let rules: usize = static_chains(family, options).iter().map(|chain| chain.rules.len()).chain(dynamic).sum();
+        self.layout.as_ref() == Some(&marker(family, options)) && self.rules == rules && self.persist == owned
+    }
+}
+
+/// The operations that make or take over the tables of one family.
+pub(super) fn table_ops(held: &Held, family: IpFamily, options: &Options, owned: bool) -> Vec<Op> {
+    let flags = if owned { OWNED } else { 0 };
+    let mut ops = Vec::new();
+    if !held.anchored {
+        ops.push(new_table(ANCHOR, family, if owned { 4 } else { 0 }));
+        ops.extend(new_chain(ANCHOR, family, &anchor_chain(family)));
+    }
+    if held.is_ours(family, options, owned) {
+        ops.push(new_table(TABLE, family, flags));
+        return ops;
+    }
+    if held.present {
+        ops.push(delete_table(TABLE, family));
+    }
+    ops.extend(static_ops(TABLE, family, options, flags));
+    ops
+}
+
+/// Every element of a set.
+pub(super) fn read_set(link: &mut Link, family: IpFamily, set: SetName) -> io::Result<BTreeMap<Slot, Data>> {
+    let mut request = table_attrs(TABLE);
+    request.text(2, set.as_str());
+    let mut found = BTreeMap::new();
+    for answer in link.dump(kind(message::GETSETELEM), &body(nfproto(family), &request))? {
+        let content = answer.body.get(4..).unwrap_or_default();
+        for (_, element) in attrs::read(attrs::find(content, 3).unwrap_or_default()) {
+            let bytes = |kind: u16| Some(attrs::find(attrs::find(element, kind)?, 1)?.to_vec());
+            let Some(start) = bytes(1) else { continue };
+            let data = match attrs::find(element, 2) {
+                None => Data::Nothing,
+                Some(data) => match Verdict::read(data) {
+                    Some(verdict) => Data::Verdict(verdict),
+                    None => Data::Bytes(attrs::find(data, 1).unwrap_or_default().to_vec()),
+                },
+            };
+            found.insert(Slot { family, set, key: Key { start, end: bytes(10) } }, data);
+        }
+    }
+    Ok(found)
+}
+
+/// The operations of an edit, in the order in which they may be cut.
+pub(super) fn edit_ops(edit: &Edit) -> Vec<Op> {
+    let mut ops = Vec::new();
+    for (family, name) in edit.chains_added() {
+        ops.extend(new_chain(TABLE, family, &dynamic_chain(family, name)));
+    }
+    ops.extend(element_ops(message::DELSETELEM, edit.removed().map(|slot| (slot, None))));
+    ops.extend(element_ops(message::NEWSETELEM, edit.added().map(|(slot, data)| (slot, Some(data)))));
+    for (family, name) in edit.chains_removed() {
+        ops.extend(remove_chain(family, name));
+    }
+    ops
+}
+
+pub(super) fn element_ops<'a>(message: u16, elements: impl Iterator<Item = (&'a Slot, Option<&'a Data>)>) -> Vec<Op> {
+    let mut lists: Vec<((IpFamily, SetName), Attrs)> = Vec::new();
+    for (slot, data) in elements {
+        let at = (slot.family, slot.set);
+        let fits = |list: &&mut ((IpFamily, SetName), Attrs)| list.0 == at && list.1.len() < ELEMENTS_BYTES_MAX;
+        let element = element(slot, data);
+        match lists.last_mut().filter(fits) {
+            Some((_, list)) => drop(list.nest(1, &element)),
+            None => {
+                let mut list = Attrs::new();
+                list.nest(1, &element);
+                lists.push((at, list));
+            }
+        }
+    }
+    let verb = if message == message::NEWSETELEM { "add" } else { "delete" };
+    let op = |((family, set), list): ((IpFamily, SetName), Attrs)| {
+        let mut a = table_attrs(TABLE);
+        a.text(2, set.as_str()).nest(3, &list);
+        let flags = if message == message::NEWSETELEM { CREATE } else { 0 };
+        let what = format!("{verb} element {} {TABLE} {}", word(family), set.as_str());
+        Op::new(message, flags, nfproto(family), a, what)
+    };
+    lists.into_iter().map(op).collect()
+}
+
+fn element(slot: &Slot, data: Option<&Data>) -> Attrs {
+    let wrap = |bytes: &[u8]| {
+        let mut value = Attrs::new();
+        value.bytes(1, bytes);
+        value
+    };
+    let mut a = Attrs::new();
+    a.nest(1, &wrap(&slot.key.start));
+    if let Some(end) = &slot.key.end {
+        a.nest(10, &wrap(end));
+    }
+    match data {
+        None | Some(Data::Nothing) => {}
+        Some(Data::Verdict(verdict)) => drop(a.nest(2, &verdict.attrs())),
+        Some(Data::Bytes(bytes)) => drop(a.nest(2, &wrap(bytes))),
+    }
+    a
+}
+
+pub(super) use super::netlink::batch::message as messages;

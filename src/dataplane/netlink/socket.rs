@@ -1,0 +1,259 @@
+//! A netlink socket and its framing: requests, dumps and batches.
+
+use std::io;
+use std::os::fd::{AsFd as _, AsRawFd, RawFd};
+
+use netlink_sys::{Socket, SocketAddr};
+use nix::sys::socket::{MsgFlags, setsockopt, sockopt};
+
+use super::attrs;
+
+/// What we ask for as send buffer: a transaction has to fit into it whole.
+const SEND_BUFFER_BYTES: usize = 32 << 20;
+/// What we ask for as receive buffer: the errors of a whole batch, notifications.
+const RECEIVE_BUFFER_BYTES: usize = 4 << 20;
+/// The largest datagram we take; the kernel's dumps use at most 32 KiB.
+const DATAGRAM_BYTES_MAX: usize = 128 << 10;
+/// The header of a netlink message.
+const HEADER: usize = 16;
+const NLMSG_ERROR: u16 = 2;
+const NLMSG_DONE: u16 = 3;
+const NLM_F_REQUEST: u16 = 1;
+const NLM_F_MULTI: u16 = 2;
+const NLM_F_DUMP: u16 = 0x300;
+const NLM_F_DUMP_INTR: u16 = 0x10;
+const NLM_F_ACK_TLVS: u16 = 0x200;
+const NLM_F_CAPPED: u16 = 0x100;
+/// Extended acknowledgement: the text, and the offset of the attribute at fault.
+const NLMSGERR_ATTR_MSG: u16 = 1;
+const NLMSGERR_ATTR_OFFS: u16 = 2;
+/// How often a dump that was interrupted by a change is begun again.
+const DUMPS_MAX: u32 = 20;
+
+/// A message as it came.
+#[derive(Clone, Debug)]
+pub(in crate::dataplane) struct Message {
+    pub(in crate::dataplane) kind: u16,
+    pub(in crate::dataplane) flags: u16,
+    pub(in crate::dataplane) seq: u32,
+    /// The port of the socket that caused it.
+    pub(in crate::dataplane) port: u32,
+    pub(in crate::dataplane) body: Vec<u8>,
+}
+
+/// What the kernel found wrong with a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::dataplane) struct Refusal {
+    /// The sequence number of the message.
+    pub(in crate::dataplane) seq: u32,
+    /// The error number, positive; 0 is an acknowledgement.
+    pub(in crate::dataplane) errno: i32,
+    /// The offset of the attribute at fault, from the message's start.
+    pub(in crate::dataplane) offset: Option<u32>,
+    /// What the kernel says.
+    pub(in crate::dataplane) text: Option<String>,
+}
+
+/// A bound socket of one protocol.
+pub(in crate::dataplane) struct Link {
+    socket: Socket,
+    seq: u32,
+    port: u32,
+    send_bytes_max: usize,
+}
+
+impl std::fmt::Debug for Link {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Link").field("port", &self.port).finish_non_exhaustive()
+    }
+}
+
+impl AsRawFd for Link {
+    fn as_raw_fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
+    }
+}
+
+impl Link {
+    pub(in crate::dataplane) fn open(protocol: isize) -> io::Result<Link> {
+        let mut socket = Socket::new(protocol)?;
+        // The forced forms need privilege over the whole machine; a container falls back.
+        if setsockopt(&socket, sockopt::SndBufForce, &SEND_BUFFER_BYTES).is_err() {
+            setsockopt(&socket, sockopt::SndBuf, &SEND_BUFFER_BYTES)?;
+        }
+        if setsockopt(&socket, sockopt::RcvBufForce, &RECEIVE_BUFFER_BYTES).is_err() {
+            setsockopt(&socket, sockopt::RcvBuf, &RECEIVE_BUFFER_BYTES)?;
+        }
+        let send_bytes_max = nix::sys::socket::getsockopt(&socket.as_fd(), sockopt::SndBuf)?.saturating_sub(4096);
+        let port = socket.bind_auto()?.port_number();
+        // Older kernels know neither; errors are then only a number.
+        for set in [Socket::set_cap_ack, Socket::set_ext_ack] {
+            if let Err(error) = set(&socket, true) {
+                tracing::debug!(%error, "netlink socket option refused");
+            }
+        }
+        Ok(Link { socket, seq: 1, port, send_bytes_max })
+    }
+
+    pub(in crate::dataplane) fn join(&self, group: u32) -> io::Result<()> {
+        self.socket.add_membership(group)
+    }
+
+    /// Our port: notifications that carry it were caused by us.
+    pub(in crate::dataplane) fn port(&self) -> u32 {
+        self.port
+    }
+
+    /// How many bytes one transaction may have.
+    pub(in crate::dataplane) fn send_bytes_max(&self) -> usize {
+        self.send_bytes_max
+    }
+
+    /// The next sequence number.
+    pub(in crate::dataplane) fn next_seq(&mut self) -> u32 {
+        self.seq = self.seq.wrapping_add(1).max(1);
+        self.seq
+    }
+
+    /// Sends messages the kernel answers at once, and answers what it refused.
+    pub(in crate::dataplane) fn transact(&mut self, bytes: &[u8]) -> io::Result<Vec<Refusal>> {
+        self.send(bytes)?;
+        // The kernel works inside send: every answer is queued when it returns.
+        let mut refusals = Vec::new();
+        while let Some(messages) = self.receive(MsgFlags::MSG_DONTWAIT)? {
+            let errors = messages.iter().filter(|message| message.kind == NLMSG_ERROR).filter_map(refusal);
+            refusals.extend(errors.filter(|refusal| refusal.errno != 0));
+        }
+        Ok(refusals)
+    }
+
+    /// One request with an acknowledgement, for rtnetlink and conntrack.
+    pub(in crate::dataplane) fn request(&mut self, kind: u16, flags: u16, body: &[u8]) -> io::Result<Vec<Message>> {
+        let seq = self.next_seq();
+        self.send(&frame(kind, flags | NLM_F_REQUEST | 4, seq, body))?;
+        let mut answers = Vec::new();
+        loop {
+            let messages = self.receive(MsgFlags::empty())?.unwrap_or_default();
+            for message in messages.into_iter().filter(|message| message.seq == seq) {
+                if message.kind != NLMSG_ERROR {
+                    answers.push(message);
+                    continue;
+                }
+                return match refusal(&message) {
+                    Some(refusal) if refusal.errno != 0 => Err(io::Error::from_raw_os_error(refusal.errno)),
+                    Some(_) | None => Ok(answers),
+                };
+            }
+        }
+    }
+
+    /// Every message a dump answers. A dump a change ran into is begun again.
+    pub(in crate::dataplane) fn dump(&mut self, kind: u16, body: &[u8]) -> io::Result<Vec<Message>> {
+        for _ in 0..DUMPS_MAX {
+            if let Some(answers) = self.dump_once(kind, body)? {
+                return Ok(answers);
+            }
+        }
+        Err(io::Error::new(io::ErrorKind::ResourceBusy, "the kernel's tables change faster than they can be read"))
+    }
+
+    fn dump_once(&mut self, kind: u16, body: &[u8]) -> io::Result<Option<Vec<Message>>> {
+        let seq = self.next_seq();
+        self.send(&frame(kind, NLM_F_REQUEST | NLM_F_DUMP, seq, body))?;
+        let mut answers = Vec::new();
+        let mut whole = true;
+        loop {
+            let messages = self.receive(MsgFlags::empty())?.unwrap_or_default();
+            for message in messages.into_iter().filter(|message| message.seq == seq) {
+                whole &= message.flags & NLM_F_DUMP_INTR == 0;
+                match message.kind {
+                    NLMSG_DONE => return Ok(whole.then_some(answers)),
+                    NLMSG_ERROR => {
+                        return match refusal(&message) {
+                            Some(refusal) if refusal.errno == nix::libc::EINTR => Ok(None),
+                            Some(refusal) if refusal.errno != 0 => Err(io::Error::from_raw_os_error(refusal.errno)),
+                            Some(_) | None => Ok(Some(answers)),
+                        };
+                    }
+                    _ if message.flags & NLM_F_MULTI == 0 => {
+                        answers.push(message);
+                        return Ok(whole.then_some(answers));
+                    }
+                    _ => answers.push(message),
+                }
+            }
+        }
+    }
+
+    fn send(&self, bytes: &[u8]) -> io::Result<()> {
+        let sent = self.socket.send_to(bytes, &SocketAddr::new(0, 0), 0)?;
+        if sent == bytes.len() { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
+    }
+
+    /// The messages of one datagram; `None` when nothing waits.
+    pub(in crate::dataplane) fn receive(&self, flags: MsgFlags) -> io::Result<Option<Vec<Message>>> {
+        let mut buffer: Vec<u8> = Vec::with_capacity(DATAGRAM_BYTES_MAX);
+        loop {
+            match self.socket.recv_from(&mut buffer, flags.bits()) {
+                Ok((_, from)) if from.port_number() != 0 => buffer.clear(),
+                Ok(_) => return Ok(Some(split(&buffer))),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+/// A message with its header.
+pub(in crate::dataplane) fn frame(kind: u16, flags: u16, seq: u32, body: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(HEADER + body.len());
+    // No message of ours comes near 4 GiB.
+    bytes.extend_from_slice(&u32::try_from(HEADER + body.len()).unwrap_or(u32::MAX).to_ne_bytes());
+    bytes.extend_from_slice(&kind.to_ne_bytes());
+    bytes.extend_from_slice(&flags.to_ne_bytes());
+    bytes.extend_from_slice(&seq.to_ne_bytes());
+    bytes.extend_from_slice(&0u32.to_ne_bytes());
+    bytes.extend_from_slice(body);
+    while !bytes.len().is_multiple_of(4) {
+        bytes.push(0);
+    }
+    bytes
+}
+
+fn split(mut bytes: &[u8]) -> Vec<Message> {
+    let mut messages = Vec::new();
+    while let Some((message, length)) = parse(bytes) {
+        messages.push(message);
+        bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
+    }
+    messages
+}
+
+fn parse(bytes: &[u8]) -> Option<(Message, usize)> {
+    let word = |at: usize| Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
+    let half = |at: usize| Some(u16::from_ne_bytes(bytes.get(at..at + 2)?.try_into().ok()?));
+    let length = usize::try_from(word(0)?).ok()?;
+    let body = bytes.get(HEADER..length)?.to_vec();
+    Some((Message { kind: half(4)?, flags: half(6)?, seq: word(8)?, port: word(12)?, body }, length))
+}
+
+/// Reads an error message. Its body: errno, the refused header (and its body
+/// unless capped), then attributes.
+fn refusal(message: &Message) -> Option<Refusal> {
+    let errno = i32::from_ne_bytes(message.body.get(..4)?.try_into().ok()?);
+    let refused = message.body.get(4..)?;
+    let seq = u32::from_ne_bytes(refused.get(8..12)?.try_into().ok()?);
+    let mut skip = HEADER;
+    if message.flags & NLM_F_CAPPED == 0 {
+        skip = usize::try_from(u32::from_ne_bytes(refused.get(..4)?.try_into().ok()?)).ok()?.next_multiple_of(4);
+    }
+    let extra = if message.flags & NLM_F_ACK_TLVS == 0 { &[] } else { refused.get(skip..).unwrap_or_default() };
+    let offset = attrs::find(extra, NLMSGERR_ATTR_OFFS).and_then(|value| value.try_into().ok());
+    Some(Refusal {
+        seq,
+        errno: errno.saturating_neg(),
+        offset: offset.map(u32::from_ne_bytes),
+        text: attrs::text(extra, NLMSGERR_ATTR_MSG).map(str::to_owned),
+    })
+}

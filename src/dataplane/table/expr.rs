@@ -1,0 +1,213 @@
+//! The expressions of nftables rules and their netlink form. Pure.
+
+use crate::dataplane::netlink::Attrs;
+use crate::model::IpFamily;
+
+/// What ends the evaluation of a rule, or the value of a verdict map.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::dataplane) enum Verdict {
+    Drop,
+    Return,
+    Jump(String),
+    Goto(String),
+}
+
+impl Verdict {
+    pub(in crate::dataplane) fn attrs(&self) -> Attrs {
+        let (code, chain): (i32, _) = match self {
+            Verdict::Drop => (0, None),
+            Verdict::Jump(chain) => (-3, Some(chain)),
+            Verdict::Goto(chain) => (-4, Some(chain)),
+            Verdict::Return => (-5, None),
+        };
+        let mut verdict = Attrs::new();
+        verdict.bytes(1, &code.to_be_bytes());
+        if let Some(chain) = chain {
+            verdict.text(2, chain);
+        }
+        let mut data = Attrs::new();
+        data.nest(2, &verdict);
+        data
+    }
+
+    /// The verdict in a data attribute.
+    pub(in crate::dataplane) fn read(data: &[u8]) -> Option<Verdict> {
+        use crate::dataplane::netlink::attrs;
+        let verdict = attrs::find(data, 2)?;
+        let chain = || attrs::text(verdict, 2).map(str::to_owned);
+        match i32::from_be_bytes(attrs::find(verdict, 1)?.try_into().ok()?) {
+            0 => Some(Verdict::Drop),
+            -3 => chain().map(Verdict::Jump),
+            -4 => chain().map(Verdict::Goto),
+            -5 => Some(Verdict::Return),
+            _ => None,
+        }
+    }
+}
+
+/// One expression. Registers are counted in 32-bit words, 0 to 15.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::dataplane) enum Expr {
+    /// Bytes of the packet's network header.
+    Network { offset: u32, len: u32, word: u32 },
+    /// Bytes of the packet's transport header.
+    Transport { offset: u32, len: u32, word: u32 },
+    /// `meta`: 4 iif, 5 oif, 16 l4proto.
+    Meta { key: u32, word: u32 },
+    /// `ct`: 0 state, 2 status; `original` reads that direction.
+    Ct { key: u32, original: bool, word: u32 },
+    /// Goes on when equal, or with `not` when different.
+    Compare { not: bool, word: u32, value: Vec<u8> },
+    /// Keeps the bits of a mask.
+    Mask { word: u32, mask: Vec<u8> },
+    /// Goes on when the set holds the key, or with `not` when it does not.
+    InSet { set: &'static str, word: u32, not: bool },
+    /// Replaces the key by its value.
+    Map { map: &'static str, word: u32 },
+    /// Takes the verdict of the key.
+    VerdictMap { map: &'static str, word: u32 },
+    /// A random number below `below`.
+    Random { below: u32, word: u32 },
+    /// The type of an address: 1 saddr, 2 daddr, 16 only on oif.
+    AddressType { flags: u32, word: u32 },
+    /// Ends here.
+    Verdict(Verdict),
+    /// Rewrites the destination.
+    Dnat { family: IpFamily, addr: u32, port: Option<u32> },
+    /// A constant.
+    Immediate { word: u32, value: Vec<u8> },
+    /// Rewrites the source to the box's address on the way out.
+    Masquerade,
+    /// TCP reset.
+    Reset,
+    /// ICMP port unreachable.
+    Unreachable(IpFamily),
+    /// Remembers key and data for a time.
+    Update { map: &'static str, key: u32, data: u32, timeout_ms: u64 },
+}
+
+/// nft prefers the 128-bit names of registers where there is one.
+fn register(word: u32) -> u32 {
+    if word.is_multiple_of(4) { 1 + word / 4 } else { 8 + word }
+}
+
+fn value(bytes: &[u8]) -> Attrs {
+    let mut data = Attrs::new();
+    data.bytes(1, bytes);
+    data
+}
+
+impl Expr {
+    fn name(&self) -> &'static str {
+        match self {
+            Expr::Network { .. } | Expr::Transport { .. } => "payload",
+            Expr::Meta { .. } => "meta",
+            Expr::Ct { .. } => "ct",
+            Expr::Compare { .. } => "cmp",
+            Expr::Mask { .. } => "bitwise",
+            Expr::InSet { .. } | Expr::Map { .. } | Expr::VerdictMap { .. } => "lookup",
+            Expr::Random { .. } => "numgen",
+            Expr::AddressType { .. } => "fib",
+            Expr::Verdict(_) | Expr::Immediate { .. } => "immediate",
+            Expr::Dnat { .. } => "nat",
+            Expr::Masquerade => "masq",
+            Expr::Reset | Expr::Unreachable(_) => "reject",
+            Expr::Update { .. } => "dynset",
+        }
+    }
+
+    fn data(&self) -> Attrs {
+        let mut a = Attrs::new();
+        match self {
+            Expr::Network { offset, len, word } => {
+                a.be32(1, register(*word)).be32(2, 1).be32(3, *offset).be32(4, *len);
+            }
+            Expr::Transport { offset, len, word } => {
+                a.be32(1, register(*word)).be32(2, 2).be32(3, *offset).be32(4, *len);
+            }
+            Expr::Meta { key, word } => {
+                a.be32(1, register(*word)).be32(2, *key);
+            }
+            Expr::Ct { key, original, word } => {
+                a.be32(1, register(*word)).be32(2, *key);
+                if *original {
+                    a.byte(3, 0);
+                }
+            }
+            Expr::Compare { not, word, value: bytes } => {
+                a.be32(1, register(*word)).be32(2, u32::from(*not)).nest(3, &value(bytes));
+            }
+            Expr::Mask { word, mask } => {
+                let len = u32::try_from(mask.len()).unwrap_or(u32::MAX);
+                a.be32(1, register(*word)).be32(2, register(*word)).be32(3, len);
+                a.nest(4, &value(mask)).nest(5, &value(&vec![0; mask.len()]));
+            }
+            Expr::InSet { set, word, not } => {
+                a.text(1, set).be32(2, register(*word));
+                if *not {
+                    a.be32(5, 1);
+                }
+            }
+            Expr::Map { map, word } => {
+                a.text(1, map).be32(2, register(*word)).be32(3, register(0));
+            }
+            Expr::VerdictMap { map, word } => {
+                a.text(1, map).be32(2, register(*word)).be32(3, 0);
+            }
+            Expr::Random { below, word } => {
+                a.be32(1, register(*word)).be32(2, *below).be32(3, 1).be32(4, 0);
+            }
+            Expr::AddressType { flags, word } => {
+                a.be32(1, register(*word)).be32(2, 3).be32(3, *flags);
+            }
+            Expr::Verdict(verdict) => {
+                a.be32(1, 0).nest(2, &verdict.attrs());
+            }
+            Expr::Immediate { word, value: bytes } => {
+                a.be32(1, register(*word)).nest(2, &value(bytes));
+            }
+            Expr::Dnat { family, addr, port } => {
+                a.be32(1, 1).be32(2, u32::from(nfproto(*family))).be32(3, register(*addr));
+                if let Some(port) = port {
+                    a.be32(5, register(*port));
+                }
+            }
+            Expr::Masquerade => {
+                a.be32(1, 0x10);
+            }
+            Expr::Reset => {
+                a.be32(1, 1).byte(2, 0);
+            }
+            Expr::Unreachable(family) => {
+                a.be32(1, 0).byte(2, if *family == IpFamily::V4 { 3 } else { 4 });
+            }
+            Expr::Update { map, key, data, timeout_ms } => {
+                a.text(1, map).be32(3, 1).be32(4, register(*key)).be32(5, register(*data)).be64(6, *timeout_ms);
+            }
+        }
+        a
+    }
+
+    fn attrs(&self) -> Attrs {
+        let mut a = Attrs::new();
+        a.text(1, self.name()).nest(2, &self.data());
+        a
+    }
+}
+
+/// The list of a rule's expressions.
+pub(in crate::dataplane) fn rule_body(exprs: &[Expr]) -> Attrs {
+    let mut list = Attrs::new();
+    for expr in exprs {
+        list.nest(1, &expr.attrs());
+    }
+    list
+}
+
+/// The family's number in nf_tables.
+pub(in crate::dataplane) fn nfproto(family: IpFamily) -> u8 {
+    match family {
+        IpFamily::V4 => 2,
+        IpFamily::V6 => 10,
+    }
+}

@@ -1,0 +1,421 @@
+//! What never changes while we run: sets, chains and rules of one family. Pure.
+//!
+//! A new connection meets one rule that decides everything, the lookup in
+//! `services` (or `nodeports`): a Service moves in one step for every packet.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::chain::ChainName;
+use super::expr::{Expr, Verdict};
+use crate::dataplane::Options;
+use crate::model::{IpFamily, Protocol};
+
+/// Our table, in both families.
+pub(in crate::dataplane) const TABLE: &str = "edgesvc";
+/// The table that keeps conntrack's hooks while [`TABLE`] is replaced.
+pub(in crate::dataplane) const ANCHOR: &str = "edgesvc-anchor";
+/// Affinity entries of one family the kernel keeps; more are not remembered.
+const AFFINITY_ENTRIES_MAX: u32 = 65_536;
+
+/// The sets and maps, by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::dataplane) enum SetName {
+    Endpoints,
+    NodePortEndpoints,
+    Sources,
+    ClusterIps,
+    Hairpin,
+    EndpointIps,
+    OffBox,
+    SameLink,
+    AffinityServices,
+    AffinityNodePorts,
+    Services,
+    NodePorts,
+    Affinity,
+    NodePortAffinity,
+}
+
+impl SetName {
+    pub(in crate::dataplane) const ALL: [SetName; 14] = [
+        SetName::Endpoints,
+        SetName::NodePortEndpoints,
+        SetName::Sources,
+        SetName::ClusterIps,
+        SetName::Hairpin,
+        SetName::EndpointIps,
+        SetName::OffBox,
+        SetName::SameLink,
+        SetName::AffinityServices,
+        SetName::AffinityNodePorts,
+        SetName::Services,
+        SetName::NodePorts,
+        SetName::Affinity,
+        SetName::NodePortAffinity,
+    ];
+
+    pub(in crate::dataplane) fn as_str(self) -> &'static str {
+        match self {
+            SetName::Endpoints => "endpoints",
+            SetName::NodePortEndpoints => "nodeport-endpoints",
+            SetName::Sources => "sources",
+            SetName::ClusterIps => "cluster-ips",
+            SetName::Hairpin => "hairpin",
+            SetName::EndpointIps => "endpoint-ips",
+            SetName::OffBox => "off-box",
+            SetName::SameLink => "same-link",
+            SetName::AffinityServices => "affinity-services",
+            SetName::AffinityNodePorts => "affinity-nodeports",
+            SetName::Services => "services",
+            SetName::NodePorts => "nodeports",
+            SetName::Affinity => "affinity",
+            SetName::NodePortAffinity => "nodeport-affinity",
+        }
+    }
+
+    /// Filled by packets, not by us.
+    pub(in crate::dataplane) fn is_dynamic(self) -> bool {
+        matches!(self, SetName::Affinity | SetName::NodePortAffinity)
+    }
+}
+
+/// A field of a key: nft's number of its type, and its bytes.
+type Field = (u32, u32);
+const PROTO: Field = (12, 1);
+const PORT: Field = (13, 2);
+const MARK: Field = (19, 4);
+const LINK: Field = (20, 4);
+
+fn addr(family: IpFamily) -> Field {
+    match family {
+        IpFamily::V4 => (7, 4),
+        IpFamily::V6 => (8, 16),
+    }
+}
+
+/// What a set maps to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::dataplane) enum Maps {
+    Nothing,
+    Verdict,
+    Endpoint,
+}
+
+/// The shape of one set.
+#[derive(Clone, Debug)]
+pub(in crate::dataplane) struct SetShape {
+    pub(in crate::dataplane) fields: Vec<Field>,
+    pub(in crate::dataplane) maps: Maps,
+    pub(in crate::dataplane) interval: bool,
+    pub(in crate::dataplane) size: Option<u32>,
+}
+
+pub(in crate::dataplane) fn shape(name: SetName, family: IpFamily) -> SetShape {
+    let ip = addr(family);
+    let (fields, maps) = match name {
+        SetName::Services | SetName::AffinityServices => (vec![ip, PROTO, PORT], Maps::Verdict),
+        SetName::NodePorts | SetName::AffinityNodePorts => (vec![PROTO, PORT], Maps::Verdict),
+        SetName::Endpoints => (vec![ip, PROTO, PORT, MARK], Maps::Endpoint),
+        SetName::NodePortEndpoints => (vec![PROTO, PORT, MARK], Maps::Endpoint),
+        SetName::Affinity => (vec![ip, ip, PROTO, PORT], Maps::Endpoint),
+        SetName::NodePortAffinity => (vec![ip, PROTO, PORT], Maps::Endpoint),
+        SetName::Sources => (vec![ip, PROTO, PORT, ip], Maps::Nothing),
+        SetName::ClusterIps | SetName::EndpointIps | SetName::OffBox => (vec![ip], Maps::Nothing),
+        SetName::Hairpin => (vec![ip, ip], Maps::Nothing),
+        SetName::SameLink => (vec![LINK, LINK], Maps::Nothing),
+    };
+    // Only a set that packets fill needs a ceiling; the others grow by themselves.
+    let size = name.is_dynamic().then_some(AFFINITY_ENTRIES_MAX);
+    SetShape { fields, maps, interval: name == SetName::Sources, size }
+}
+
+/// A base chain's place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::dataplane) struct Hook {
+    pub(in crate::dataplane) kind: &'static str,
+    pub(in crate::dataplane) number: u32,
+    pub(in crate::dataplane) priority: i32,
+}
+
+/// A chain with its rules.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::dataplane) struct Chain {
+    pub(in crate::dataplane) name: String,
+    pub(in crate::dataplane) hook: Option<Hook>,
+    pub(in crate::dataplane) rules: Vec<Vec<Expr>>,
+}
+
+fn chain(name: &str, rules: Vec<Vec<Expr>>) -> Chain {
+    Chain { name: name.to_owned(), hook: None, rules }
+}
+
+fn base(name: &str, kind: &'static str, number: u32, priority: i32, rules: Vec<Vec<Expr>>) -> Chain {
+    Chain { name: name.to_owned(), hook: Some(Hook { kind, number, priority }), rules }
+}
+
+/// Words of a family's rules.
+#[derive(Clone, Copy)]
+struct Words(IpFamily);
+
+impl Words {
+    fn words(self) -> u32 {
+        addr(self.0).1 / 4
+    }
+
+    fn saddr(self, word: u32) -> Expr {
+        let (offset, len) = if self.0 == IpFamily::V4 { (12, 4) } else { (8, 16) };
+        Expr::Network { offset, len, word }
+    }
+
+    fn daddr(self, word: u32) -> Expr {
+        let (offset, len) = if self.0 == IpFamily::V4 { (16, 4) } else { (24, 16) };
+        Expr::Network { offset, len, word }
+    }
+
+    /// `(ip) daddr . meta l4proto . th dport` from `word` on.
+    fn frontend(self, word: u32) -> [Expr; 3] {
+        [self.daddr(word), l4proto(word + self.words()), dport(word + self.words() + 1)]
+    }
+
+    fn original_daddr(self, word: u32) -> Expr {
+        Expr::Ct { key: if self.0 == IpFamily::V4 { 20 } else { 22 }, original: true, word }
+    }
+
+    fn dnat(self) -> Expr {
+        Expr::Dnat { family: self.0, addr: 0, port: Some(self.words()) }
+    }
+
+    /// `ip saddr 10.0.0.0/8`, or daddr.
+    fn within(self, load: Expr, net: IpNet) -> Vec<Expr> {
+        let mask = octets(net.netmask());
+        vec![load, Expr::Mask { word: 0, mask }, Expr::Compare { not: false, word: 0, value: octets(net.network()) }]
+    }
+}
+
+fn octets(addr: IpAddr) -> Vec<u8> {
+    super::element::octets(addr)
+}
+
+fn l4proto(word: u32) -> Expr {
+    Expr::Meta { key: 16, word }
+}
+
+fn dport(word: u32) -> Expr {
+    Expr::Transport { offset: 2, len: 2, word }
+}
+
+fn original_dport(word: u32) -> Expr {
+    Expr::Ct { key: 12, original: true, word }
+}
+
+fn goto(chain: &str) -> Expr {
+    Expr::Verdict(Verdict::Goto(chain.to_owned()))
+}
+
+fn is(word: u32, value: &[u8]) -> Expr {
+    Expr::Compare { not: false, word, value: value.to_vec() }
+}
+
+/// `fib ... type local`
+fn local(flags: u32, not: bool) -> [Expr; 2] {
+    let value = 2u32.to_ne_bytes().to_vec();
+    [Expr::AddressType { flags, word: 0 }, Expr::Compare { not, word: 0, value }]
+}
+
+/// `ct state new ct status dnat`, or only the status.
+fn translated(new: bool) -> Vec<Expr> {
+    let bit = |key: u32, bit: u32| {
+        let mask = bit.to_ne_bytes().to_vec();
+        [
+            Expr::Ct { key, original: false, word: 0 },
+            Expr::Mask { word: 0, mask },
+            Expr::Compare { not: true, word: 0, value: vec![0; 4] },
+        ]
+    };
+    let mut exprs = if new { bit(0, 8).to_vec() } else { Vec::new() };
+    exprs.extend(bit(2, 32));
+    exprs
+}
+
+fn joined(parts: impl IntoIterator<Item = Vec<Expr>>) -> Vec<Expr> {
+    parts.into_iter().flatten().collect()
+}
+
+/// Everything that is there from the start, callees first.
+pub(in crate::dataplane) fn static_chains(family: IpFamily, options: &Options) -> Vec<Chain> {
+    let w = Words(family);
+    let of_family = |net: &&IpNet| IpFamily::of(net.addr()) == family;
+    let cidrs: Vec<IpNet> = options.cluster_cidrs.iter().filter(of_family).copied().collect();
+    let remember = joined([translated(true), vec![goto("remember")]]);
+    let mut chains = vec![
+        chain("refuse", refuse(family)),
+        chain("dispatch", dispatch(w, options)),
+        chain("remember", remembering(w)),
+        chain("masquerading", masquerading(w, &cidrs)),
+        base("prerouting", "nat", 0, -100, vec![vec![Expr::Verdict(Verdict::Jump("dispatch".to_owned()))]]),
+        base("output", "nat", 3, -100, vec![vec![Expr::Verdict(Verdict::Jump("dispatch".to_owned()))]]),
+        base("remember-forwarded", "filter", 4, 90, vec![remember.clone()]),
+        base("remember-local", "filter", 1, 0, vec![remember]),
+    ];
+    // A client that believes a redirect to the endpoint bypasses us.
+    if family == IpFamily::V4 {
+        let icmp = vec![l4proto(0), is(0, &[1]), Expr::Transport { offset: 0, len: 1, word: 0 }, is(0, &[5])];
+        let rule = joined([translated(false), icmp, vec![Expr::Verdict(Verdict::Drop)]]);
+        chains.push(base("redirects", "filter", 3, 0, vec![rule]));
+    }
+    let ours = vec![w.daddr(0), in_set(SetName::EndpointIps), goto("masquerading")];
+    chains.push(base("postrouting", "nat", 4, 100, vec![joined([translated(false), ours])]));
+    chains
+}
+
+fn in_set(set: SetName) -> Expr {
+    Expr::InSet { set: set.as_str(), word: 0, not: false }
+}
+
+/// A reset, because ICMP refusals are rate-limited and slow in IPv6.
+fn refuse(family: IpFamily) -> Vec<Vec<Expr>> {
+    vec![vec![l4proto(0), is(0, &[Protocol::Tcp.number()]), Expr::Reset], vec![Expr::Unreachable(family)]]
+}
+
+fn dispatch(w: Words, options: &Options) -> Vec<Vec<Expr>> {
+    let family = w.0;
+    let mut rules = Vec::new();
+    for dns in options.cluster_dns.iter().filter(|addr| IpFamily::of(**addr) == family) {
+        rules.push(vec![w.daddr(0), is(0, &octets(*dns)), Expr::Verdict(Verdict::Return)]);
+    }
+    let services = Expr::VerdictMap { map: SetName::Services.as_str(), word: 0 };
+    rules.push(joined([w.frontend(0).to_vec(), vec![services]]));
+    rules.push(vec![w.daddr(0), in_set(SetName::ClusterIps), goto("refuse")]);
+    for range in options.service_ranges.iter().filter(|net| IpFamily::of(net.addr()) == family) {
+        rules.push(joined([w.within(w.daddr(0), *range), vec![Expr::Verdict(Verdict::Drop)]]));
+    }
+    // The loopback addresses never take node ports.
+    let loopback: Vec<Expr> = match family {
+        IpFamily::V4 => vec![Expr::Network { offset: 16, len: 1, word: 0 }, is(0, &[127])],
+        IpFamily::V6 => vec![w.daddr(0), is(0, &octets(std::net::Ipv6Addr::LOCALHOST.into()))],
+    };
+    rules.push(joined([loopback, vec![Expr::Verdict(Verdict::Return)]]));
+    let node_port = vec![l4proto(0), dport(1), Expr::VerdictMap { map: SetName::NodePorts.as_str(), word: 0 }];
+    let allowed: Vec<&IpNet> =
+        options.nodeport_addresses.iter().filter(|net| IpFamily::of(net.addr()) == family).collect();
+    if allowed.iter().any(|net| net.prefix_len() == 0) || allowed.is_empty() {
+        rules.push(joined([local(2, false).to_vec(), node_port]));
+    } else {
+        for net in allowed {
+            rules.push(joined([local(2, false).to_vec(), w.within(w.daddr(0), *net), node_port.clone()]));
+        }
+    }
+    rules
+}
+
+/// For Services with affinity: to the chain that knows the timeout. The protocol
+/// is named because nft gives `ct proto-dst` a type only after it.
+fn remembering(w: Words) -> Vec<Vec<Expr>> {
+    let mut rules = Vec::new();
+    for protocol in [Protocol::Tcp, Protocol::Udp, Protocol::Sctp] {
+        let first = vec![l4proto(0), is(0, &[protocol.number()])];
+        let n = w.words();
+        let services = Expr::VerdictMap { map: SetName::AffinityServices.as_str(), word: 0 };
+        let key = vec![w.original_daddr(0), l4proto(n), original_dport(n + 1), services];
+        rules.push(joined([first.clone(), key]));
+        let node_ports = Expr::VerdictMap { map: SetName::AffinityNodePorts.as_str(), word: 0 };
+        rules.push(joined([first, vec![l4proto(0), original_dport(1), node_ports]]));
+    }
+    rules
+}
+
+/// Client addresses are kept unless the reply would not return through us.
+fn masquerading(w: Words, cidrs: &[IpNet]) -> Vec<Vec<Expr>> {
+    let n = w.words();
+    let mut rules = vec![
+        vec![Expr::Meta { key: 5, word: 0 }, is(0, &1u32.to_ne_bytes()), Expr::Verdict(Verdict::Return)],
+        vec![w.saddr(0), w.daddr(n), in_set(SetName::Hairpin), Expr::Masquerade],
+        vec![
+            Expr::Meta { key: 4, word: 0 },
+            Expr::Meta { key: 5, word: 1 },
+            in_set(SetName::SameLink),
+            Expr::Masquerade,
+        ],
+        joined([local(1, false).to_vec(), local(1 | 16, true).to_vec(), vec![Expr::Masquerade]]),
+    ];
+    for cidr in cidrs {
+        let source = w.within(w.saddr(0), *cidr);
+        rules.push(joined([vec![w.daddr(0), in_set(SetName::OffBox)], source, vec![Expr::Verdict(Verdict::Return)]]));
+    }
+    rules.push(vec![w.daddr(0), in_set(SetName::OffBox), Expr::Masquerade]);
+    rules
+}
+
+/// The chain that a frontend with `name` goes through.
+pub(in crate::dataplane) fn dynamic_chain(family: IpFamily, name: ChainName) -> Chain {
+    let w = Words(family);
+    let n = w.words();
+    let refused = vec![goto("refuse")];
+    let pick = |below: u32| {
+        let map = Expr::Map { map: SetName::Endpoints.as_str(), word: 0 };
+        joined([w.frontend(0).to_vec(), vec![Expr::Random { below, word: n + 2 }, map, w.dnat()]])
+    };
+    let pick_node_port = |below: u32| {
+        let map = Expr::Map { map: SetName::NodePortEndpoints.as_str(), word: 0 };
+        vec![l4proto(0), dport(1), Expr::Random { below, word: 2 }, map, w.dnat()]
+    };
+    let rules = match name {
+        // Slot 0 and a refusal: a packet that meets a Service between two sizes still lands.
+        ChainName::Pick(k) => vec![pick(k), pick(1), refused],
+        ChainName::PickNodePort(k) => vec![pick_node_port(k), pick_node_port(1), refused],
+        ChainName::Affine(k) => {
+            let map = Expr::Map { map: SetName::Affinity.as_str(), word: 0 };
+            let known = joined([vec![w.saddr(0)], w.frontend(n).to_vec(), vec![map, w.dnat()]]);
+            vec![known, vec![goto(&ChainName::Pick(k).to_string())]]
+        }
+        ChainName::AffineNodePort(k) => {
+            let map = Expr::Map { map: SetName::NodePortAffinity.as_str(), word: 0 };
+            let known = vec![w.saddr(0), l4proto(n), dport(n + 1), map, w.dnat()];
+            vec![known, vec![goto(&ChainName::PickNodePort(k).to_string())]]
+        }
+        ChainName::Filter(k) => filtered(w, ChainName::Pick(k)),
+        ChainName::FilterAffine(k) => filtered(w, ChainName::Affine(k)),
+        ChainName::Remember(seconds) => remember_for(w, seconds, false),
+        ChainName::RememberNodePort(seconds) => remember_for(w, seconds, true),
+    };
+    chain(&name.to_string(), rules)
+}
+
+fn filtered(w: Words, next: ChainName) -> Vec<Vec<Expr>> {
+    let outside = Expr::InSet { set: SetName::Sources.as_str(), word: 0, not: true };
+    let source = w.saddr(w.words() + 2);
+    let filter = joined([w.frontend(0).to_vec(), vec![source, outside, Expr::Verdict(Verdict::Drop)]]);
+    vec![filter, vec![goto(&next.to_string())]]
+}
+
+fn remember_for(w: Words, seconds: u32, node_port: bool) -> Vec<Vec<Expr>> {
+    let n = w.words();
+    let timeout_ms = u64::from(seconds) * 1000;
+    let rule = |protocol: Protocol| {
+        let mut exprs = vec![l4proto(0), is(0, &[protocol.number()]), w.saddr(0)];
+        let (map, at) = if node_port {
+            (SetName::NodePortAffinity, n)
+        } else {
+            exprs.push(w.original_daddr(n));
+            (SetName::Affinity, 2 * n)
+        };
+        exprs.extend([l4proto(at), original_dport(at + 1), w.daddr(at + 2), dport(at + 2 + n)]);
+        exprs.push(Expr::Update { map: map.as_str(), key: 0, data: at + 2, timeout_ms });
+        exprs
+    };
+    [Protocol::Tcp, Protocol::Udp, Protocol::Sctp].map(rule).to_vec()
+}
+
+/// The anchor's chain: a translation no packet asks for.
+pub(in crate::dataplane) fn anchor_chain(family: IpFamily) -> Chain {
+    let w = Words(family);
+    let (nowhere, home): (IpAddr, IpAddr) = match family {
+        IpFamily::V4 => (std::net::Ipv4Addr::BROADCAST.into(), std::net::Ipv4Addr::LOCALHOST.into()),
+        IpFamily::V6 => (std::net::Ipv6Addr::UNSPECIFIED.into(), std::net::Ipv6Addr::LOCALHOST.into()),
+    };
+    let never = vec![w.saddr(0), is(0, &octets(nowhere)), w.daddr(0), is(0, &octets(nowhere))];
+    let dnat = vec![Expr::Immediate { word: 0, value: octets(home) }, Expr::Dnat { family, addr: 0, port: None }];
+    base("output", "nat", 3, -100, vec![joined([never, dnat])])
+}

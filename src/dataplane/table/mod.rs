@@ -1,0 +1,14 @@
+//! Our nftables tables as data: what they look like, what a Service puts into
+//! them, and what differs. Pure.
+
+mod book;
+mod chain;
+mod element;
+mod expr;
+mod layout;
+
+pub(super) use book::{Book, Edit};
+pub(super) use chain::ChainName;
+pub(super) use element::{Data, Key, Slot, endpoint_data, octets};
+pub(super) use expr::{Verdict, nfproto, rule_body};
+pub(super) use layout::{ANCHOR, Chain, Maps, SetName, TABLE, anchor_chain, dynamic_chain, shape, static_chains};

@@ -1,0 +1,111 @@
+//! The thread's loop: requests, foreign changes of our tables, and the box's
+//! links and routes.
+
+use std::future::pending;
+use std::io;
+use std::time::Duration;
+
+use nix::sys::socket::MsgFlags;
+use tokio::io::unix::AsyncFd;
+use tokio::sync::mpsc;
+
+use super::netlink::{Link, Message, attrs};
+use super::table::{ANCHOR, TABLE};
+use super::worker::Worker;
+use super::{Answer, DataplaneError, Report, Request};
+
+/// `NFNLGRP_NFTABLES`
+const TABLE_GROUP: u32 = 7;
+/// `RTNLGRP_LINK`, and the routes of both families.
+const LINK_GROUPS: [u32; 3] = [1, 7, 11];
+/// Links and routes change in bursts: this long after the first notice we look.
+const LINKS_SETTLE: Duration = Duration::from_millis(20);
+
+/// A socket that is told of changes; none where it cannot be had.
+struct Notices(Option<AsyncFd<Link>>);
+
+impl Notices {
+    fn open(protocol: isize, groups: &[u32]) -> Notices {
+        let open = || -> io::Result<AsyncFd<Link>> {
+            let link = Link::open(protocol)?;
+            groups.iter().try_for_each(|group| link.join(*group))?;
+            #[allow(deprecated, reason = "its successor is unsafe; a Link keeps one descriptor for its life")]
+            AsyncFd::with_interest(link, tokio::io::Interest::READABLE)
+        };
+        Notices(open().inspect_err(|error| tracing::warn!(%error, "kernel changes are not watched")).ok())
+    }
+
+    /// What has been told since; an overrun counts as a message of unknown cause.
+    async fn next(&self) -> Option<Vec<Message>> {
+        let Some(socket) = &self.0 else { return pending().await };
+        let mut ready = socket.readable().await.ok()?;
+        let mut told = Vec::new();
+        loop {
+            match socket.get_ref().receive(MsgFlags::MSG_DONTWAIT) {
+                Ok(Some(messages)) => told.extend(messages),
+                Ok(None) => break,
+                Err(error) => {
+                    tracing::debug!(%error, "kernel notices were lost");
+                    return None;
+                }
+            }
+        }
+        ready.clear_ready();
+        Some(told)
+    }
+}
+
+/// Serves until every handle is gone.
+pub(super) async fn serve(mut worker: Worker, mut inbox: mpsc::Receiver<Request>) {
+    let tables = Notices::open(netlink_sys::protocols::NETLINK_NETFILTER, &[TABLE_GROUP]);
+    let routes = Notices::open(netlink_sys::protocols::NETLINK_ROUTE, &LINK_GROUPS);
+    let mut converged = false;
+    loop {
+        tokio::select! {
+            request = inbox.recv() => match request {
+                Some(Request::Converge(contributions, answer)) => {
+                    let report = worker.converge(&contributions);
+                    converged |= report.is_ok();
+                    reply(answer, report);
+                }
+                Some(Request::Apply(changes, answer)) => reply(answer, worker.apply(&changes)),
+                None => return,
+            },
+            told = tables.next() => {
+                let foreign = told.is_none_or(|told| told.iter().any(|notice| is_foreign(notice, worker.port())));
+                if converged && foreign {
+                    repair(&mut worker);
+                }
+            }
+            _ = routes.next() => {
+                tokio::time::sleep(LINKS_SETTLE).await;
+                if converged && let Err(error) = worker.follow_links() {
+                    tracing::warn!(%error, "a change of links or routes could not be followed");
+                }
+            }
+        }
+    }
+}
+
+fn reply(answer: Answer, report: Result<Report, DataplaneError>) {
+    if answer.send(report).is_err() {
+        tracing::debug!("nobody waits for the dataplane's answer");
+    }
+}
+
+fn is_foreign(notice: &Message, own_port: u32) -> bool {
+    // Every nf_tables object but the generation names its table first.
+    let table = attrs::text(notice.body.get(4..).unwrap_or_default(), 1);
+    notice.port != own_port && matches!(table, Some(TABLE | ANCHOR))
+}
+
+fn repair(worker: &mut Worker) {
+    match worker.adopt() {
+        Ok(0) => {}
+        Ok(operations) => tracing::warn!(operations, "somebody changed our tables, they are repaired"),
+        Err(error) => tracing::error!(%error, "somebody changed our tables, and they could not be repaired"),
+    }
+    if !worker.is_guarded() {
+        tracing::debug!("tables of this kernel have no owner");
+    }
+}

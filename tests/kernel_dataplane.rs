@@ -1,0 +1,525 @@
+//! The dataplane against the real kernel, with real packets.
+//!
+//! Every test runs itself again inside new user, network and mount namespaces:
+//! that world's own network is the node; clients and backends are namespaces
+//! joined to it by veth pairs.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test that cannot go on has failed")]
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::net::{IpAddr, SocketAddr};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use edgesvc::dataplane::{self, Dataplane, Options};
+use edgesvc::desired::{Balance, Change, Contribution, Frontend, FrontendAddr, ServiceRecords, Verdict};
+use edgesvc::model::{IpFamily, ObjectKey, Protocol};
+use tokio::time::Instant;
+
+const WORLD: &str = "EDGESVC_TEST_WORLD";
+
+/// Runs `body` in a world of its own.
+fn in_world<F: Future<Output = ()>>(name: &str, body: impl FnOnce() -> F) {
+    if std::env::var_os(WORLD).is_none() {
+        let exe = std::env::current_exe().unwrap();
+        let mut unshare = Command::new("unshare");
+        unshare.args(["-Urnm", "--kill-child", "--fork", "--pid", "--mount-proc"]).arg(exe).args([
+            "--exact",
+            name,
+            "--nocapture",
+        ]);
+        let output = unshare.env(WORLD, "1").output().unwrap();
+        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{out}\n{err}");
+        return;
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    runtime.block_on(async {
+        sh(TOPOLOGY);
+        // Until IPv6 neighbours have found each other, the first packets are lost.
+        for (netns, number) in [("client", 9), ("b1", 1), ("b2", 2)] {
+            let heard = |from: &str, addr: String| ask(from, "udp", &addr, 9, 1) == ["refused fast"];
+            until("neighbours hear each other", || heard("node", format!("fd01:{number}::2"))).await;
+            until("neighbours hear each other", || heard(netns, format!("fd01:{number}::1"))).await;
+        }
+        body().await;
+    });
+}
+
+const TOPOLOGY: &str = "
+mount -t tmpfs tmpfs /run
+ip link set lo up
+add() { # name, number
+  ip netns add $1
+  ip link add v-$1 type veth peer name eth0 netns $1
+  ip addr add 10.1.$2.1/24 dev v-$1; ip addr add fd01:$2::1/64 dev v-$1 nodad; ip link set v-$1 up
+  ip -n $1 link set lo up; ip -n $1 addr add 10.1.$2.2/24 dev eth0; ip -n $1 addr add fd01:$2::2/64 dev eth0 nodad
+  ip -n $1 link set eth0 up; ip -n $1 route add default via 10.1.$2.1; ip -n $1 route add default via fd01:$2::1
+}
+add client 9; add b1 1; add b2 2
+";
+
+fn sh(script: &str) -> String {
+    let output = Command::new("bash").args(["-ec", script]).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{script}: {text}{}", String::from_utf8_lossy(&output.stderr));
+    text
+}
+
+/// Answers `name peer-address` on TCP and UDP, both families.
+const SERVER: &str = "
+import socket,sys,threading
+name,port=sys.argv[1],int(sys.argv[2])
+t=socket.socket(socket.AF_INET6,socket.SOCK_STREAM); t.setsockopt(socket.SOL_SOCKET,socket.SO_REUSEADDR,1)
+t.setsockopt(socket.IPPROTO_IPV6,socket.IPV6_V6ONLY,0); t.bind(('::',port)); t.listen(1024)
+def say(a): return (name+' '+a[0].replace('::ffff:','')+chr(10)).encode()
+def tcp():
+  while True:
+    c,a=t.accept()
+    def one(c=c,a=a):
+      c.sendall(say(a))
+      while True:
+        d=c.recv(100)
+        if not d: break
+        c.sendall(d)
+      c.close()
+    threading.Thread(target=one,daemon=True).start()
+threading.Thread(target=tcp,daemon=True).start()
+def udp(f,any):
+  u=socket.socket(f,socket.SOCK_DGRAM)
+  if f==socket.AF_INET6: u.setsockopt(socket.IPPROTO_IPV6,socket.IPV6_V6ONLY,1)
+  u.bind((any,port))
+  while True:
+    d,a=u.recvfrom(100); u.sendto(say(a),a)
+threading.Thread(target=udp,args=(socket.AF_INET6,'::'),daemon=True).start()
+print('up',flush=True)
+udp(socket.AF_INET,'0.0.0.0')
+";
+
+/// `proto address port times`: prints one line per try: the answer, or the error and how long it took.
+const CLIENT: &str = "
+import socket,sys,time
+proto,addr,port,times=sys.argv[1],sys.argv[2],int(sys.argv[3]),int(sys.argv[4])
+f=socket.AF_INET6 if ':' in addr else socket.AF_INET
+for _ in range(times):
+  s=socket.socket(f,socket.SOCK_STREAM if proto=='tcp' else socket.SOCK_DGRAM); s.settimeout(1.5)
+  t=time.time()
+  try:
+    s.connect((addr,port))
+    if proto=='udp': s.send(b'x')
+    print(s.recv(100).decode().strip())
+  except ConnectionRefusedError: print('refused', 'fast' if time.time()-t<0.5 else 'slow')
+  except PermissionError: print('refused fast')
+  except (TimeoutError,socket.timeout): print('timeout')
+  except OSError as e: print('error',e)
+  s.close()
+";
+
+/// A backend process, ended with the test.
+struct Server(Child);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+fn python(netns: &str) -> Command {
+    if netns == "node" {
+        return Command::new("/usr/bin/python3");
+    }
+    let mut command = Command::new("ip");
+    command.args(["netns", "exec", netns, "/usr/bin/python3"]);
+    command
+}
+
+fn serve(netns: &str, port: u16) -> Server {
+    use std::io::{BufRead as _, BufReader};
+    let mut command = python(netns);
+    command.args(["-c", SERVER, netns, &port.to_string()]).stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line.trim(), "up");
+    Server(child)
+}
+
+/// The answers to `times` tries.
+fn ask(netns: &str, protocol: &str, addr: &str, port: u16, times: u32) -> Vec<String> {
+    let mut command = python(netns);
+    command.args(["-c", CLIENT, protocol, addr, &port.to_string(), &times.to_string()]);
+    let output = command.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    text.lines().map(str::to_owned).collect()
+}
+
+fn names(answers: &[String]) -> BTreeSet<String> {
+    answers.iter().map(|answer| answer.split(' ').next().unwrap().to_owned()).collect()
+}
+
+fn set(items: &[&str]) -> BTreeSet<String> {
+    items.iter().map(|item| (*item).to_owned()).collect()
+}
+
+fn options() -> Options {
+    Options {
+        service_ranges: vec!["10.43.0.0/16".parse().unwrap(), "fd43::/112".parse().unwrap()],
+        cluster_dns: vec!["10.43.0.10".parse().unwrap(), "fd43::a".parse().unwrap()],
+        ..Options::default()
+    }
+}
+
+const VIP: &str = "10.43.0.80";
+const VIP6: &str = "fd43::80";
+
+fn endpoints(family: IpFamily, numbers: &[u8]) -> Vec<SocketAddr> {
+    let addr = |number: &u8| -> IpAddr {
+        match family {
+            IpFamily::V4 => format!("10.1.{number}.2").parse().unwrap(),
+            IpFamily::V6 => format!("fd01:{number}::2").parse().unwrap(),
+        }
+    };
+    numbers.iter().map(|number| SocketAddr::new(addr(number), 8080)).collect()
+}
+
+/// Service `web` on TCP and UDP 80 and node port 30080 with these backends.
+fn web(numbers: &[u8], affinity_seconds: Option<u32>) -> Contribution {
+    let mut frontends = Vec::new();
+    for family in IpFamily::BOTH {
+        let verdict = match endpoints(family, numbers) {
+            none if none.is_empty() => Verdict::Refuse,
+            endpoints => Verdict::Balance(Balance { endpoints, affinity_seconds }),
+        };
+        let vip = if family == IpFamily::V4 { VIP } else { VIP6 };
+        for protocol in [Protocol::Tcp, Protocol::Udp] {
+            for (addr, port) in
+                [(FrontendAddr::Virtual(vip.parse().unwrap()), 80), (FrontendAddr::NodePort(family), 30080)]
+            {
+                frontends.push(Frontend { addr, protocol, port, verdict: verdict.clone(), source_ranges: Vec::new() });
+            }
+        }
+    }
+    frontends.sort();
+    Contribution {
+        key: ObjectKey::new("t", "web"),
+        cluster_ips: vec![VIP.parse().unwrap(), VIP6.parse().unwrap()],
+        frontends,
+        records: ServiceRecords::default(),
+    }
+}
+
+fn change(before: &Contribution, after: &Contribution) -> Vec<Change> {
+    let side = |contribution: &Contribution| Some(Arc::new(contribution.clone()));
+    vec![Change { key: before.key.clone(), before: side(before), after: side(after) }]
+}
+
+async fn with_web(contribution: Contribution) -> Dataplane {
+    let dataplane = Dataplane::open(options()).unwrap();
+    dataplane.converge(vec![Arc::new(contribution)]).await.unwrap();
+    dataplane
+}
+
+/// Waits until `check` holds.
+async fn until(what: &str, mut check: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while !check() {
+        assert!(Instant::now() < deadline, "{what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[test]
+fn a_cluster_ip_is_reached_from_everywhere_and_keeps_client_addresses() {
+    in_world("a_cluster_ip_is_reached_from_everywhere_and_keeps_client_addresses", || async {
+        let _servers = [serve("b1", 8080), serve("b2", 8080)];
+        let dataplane = with_web(web(&[1, 2], None)).await;
+        assert_eq!(dataplane.warnings(), &[] as &[String]);
+        let mut wrong = String::new();
+        for (vip, client) in [(VIP, "10.1.9.2"), (VIP6, "fd01:9::2")] {
+            for protocol in ["tcp", "udp"] {
+                for from in ["client", "node", "b1"] {
+                    let answers = ask(from, protocol, vip, 80, 30);
+                    if names(&answers) != set(&["b1", "b2"]) {
+                        writeln!(wrong, "{from} {protocol} {vip}: {:?}", answers.iter().collect::<BTreeSet<_>>())
+                            .unwrap();
+                    }
+                    if from == "client" && !answers.iter().all(|answer| answer.ends_with(client)) {
+                        writeln!(wrong, "client address lost: {answers:?}").unwrap();
+                    }
+                }
+            }
+        }
+        assert!(wrong.is_empty(), "{wrong}{}", sh("nft list ruleset; ip a; ip r"));
+    });
+}
+
+#[test]
+fn node_ports_answer_on_every_local_address_but_loopback() {
+    in_world("node_ports_answer_on_every_local_address_but_loopback", || async {
+        let _servers = [serve("b1", 8080), serve("b2", 8080)];
+        let _dataplane = with_web(web(&[1, 2], None)).await;
+        for addr in ["10.1.9.1", "10.1.1.1", "fd01:9::1"] {
+            for from in ["client", "node", "b1"] {
+                assert_eq!(names(&ask(from, "tcp", addr, 30080, 20)), set(&["b1", "b2"]), "{from} {addr}");
+            }
+        }
+        assert_eq!(names(&ask("client", "udp", "10.1.9.1", 30080, 20)), set(&["b1", "b2"]));
+        assert!(ask("client", "tcp", "10.1.9.1", 30080, 5).iter().all(|answer| answer.ends_with("10.1.9.2")));
+        for loopback in ["127.0.0.1", "::1"] {
+            assert_eq!(ask("node", "tcp", loopback, 30080, 1), ["refused fast"]);
+        }
+    });
+}
+
+#[test]
+fn node_ports_keep_to_the_addresses_they_are_given() {
+    in_world("node_ports_keep_to_the_addresses_they_are_given", || async {
+        let _servers = [serve("b1", 8080)];
+        let nodeport_addresses = vec!["10.1.9.0/24".parse().unwrap()];
+        let dataplane = Dataplane::open(Options { nodeport_addresses, ..options() }).unwrap();
+        dataplane.converge(vec![Arc::new(web(&[1], None))]).await.unwrap();
+        assert_eq!(names(&ask("client", "tcp", "10.1.9.1", 30080, 1)), set(&["b1"]));
+        assert_eq!(ask("client", "tcp", "10.1.2.1", 30080, 1), ["refused fast"]);
+    });
+}
+
+#[test]
+fn what_nobody_serves_is_refused_at_once_and_what_nobody_has_is_dropped() {
+    in_world("what_nobody_serves_is_refused_at_once_and_what_nobody_has_is_dropped", || async {
+        let _dataplane = with_web(web(&[], None)).await;
+        for from in ["client", "node"] {
+            for vip in [VIP, VIP6] {
+                // More than the kernel's ICMP rate limit lets through.
+                assert_eq!(ask(from, "tcp", vip, 80, 50), vec!["refused fast"; 50], "{from} {vip}");
+                assert_eq!(ask(from, "udp", vip, 80, 1), ["refused fast"], "{from} {vip}");
+                assert_eq!(ask(from, "tcp", vip, 81, 1), ["refused fast"], "{from} {vip}: a port it does not have");
+            }
+            assert_eq!(ask(from, "tcp", "10.1.9.1", 30080, 1), ["refused fast"], "{from}");
+            assert_eq!(ask(from, "tcp", "10.43.7.7", 80, 1), ["timeout"], "{from}");
+            assert_eq!(ask(from, "tcp", "fd43::77", 80, 1), ["timeout"], "{from}");
+        }
+    });
+}
+
+#[test]
+fn an_affine_client_stays_until_its_time_is_over_or_its_endpoint_is_gone() {
+    in_world("an_affine_client_stays_until_its_time_is_over_or_its_endpoint_is_gone", || async {
+        let _servers = [serve("b1", 8080), serve("b2", 8080)];
+        let both = web(&[1, 2], Some(2));
+        let dataplane = with_web(both.clone()).await;
+        for (vip, port) in [(VIP, 80), (VIP6, 80), ("10.1.9.1", 30080)] {
+            for from in ["client", "node"] {
+                assert_eq!(names(&ask(from, "tcp", vip, port, 50)).len(), 1, "{from} {vip}");
+            }
+        }
+        let mine = names(&ask("client", "tcp", VIP, 80, 1));
+        let other: u8 = if mine == set(&["b1"]) { 2 } else { 1 };
+        let less = web(&[other], Some(2));
+        dataplane.apply(change(&both, &less)).await.unwrap();
+        assert_eq!(names(&ask("client", "tcp", VIP, 80, 20)), set(&[&format!("b{other}")]));
+        dataplane.apply(change(&less, &both)).await.unwrap();
+        assert_eq!(names(&ask("client", "tcp", VIP, 80, 20)), set(&[&format!("b{other}")]), "it stays there");
+        let entries = || sh("nft list map ip edgesvc affinity; nft list map ip edgesvc nodeport-affinity");
+        until("entries time out", || !entries().contains("expires")).await;
+    });
+}
+
+#[test]
+fn source_ranges_close_a_load_balancer_address_to_others() {
+    in_world("source_ranges_close_a_load_balancer_address_to_others", || async {
+        let _servers = [serve("b1", 8080)];
+        let addr = FrontendAddr::Virtual("198.51.100.5".parse().unwrap());
+        let balance = Balance { endpoints: endpoints(IpFamily::V4, &[1]), affinity_seconds: None };
+        let source_ranges = vec!["10.1.9.0/24".parse().unwrap(), "10.1.9.2/32".parse().unwrap()];
+        let mut service = web(&[1], None);
+        service.frontends.push(Frontend {
+            addr,
+            protocol: Protocol::Tcp,
+            port: 80,
+            verdict: Verdict::Balance(balance),
+            source_ranges,
+        });
+        let dataplane = with_web(service.clone()).await;
+        assert_eq!(names(&ask("client", "tcp", "198.51.100.5", 80, 2)), set(&["b1"]));
+        assert_eq!(ask("b2", "tcp", "198.51.100.5", 80, 1), ["timeout"]);
+        assert_eq!(names(&ask("b2", "tcp", VIP, 80, 1)), set(&["b1"]), "the cluster IP is open");
+        dataplane.apply(change(&service, &web(&[1], None))).await.unwrap();
+        assert!(!sh("nft list ruleset").contains("198.51.100.5"));
+    });
+}
+
+#[test]
+fn nft_lists_our_tables_and_a_restart_changes_nothing_in_them() {
+    in_world("nft_lists_our_tables_and_a_restart_changes_nothing_in_them", || async {
+        let _server = serve("b1", 8080);
+        let service = web(&[1, 2], Some(300));
+        let first = with_web(service.clone()).await;
+        ask("client", "tcp", VIP, 80, 1);
+        let listed = sh("nft list ruleset");
+        for part in
+            ["table ip edgesvc {", "table ip6 edgesvc {", "table ip edgesvc-anchor", "chain n-2", "10.1.1.2 . 8080"]
+        {
+            assert!(listed.contains(part), "{part} is not in {listed}");
+        }
+        assert!(sh("nft list map ip edgesvc affinity").contains("10.43.0.80 . tcp . 80"));
+        drop(first);
+        // The thread ends a moment after its last handle.
+        let mut reopened = None;
+        until("the tables are free", || {
+            reopened = Dataplane::open(options()).ok();
+            reopened.is_some()
+        })
+        .await;
+        let second = reopened.unwrap();
+        let mut report = second.converge(vec![Arc::new(service.clone())]).await;
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while report.is_err() && Instant::now() < deadline {
+            report = second.converge(vec![Arc::new(service.clone())]).await;
+        }
+        assert_eq!(report.unwrap().operations, 0);
+        let less = web(&[1], Some(300));
+        drop(second);
+        let third = Dataplane::open(options()).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while third.converge(vec![Arc::new(less.clone())]).await.is_err() {
+            assert!(Instant::now() < deadline);
+        }
+        let listed = sh("nft list ruleset");
+        assert!(
+            !listed.contains("chain n-2") && listed.contains("chain n-1") && !listed.contains("10.1.2.2"),
+            "{listed}"
+        );
+        assert_eq!(names(&ask("client", "tcp", VIP, 80, 5)), set(&["b1"]));
+    });
+}
+
+#[test]
+fn connections_survive_changes_and_none_is_lost_while_endpoints_come_and_go() {
+    in_world("connections_survive_changes_and_none_is_lost_while_endpoints_come_and_go", || async {
+        let _servers = [serve("b1", 8080), serve("b2", 8080)];
+        let (both, one) = (web(&[1, 2], None), web(&[1], None));
+        let dataplane = with_web(both.clone()).await;
+        let mut client = python("client");
+        client.args(["-c", CLIENT, "tcp", VIP, "80", "3000"]).stdout(Stdio::piped());
+        let client = client.spawn().unwrap();
+        let answered = tokio::task::spawn_blocking(move || client.wait_with_output().unwrap());
+        let (mut now, mut next) = (&both, &one);
+        let mut changes = 0;
+        while !answered.is_finished() {
+            dataplane.apply(change(now, next)).await.unwrap();
+            (now, next) = (next, now);
+            changes += 1;
+            tokio::task::yield_now().await;
+        }
+        let text = String::from_utf8(answered.await.unwrap().stdout).unwrap();
+        let answers: Vec<String> = text.lines().map(str::to_owned).collect();
+        assert_eq!(answers.len(), 3000);
+        assert_eq!(names(&answers), set(&["b1", "b2"]), "after {changes} changes");
+        assert!(changes > 10, "{changes}");
+    });
+}
+
+#[test]
+fn udp_clients_leave_an_endpoint_that_is_gone() {
+    in_world("udp_clients_leave_an_endpoint_that_is_gone", || async {
+        let _servers = [serve("b1", 8080), serve("b2", 8080)];
+        let (first, second) = (web(&[1], None), web(&[2], None));
+        let dataplane = with_web(first.clone()).await;
+        let flow = "
+import socket,sys
+s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM); s.settimeout(3); s.connect(('10.43.0.80',80))
+for line in sys.stdin:
+  s.send(b'x'); print(s.recv(100).decode().strip(),flush=True)
+";
+        use std::io::{BufRead as _, BufReader, Write as _};
+        let mut command = python("client");
+        let mut child = command.args(["-c", flow]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut answers = BufReader::new(child.stdout.take().unwrap());
+        let mut stdin = child.stdin.take().unwrap();
+        let mut send = || {
+            writeln!(stdin).unwrap();
+            let mut line = String::new();
+            answers.read_line(&mut line).unwrap();
+            line
+        };
+        assert!(send().starts_with("b1"));
+        let report = dataplane.apply(change(&first, &second)).await.unwrap();
+        assert_eq!(report.flows_deleted, 1);
+        assert!(send().starts_with("b2"));
+        drop(stdin);
+        child.wait().unwrap();
+    });
+}
+
+#[test]
+fn a_foreign_flush_and_foreign_rules_leave_the_service_standing() {
+    in_world("a_foreign_flush_and_foreign_rules_leave_the_service_standing", || async {
+        let _server = serve("b1", 8080);
+        let _dataplane = with_web(web(&[1], None)).await;
+        sh("nft add table inet other; nft flush ruleset || true");
+        until("the service answers", || names(&ask("client", "tcp", VIP, 80, 1)) == set(&["b1"])).await;
+        until("the tables are back", || sh("nft list ruleset").contains("10.1.1.2 . 8080")).await;
+    });
+}
+
+#[test]
+fn show_tells_the_endpoints_and_cleanup_leaves_nothing() {
+    in_world("show_tells_the_endpoints_and_cleanup_leaves_nothing", || async {
+        let before = sh("nft list ruleset; ip link; ip route");
+        let dataplane = with_web(web(&[1, 2], None)).await;
+        let shown = dataplane::show().unwrap();
+        assert!(shown.contains("TCP 10.43.0.80:80 -> 10.1.1.2:8080 10.1.2.2:8080 (n-2)"), "{shown}");
+        assert!(shown.contains("UDP nodeport/ip6:30080 -> [fd01:1::2]:8080 [fd01:2::2]:8080 (p-2)"), "{shown}");
+        drop(dataplane);
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while let Err(error) = dataplane::cleanup() {
+            assert!(Instant::now() < deadline, "{error}");
+        }
+        assert_eq!(sh("nft list ruleset; ip link; ip route"), before);
+        assert_eq!(dataplane::cleanup().unwrap(), Vec::<String>::new());
+    });
+}
+
+/// One of many Services: 10.44.x.y:80/TCP with two endpoints.
+fn many(number: u16, last: u8) -> Contribution {
+    let [high, low] = number.to_be_bytes();
+    let addr: IpAddr = [10, 44, high, low].into();
+    let endpoints = vec![SocketAddr::from(([10, 1, 1, 2], 8080)), SocketAddr::from(([10, 1, 2, last], 8080))];
+    let verdict = Verdict::Balance(Balance { endpoints, affinity_seconds: None });
+    let addr_and = FrontendAddr::Virtual(addr);
+    let frontend = Frontend { addr: addr_and, protocol: Protocol::Tcp, port: 80, verdict, source_ranges: Vec::new() };
+    Contribution {
+        key: ObjectKey::new("t", &format!("many-{number}")),
+        cluster_ips: vec![addr],
+        frontends: vec![frontend],
+        records: ServiceRecords::default(),
+    }
+}
+
+#[test]
+fn ten_thousand_services_fit_and_a_change_costs_the_change() {
+    in_world("ten_thousand_services_fit_and_a_change_costs_the_change", || async {
+        let _servers = [serve("b1", 8080), serve("b2", 8080)];
+        let dataplane = Dataplane::open(options()).unwrap();
+        let services: Vec<Arc<Contribution>> = (0..10_000).map(|number| Arc::new(many(number, 2))).collect();
+        let begun = Instant::now();
+        dataplane.converge(services.clone()).await.unwrap();
+        println!("install of 10,000: {:?}", begun.elapsed());
+        assert_eq!(names(&ask("client", "tcp", "10.44.39.15", 80, 20)), set(&["b1", "b2"]));
+        let begun = Instant::now();
+        for number in 0..200 {
+            let report = dataplane.apply(change(&many(number, 2), &many(number, 3))).await.unwrap();
+            assert!(report.operations <= 4, "{report:?}");
+        }
+        println!("200 changes: {:?}", begun.elapsed());
+        let begun = Instant::now();
+        dataplane.apply(change(&many(9_999, 2), &many(9_999, 3))).await.unwrap();
+        println!("1 change: {:?}", begun.elapsed());
+        let begun = Instant::now();
+        dataplane.converge(services).await.unwrap();
+        println!("adoption of 10,000: {:?}", begun.elapsed());
+    });
+}
