@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::{Facts, Scene, Task, decide, dirty};
 use crate::clock;
 use crate::model::Revision;
-use crate::store::{Committed, Durability, Snapshot, Write, WriteError};
+use crate::store::{Committed, Durability, Snapshot, Store, Write, WriteError};
 
 const BACKOFF_MIN: Duration = Duration::from_millis(5);
 const BACKOFF_MAX: Duration = Duration::from_secs(1000);
@@ -25,6 +25,16 @@ pub trait Truth: Send + Sync + 'static {
     fn subscribe(&self) -> watch::Receiver<Arc<Snapshot>>;
     /// Commits a write.
     fn submit(&self, write: Write) -> impl Future<Output = Result<Committed, WriteError>> + Send;
+}
+
+impl Truth for Store {
+    fn subscribe(&self) -> watch::Receiver<Arc<Snapshot>> {
+        Store::subscribe(self)
+    }
+
+    async fn submit(&self, write: Write) -> Result<Committed, WriteError> {
+        Store::submit(self, write).await
+    }
 }
 
 /// Reconciles until `shutdown` resolves.

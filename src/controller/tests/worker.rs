@@ -30,9 +30,12 @@ impl Truth for Memory {
     }
 
     async fn submit(&self, write: Write) -> Result<Committed, WriteError> {
-        if let Some(left) = self.refusals.lock().unwrap().checked_sub(1) {
-            *self.refusals.lock().unwrap() = left;
-            return Err(WriteError::Unavailable("disk full".into()));
+        {
+            let mut refusals = self.refusals.lock().unwrap();
+            if *refusals > 0 {
+                *refusals -= 1;
+                return Err(WriteError::Unavailable("disk full".into()));
+            }
         }
         *self.flash.lock().unwrap() += usize::from(write.durability == Durability::Flash);
         let next = self.newest.borrow().after_for_tests(&write.ops)?;
