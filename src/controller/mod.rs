@@ -22,7 +22,7 @@ mod worker;
 mod tests;
 
 pub use bootstrap::bootstrap;
-pub use worker::{Truth, run};
+pub use worker::{Truth, run, settle};
 
 use std::net::{IpAddr, SocketAddr};
 

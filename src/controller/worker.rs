@@ -45,6 +45,22 @@ pub async fn run<T: Truth>(truth: T, facts: Facts, shutdown: impl Future<Output 
     }
 }
 
+/// Reconciles until nothing is left to do now, for the start: what follows from
+/// the store must be there again before the kernel and DNS are told of it. A
+/// store that refuses ends it too; [`run`] goes on later.
+pub async fn settle<T: Truth>(truth: &T, facts: &Facts) {
+    let snapshots = truth.subscribe();
+    let mut queue = Queue::default();
+    loop {
+        let snapshot = Arc::clone(&snapshots.borrow());
+        if queue.seen != Some(snapshot.revision()) {
+            queue.absorb(&snapshot);
+        }
+        let Some(task) = queue.ready.pop_first() else { return };
+        step(truth, facts, &snapshot, clock::now(), task, &mut queue).await;
+    }
+}
+
 /// What is to be done now and later.
 #[derive(Debug, Default)]
 pub(super) struct Queue {

@@ -84,11 +84,29 @@ pub enum DataplaneError {
 }
 
 impl DataplaneError {
+    /// Whether a privilege is missing.
+    pub fn is_permission(&self) -> bool {
+        match self {
+            DataplaneError::Privilege => true,
+            DataplaneError::Link(error) | DataplaneError::Socket(error) => {
+                error.kind() == io::ErrorKind::PermissionDenied
+            }
+            DataplaneError::Stopped
+            | DataplaneError::Unsupported { .. }
+            | DataplaneError::Denied(_)
+            | DataplaneError::Commit(_)
+            | DataplaneError::Thread(_) => false,
+        }
+    }
+
     /// Whether the same request may succeed later.
     pub fn is_retryable(&self) -> bool {
         matches!(self, DataplaneError::Commit(_) | DataplaneError::Socket(_) | DataplaneError::Denied(_))
     }
 }
+
+/// The name of our own link, which holds the addresses of cluster DNS.
+pub const LINK_NAME: &str = links::LINK;
 
 /// What a change did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -66,6 +66,13 @@ pub enum ListenError {
     },
 }
 
+impl ListenError {
+    /// Whether a privilege is missing.
+    pub fn is_permission(&self) -> bool {
+        matches!(self, ListenError::Forbidden { .. })
+    }
+}
+
 /// Opens `udp_count` UDP sockets and a TCP listener on `addr`. Port 0 takes any
 /// free port, the same for both. Must be called within the runtime.
 pub(crate) fn open(addr: SocketAddr, udp_count: usize) -> Result<Sockets, ListenError> {

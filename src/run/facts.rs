@@ -30,7 +30,11 @@ pub(super) fn node_name() -> String {
         .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '-' | '.') { c } else { '-' })
         .collect();
     name = name.trim_matches(['-', '.']).to_owned();
-    if name.is_empty() || !crate::model::name::dns1123_subdomain(&name).is_empty() { "localhost".to_owned() } else { name }
+    if name.is_empty() || !crate::model::name::dns1123_subdomain(&name).is_empty() {
+        "localhost".to_owned()
+    } else {
+        name
+    }
 }
 
 /// The box's own addresses that others can reach, IPv4 first; ours are not among
@@ -38,7 +42,7 @@ pub(super) fn node_name() -> String {
 fn addresses(config: &Config) -> Vec<IpAddr> {
     let Ok(interfaces) = nix::ifaddrs::getifaddrs() else { return Vec::new() };
     let mut found: Vec<IpAddr> = interfaces
-        .filter(|interface| interface.interface_name != crate::dataplane::LINK)
+        .filter(|interface| interface.interface_name != crate::dataplane::LINK_NAME)
         .filter_map(|interface| {
             let address = interface.address?;
             let v4 = address.as_sockaddr_in().map(|at| IpAddr::V4(at.ip()));

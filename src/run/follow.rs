@@ -59,17 +59,6 @@ impl Follower {
             tokio::select! {
                 changed = snapshots.changed() => if changed.is_err() { return },
                 () = tokio::time::sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
-                repaired = repaired(&mut self.dataplane) => {
-                    self.numbers.drift_repairs.inc();
-                    match repaired {
-                        Ok(_) => tracing::warn!("somebody else changed our tables; they are repaired"),
-                        Err(error) => {
-                            tracing::error!(%error, "somebody else changed our tables");
-                            retry = Some((Instant::now(), RETRY_PAUSE_MIN));
-                        }
-                    }
-                    continue;
-                }
             }
             let snapshot = snapshots.borrow_and_update().clone();
             let changes = self.tracker.update(&snapshot);
@@ -114,10 +103,9 @@ impl Follower {
         let moved: Vec<dns::Change> = self
             .namespaces
             .diff(&namespaces)
-            .filter_map(|item| match item {
-                DiffItem::Add(name) => Some(dns::Change::Namespace { name: Arc::clone(name), exists: true }),
-                DiffItem::Remove(name) => Some(dns::Change::Namespace { name: Arc::clone(name), exists: false }),
-                DiffItem::Update { .. } => None,
+            .map(|item| match item {
+                DiffItem::Add(name) => dns::Change::Namespace { name: Arc::clone(name), exists: true },
+                DiffItem::Remove(name) => dns::Change::Namespace { name: Arc::clone(name), exists: false },
             })
             .collect();
         self.namespaces = namespaces;
@@ -143,13 +131,6 @@ fn only_names(change: &desired::Change) -> bool {
         side.as_ref().map(|side| (side.cluster_ips.clone(), side.frontends.clone())).unwrap_or_default()
     };
     kernel(&change.before) == kernel(&change.after)
-}
-
-async fn repaired(dataplane: &mut Option<Dataplane>) -> Result<(), DataplaneError> {
-    match dataplane {
-        Some(dataplane) => dataplane.repaired().await.map(drop),
-        None => std::future::pending().await,
-    }
 }
 
 /// The zone's serial: seconds since 1970, which fit 32 bits until 2106.

@@ -47,8 +47,6 @@ pub(super) struct Numbers {
     pub(super) kernel_changes: Counter,
     /// Transactions the kernel refused.
     pub(super) kernel_failures: Counter,
-    /// Repairs after somebody else changed our tables.
-    pub(super) drift_repairs: Counter,
 }
 
 /// Builds the function that renders `/metrics`.
@@ -58,7 +56,6 @@ pub(super) fn metrics(numbers: &Numbers, store: Store, dns: Option<Arc<Counters>
     registry.register("kernel_revision", revision, numbers.kernel_revision.clone());
     registry.register("kernel_changes", "Transactions that changed the kernel", numbers.kernel_changes.clone());
     registry.register("kernel_failures", "Transactions the kernel refused", numbers.kernel_failures.clone());
-    registry.register("drift_repairs", "Repairs after foreign changes of our tables", numbers.drift_repairs.clone());
     registry.register_collector(Box::new(StoreNumbers(store)));
     if let Some(counters) = dns {
         registry.register_collector(Box::new(DnsNumbers(counters)));
@@ -112,7 +109,6 @@ impl Collector for DnsNumbers {
         forwarded.encode(encoder.encode_descriptor("dns_forwarded", help, None, forwarded.metric_type())?)
     }
 }
-
 
 /// Tells systemd; silence when nobody listens is its protocol.
 pub(super) fn notify(states: &[sd_notify::NotifyState<'_>]) {

@@ -1,1 +1,160 @@
-//! To be written.
+//! Everything that differs from kind to kind: defaults, validation, allocation,
+//! field selectors and printer columns. Pure: what is decided here depends on the
+//! snapshot, the rules and the moment in [`Scene`] alone. Objects arrive with
+//! their JSON types checked and unknown members dropped (the codec's work).
+
+mod endpoint_slice;
+mod endpoints;
+mod field;
+mod metadata;
+mod plain;
+mod pod;
+mod read;
+mod service;
+mod table;
+
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
+
+use ipnet::IpNet;
+use serde_json::Value;
+use time::OffsetDateTime;
+
+use crate::model::{Cause, Claim, Kind, Object};
+use crate::store::Snapshot;
+
+pub use field::{field, field_supported};
+pub use table::{Column, row, table};
+
+/// What the configuration says about Services.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// The ranges of cluster IPs, the primary family first; at most one a family.
+    pub service_ranges: Vec<IpNet>,
+    /// The range of node ports.
+    pub node_ports: RangeInclusive<u16>,
+    /// The addresses of cluster DNS: never given out by chance, and on request
+    /// only to Service `kube-system/kube-dns`.
+    pub cluster_dns: Vec<IpAddr>,
+}
+
+/// What a decision may depend on beside the object.
+#[derive(Clone, Copy, Debug)]
+pub struct Scene<'a> {
+    /// The state the decision is made against.
+    pub snapshot: &'a Snapshot,
+    /// What the configuration says.
+    pub rules: &'a Rules,
+    /// Nothing will be stored: allocations answer with plausible values only.
+    pub dry_run: bool,
+    /// The present moment.
+    pub now: OffsetDateTime,
+}
+
+/// An object ready to be stored.
+#[derive(Clone, Debug, Default)]
+pub struct Prepared {
+    /// Every claim the object holds from now on.
+    pub claims: Vec<Claim>,
+    /// What the client should hear although the request succeeds.
+    pub warnings: Vec<String>,
+}
+
+/// Why an object is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rejection {
+    /// 422 with every fault found.
+    Invalid(Vec<Cause>),
+    /// 403.
+    Forbidden {
+        /// Why, without the resource's name.
+        message: String,
+        /// The faults, if fields are to blame.
+        causes: Vec<Cause>,
+    },
+    /// 400.
+    BadRequest(String),
+    /// 500: a range is full, for instance.
+    Internal(String),
+    /// 404.
+    NotFound(String),
+    /// 409.
+    Conflict(String),
+}
+
+/// Static defaults, right after decoding.
+pub fn default(kind: Kind, value: &mut Value) {
+    match kind {
+        Kind::Service => service::default(value),
+        Kind::Endpoints => endpoints::default(value),
+        Kind::EndpointSlice => endpoint_slice::default(value),
+        Kind::Pod => pod::default(value),
+        Kind::Namespace | Kind::Node | Kind::ConfigMap | Kind::Secret | Kind::Event => plain::default(kind, value),
+    }
+}
+
+/// Completes and checks a new object. The caller has set name, uid, creation
+/// time and generation.
+pub fn create(kind: Kind, scene: &Scene<'_>, value: &mut Value) -> Result<Prepared, Rejection> {
+    if kind == Kind::Service {
+        return service::create(scene, value);
+    }
+    let mut causes = metadata::validate(kind, value);
+    match kind {
+        Kind::Endpoints => causes.extend(endpoints::validate(value, None)),
+        Kind::EndpointSlice => causes.extend(endpoint_slice::validate(value)),
+        Kind::Pod => {
+            pod::begin(value);
+            causes.extend(pod::validate(value));
+        }
+        Kind::Service | Kind::Namespace | Kind::Node | Kind::ConfigMap | Kind::Secret | Kind::Event => {
+            plain::begin(kind, value);
+            causes.extend(plain::validate(kind, value));
+        }
+    }
+    settle(causes, Prepared::default())
+}
+
+/// Completes and checks the successor of a stored object. A subresource writes
+/// its own part only; the caller has kept the rest as it was.
+pub fn update(
+    kind: Kind,
+    scene: &Scene<'_>,
+    old: &Value,
+    new: &mut Value,
+    subresource: Option<&str>,
+) -> Result<Prepared, Rejection> {
+    if kind == Kind::Service {
+        return service::update(scene, old, new, subresource);
+    }
+    let mut causes = metadata::validate(kind, new);
+    causes.extend(metadata::validate_update(old, new));
+    match kind {
+        Kind::Endpoints => causes.extend(endpoints::validate(new, Some(old))),
+        Kind::EndpointSlice => causes.extend(endpoint_slice::validate_update(old, new)),
+        Kind::Pod => causes.extend(pod::validate_update(old, new, subresource)),
+        Kind::Service | Kind::Namespace | Kind::Node | Kind::ConfigMap | Kind::Secret | Kind::Event => {
+            causes.extend(plain::validate_update(kind, old, new));
+        }
+    }
+    settle(causes, Prepared::default())
+}
+
+/// The claims an object shows.
+pub fn held_claims(kind: Kind, value: &Value) -> Vec<Claim> {
+    if kind == Kind::Service { service::held_claims(value) } else { Vec::new() }
+}
+
+/// Whether an object may be deleted at all.
+pub fn may_delete(kind: Kind, object: &Object) -> Result<(), Rejection> {
+    let kept = ["default", "kube-system", "kube-public"];
+    if kind == Kind::Namespace && kept.contains(&&*object.key.name) {
+        let message = "this namespace may not be deleted".to_owned();
+        return Err(Rejection::Forbidden { message, causes: Vec::new() });
+    }
+    Ok(())
+}
+
+fn settle(causes: Vec<Cause>, prepared: Prepared) -> Result<Prepared, Rejection> {
+    if causes.is_empty() { Ok(prepared) } else { Err(Rejection::Invalid(causes)) }
+}

@@ -1,0 +1,64 @@
+//! Field selectors (spec/api.md section 6).
+
+use serde_json::Value;
+
+use crate::model::{Kind, Object};
+
+/// Whether a kind can be selected by a field, beside name and namespace.
+pub fn field_supported(kind: Kind, path: &str) -> bool {
+    let fields: &[&str] = match kind {
+        Kind::Service => &["spec.type", "spec.clusterIP"],
+        Kind::Pod => &[
+            "spec.nodeName",
+            "spec.restartPolicy",
+            "spec.schedulerName",
+            "spec.serviceAccountName",
+            "spec.hostNetwork",
+            "status.phase",
+            "status.podIP",
+            "status.nominatedNodeName",
+        ],
+        Kind::Node => &["spec.unschedulable"],
+        Kind::Namespace => &["status.phase"],
+        Kind::Secret => &["type"],
+        Kind::Event => &[
+            "involvedObject.kind",
+            "involvedObject.namespace",
+            "involvedObject.name",
+            "involvedObject.uid",
+            "involvedObject.apiVersion",
+            "involvedObject.resourceVersion",
+            "involvedObject.fieldPath",
+            "reason",
+            "reportingComponent",
+            "source",
+            "type",
+        ],
+        Kind::Endpoints | Kind::EndpointSlice | Kind::ConfigMap => &[],
+    };
+    fields.contains(&path) || path == "metadata.name" || (path == "metadata.namespace" && kind.resource().namespaced)
+}
+
+/// The text a field selector compares; none when the field is not supported.
+pub fn field(kind: Kind, object: &Object, path: &str) -> Option<String> {
+    if !field_supported(kind, path) {
+        return None;
+    }
+    match path {
+        "metadata.name" => return Some(object.key.name.to_string()),
+        "metadata.namespace" => return Some(object.key.namespace.to_string()),
+        _ => {}
+    }
+    let member = match (kind, path) {
+        (Kind::Event, "source") => "/source/component".to_owned(),
+        _ => format!("/{}", path.replace('.', "/")),
+    };
+    let boolean = matches!(path, "spec.hostNetwork" | "spec.unschedulable");
+    Some(match object.value().pointer(&member) {
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Bool(on)) => on.to_string(),
+        Some(Value::Number(number)) => number.to_string(),
+        None | Some(Value::Null | Value::Array(_) | Value::Object(_)) if boolean => "false".to_owned(),
+        None | Some(Value::Null | Value::Array(_) | Value::Object(_)) => String::new(),
+    })
+}

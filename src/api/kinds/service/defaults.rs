@@ -1,0 +1,61 @@
+//! Static defaults of a Service (spec/service.md section 2).
+
+use serde_json::{Value, json};
+
+use super::super::read::{list_mut, present, set, set_default, text, unset, within};
+use super::{is_external, is_external_name};
+
+/// Seconds a client stays with its endpoint unless told otherwise: three hours.
+const AFFINITY_SECONDS: i64 = 10_800;
+
+/// Fills what follows from the object alone.
+pub(in super::super) fn default(value: &mut Value) {
+    let Some(spec) = within(value, "spec") else { return };
+    set_default(spec, "type", "ClusterIP");
+    set_default(spec, "sessionAffinity", "None");
+    match text(spec, "/sessionAffinity") {
+        "None" => unset(spec, "sessionAffinityConfig"),
+        "ClientIP" => {
+            let client = within(spec, "sessionAffinityConfig").and_then(|config| within(config, "clientIP"));
+            if let Some(client) = client {
+                set_default(client, "timeoutSeconds", AFFINITY_SECONDS);
+            }
+        }
+        _ => {}
+    }
+    for port in list_mut(spec, "/ports") {
+        set_default(port, "protocol", "TCP");
+        let absent = matches!(port.get("targetPort"), None | Some(Value::Null))
+            || port.get("targetPort") == Some(&json!(0))
+            || port.get("targetPort") == Some(&json!(""));
+        if absent {
+            let number = port.get("port").cloned().unwrap_or_else(|| json!(0));
+            set(port, "targetPort", number);
+        }
+    }
+    let kind = text(spec, "/type").to_owned();
+    if matches!(kind.as_str(), "ClusterIP" | "NodePort" | "LoadBalancer") {
+        set_default(spec, "internalTrafficPolicy", "Cluster");
+    }
+    if kind == "LoadBalancer" {
+        set_default(spec, "allocateLoadBalancerNodePorts", true);
+    }
+    if is_external_name(value) {
+        super::unset_spec(value, "internalTrafficPolicy");
+    }
+    if is_external(value) && !present(value, "/spec/externalTrafficPolicy") {
+        super::set_spec(value, "externalTrafficPolicy", "Cluster".into());
+    }
+}
+
+/// An ingress address of a load balancer is virtual unless said otherwise.
+pub(super) fn status(value: &mut Value) {
+    if let Some(status) = within(value, "status") {
+        within(status, "loadBalancer");
+    }
+    for ingress in list_mut(value, "/status/loadBalancer/ingress") {
+        if present(ingress, "/ip") {
+            set_default(ingress, "ipMode", "VIP");
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! Services: the order of spec/service.md section 1. A fault of the family or
+//! allocation steps is answered alone; the faults of validation come together.
+
+mod allocation;
+mod defaults;
+mod families;
+mod update;
+mod validation;
+
+use std::net::IpAddr;
+
+use serde_json::{Value, json};
+
+use super::read::{int, list, present, set, text, texts, unset};
+use super::{Prepared, Rejection, Scene, metadata, settle};
+use crate::model::{Claim, Kind, ObjectKey};
+
+pub(super) use defaults::default;
+pub(super) use validation::target_port;
+
+/// Completes and checks a new Service.
+pub(super) fn create(scene: &Scene<'_>, value: &mut Value) -> Result<Prepared, Rejection> {
+    set(value, "status", json!({"loadBalancer": {}}));
+    default(value);
+    if present(value, "/spec/clusterIP") && !present(value, "/spec/clusterIPs") {
+        let first = text(value, "/spec/clusterIP").to_owned();
+        set_spec(value, "clusterIPs", json!([first]));
+    }
+    families::settle(scene, None, value).map_err(Rejection::Invalid)?;
+    allocation::cluster_ips(scene, None, value)?;
+    allocation::node_ports(scene, None, value)?;
+    allocation::health_check(scene, None, value)?;
+    let mut causes = metadata::validate(Kind::Service, value);
+    causes.extend(validation::validate(value, None));
+    tidy(value);
+    settle(causes, prepared(scene, value))
+}
+
+/// Completes and checks the successor of a Service.
+pub(super) fn update(
+    scene: &Scene<'_>,
+    old: &Value,
+    new: &mut Value,
+    subresource: Option<&str>,
+) -> Result<Prepared, Rejection> {
+    default(new);
+    if subresource.is_some() {
+        defaults::status(new);
+        let mut causes = metadata::validate_update(old, new);
+        causes.extend(validation::status(new));
+        let claims = if scene.dry_run { Vec::new() } else { held_claims(new) };
+        return settle(causes, Prepared { claims, warnings: Vec::new() });
+    }
+    let status = old.get("status").cloned().unwrap_or_else(|| json!({"loadBalancer": {}}));
+    set(new, "status", status);
+    update::carry(old, new);
+    update::wipe(old, new);
+    let frozen = update::immutable_addresses(old, new);
+    if !frozen.is_empty() {
+        return Err(Rejection::Invalid(frozen));
+    }
+    families::settle(scene, Some(old), new).map_err(Rejection::Invalid)?;
+    allocation::cluster_ips(scene, Some(old), new)?;
+    allocation::node_ports(scene, Some(old), new)?;
+    allocation::health_check(scene, Some(old), new)?;
+    let mut causes = metadata::validate(Kind::Service, new);
+    causes.extend(metadata::validate_update(old, new));
+    causes.extend(validation::validate(new, Some(old)));
+    causes.extend(update::immutable(old, new));
+    tidy(new);
+    settle(causes, prepared(scene, new))
+}
+
+/// The cluster IPs and node ports a Service shows.
+pub(super) fn held_claims(value: &Value) -> Vec<Claim> {
+    let addrs = texts(value, "/spec/clusterIPs").into_iter().filter_map(|ip| ip.parse::<IpAddr>().ok());
+    let mut claims: Vec<Claim> = addrs.map(Claim::ClusterIp).collect();
+    let ports = list(value, "/spec/ports").iter().map(|port| int(port, "/nodePort"));
+    let numbers = ports.chain(Some(int(value, "/spec/healthCheckNodePort"))).filter(|number| *number != 0);
+    claims.extend(numbers.filter_map(|number| u16::try_from(number).ok()).map(Claim::NodePort));
+    claims.sort_unstable();
+    claims.dedup();
+    claims
+}
+
+fn prepared(scene: &Scene<'_>, value: &Value) -> Prepared {
+    let claims = if scene.dry_run { Vec::new() } else { held_claims(value) };
+    Prepared { claims, warnings: validation::warnings(value) }
+}
+
+/// Members that mean nothing when empty are not stored.
+fn tidy(value: &mut Value) {
+    let Some(spec) = value.get_mut("spec") else { return };
+    for port in super::read::list_mut(spec, "/ports").filter(|port| int(port, "/nodePort") == 0) {
+        unset(port, "nodePort");
+    }
+    for member in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "externalTrafficPolicy", "selector"] {
+        if !present(spec, &format!("/{member}")) {
+            unset(spec, member);
+        }
+    }
+    if int(spec, "/healthCheckNodePort") == 0 {
+        unset(spec, "healthCheckNodePort");
+    }
+}
+
+fn key(value: &Value) -> ObjectKey {
+    ObjectKey::new(text(value, "/metadata/namespace"), text(value, "/metadata/name"))
+}
+
+fn set_spec(value: &mut Value, member: &str, content: Value) {
+    if let Some(spec) = super::read::within(value, "spec") {
+        set(spec, member, content);
+    }
+}
+
+fn unset_spec(value: &mut Value, member: &str) {
+    if let Some(spec) = value.get_mut("spec") {
+        unset(spec, member);
+    }
+}
+
+fn kind_of(value: &Value) -> &str {
+    text(value, "/spec/type")
+}
+
+fn is_external_name(value: &Value) -> bool {
+    kind_of(value) == "ExternalName"
+}
+
+fn is_headless(value: &Value) -> bool {
+    !is_external_name(value) && texts(value, "/spec/clusterIPs").first().is_some_and(|ip| ip == "None")
+}
+
+/// NodePort or LoadBalancer.
+fn has_node_ports(value: &Value) -> bool {
+    matches!(kind_of(value), "NodePort" | "LoadBalancer")
+}
+
+/// Reachable from outside, so that externalTrafficPolicy means something.
+fn is_external(value: &Value) -> bool {
+    has_node_ports(value) || (kind_of(value) == "ClusterIP" && present(value, "/spec/externalIPs"))
+}
+
+fn needs_health_check(value: &Value) -> bool {
+    kind_of(value) == "LoadBalancer" && text(value, "/spec/externalTrafficPolicy") == "Local"
+}
