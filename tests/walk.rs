@@ -221,7 +221,10 @@ fn endpoints_written_by_hand_are_mirrored_and_served() {
     let _server = echo_name(&world, "backend2", 8080);
     let edgesvc = Edgesvc::start(&world);
     edgesvc.apply(
-        "apiVersion: v1\nkind: Service\nmetadata: {name: plc}\nspec:\n  ports: [{name: http, port: 80}]\n---\n         apiVersion: v1\nkind: Endpoints\nmetadata: {name: plc}\nsubsets:\n- addresses: [{ip: 10.9.0.12}]\n           ports: [{name: http, port: 8080}]\n",
+        "apiVersion: v1\nkind: Service\nmetadata: {name: plc}\nspec: {ports: [{name: http, port: 80}]}\n\
+         ---\n\
+         apiVersion: v1\nkind: Endpoints\nmetadata: {name: plc}\n\
+         subsets: [{addresses: [{ip: 10.9.0.12}], ports: [{name: http, port: 8080}]}]\n",
     );
     let url = format!("http://{}/", edgesvc.cluster_ip("plc"));
     assert!(answers(&world, CLIENT, &url).starts_with("backend2"));
@@ -256,7 +259,7 @@ fn the_ruleset_can_be_listed_exported_and_cleaned_up() {
         let rules = world.run(NODE, &["nft", "list", "ruleset"]).result()?;
         if rules.contains(&address) { Ok(rules) } else { Err(format!("no {address} in {rules}")) }
     });
-    assert!(listed.contains("table inet edgesvc {"), "{listed}");
+    assert!(listed.contains("table ip edgesvc {") && listed.contains("table ip6 edgesvc {"), "{listed}");
     assert!(edgesvc.home.tool(&world, &["dataplane", "show"]).ok().contains(&address));
     let exported = edgesvc.home.tool(&world, &["dataplane", "export"]).ok();
     let document: serde_json::Value = serde_json::from_str(&exported).expect("the export is JSON");

@@ -197,7 +197,7 @@ fn aggregated(call: &Call, version: &str, belongs: impl Fn(&str) -> bool) -> Ans
 }
 
 fn aggregated_group((group, version): (&'static str, &'static str)) -> Value {
-    let mut resources: Vec<Value> = rows(group).map(|row| aggregated_resource(row)).collect();
+    let mut resources: Vec<Value> = rows(group).map(aggregated_resource).collect();
     for (group, kind, plural, singular) in reviews(group) {
         resources.push(json!({
             "resource": plural, "responseKind": {"group": group, "version": version, "kind": kind},

@@ -103,7 +103,7 @@ pub(super) fn immutable(old: &Value, new: &Value) -> Vec<Cause> {
     let mut causes = Vec::new();
     let named = is_external_name(old) || is_external_name(new);
     let (before, after) = (texts(old, "/spec/ipFamilies"), texts(new, "/spec/ipFamilies"));
-    if !named && !is_headless(new) && before.first().is_some() && before.first() != after.first() {
+    if !named && !is_headless(new) && !before.is_empty() && before.first() != after.first() {
         causes.push(Cause::invalid("spec.ipFamilies[0]", &json!(after), "may not change once set"));
     }
     let health = "/spec/healthCheckNodePort";

@@ -162,6 +162,7 @@ async fn put_creates_only_where_kubernetes_does() {
 async fn a_status_write_leaves_the_spec_alone() {
     let api = Harness::start().await;
     api.service("a").await;
+    api.merge(&format!("{SERVICES}/a"), &json!({"spec": {"type": "LoadBalancer"}})).await.expect(200);
     let patch =
         json!({"spec": {"selector": {"app": "other"}}, "status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}}});
     let patched = api.merge(&format!("{SERVICES}/a/status"), &patch).await.expect(200).json();

@@ -33,7 +33,6 @@ pub(super) struct Harness {
     pub(super) address: Option<SocketAddr>,
     pub(super) stop: watch::Sender<bool>,
     pub(super) task: JoinHandle<()>,
-    pub(super) store: Store,
 }
 
 /// An answer, read whole.
@@ -94,10 +93,10 @@ impl Harness {
             checks: Arc::new(Vec::new),
             metrics: Arc::new(|| "# none\n".to_owned()),
         };
-        let server = Server::bind(options, store.clone(), shutdown).await.unwrap();
+        let server = Server::bind(options, store, shutdown).await.unwrap();
         let address = server.address();
         let task = tokio::spawn(server.run());
-        let harness = Harness { dir, address, stop, task, store };
+        let harness = Harness { dir, address, stop, task };
         let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "default"}});
         harness.post("/api/v1/namespaces", &namespace).await.expect(201);
         harness
