@@ -1,235 +1,28 @@
 //! The dataplane against the real kernel, with real packets.
 //!
-//! Every test runs itself again inside new user, network and mount namespaces:
-//! that world's own network is the node; clients and backends are namespaces
-//! joined to it by veth pairs.
+//! Every test runs itself again inside new user, network and mount namespaces
+//! (see `world`).
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test that cannot go on has failed")]
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
-use std::process::{Child, Command, Stdio};
+use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
 use edgesvc::dataplane::{self, Dataplane, Options};
-use edgesvc::desired::{Balance, Change, Contribution, Frontend, FrontendAddr, ServiceRecords, Verdict};
+use edgesvc::desired::{Balance, Contribution, Frontend, FrontendAddr, ServiceRecords, Verdict};
 use edgesvc::model::{IpFamily, ObjectKey, Protocol};
 use tokio::time::Instant;
 
-const WORLD: &str = "EDGESVC_TEST_WORLD";
+use self::world::*;
 
-/// Runs `body` in a world of its own.
-fn in_world<F: Future<Output = ()>>(name: &str, body: impl FnOnce() -> F) {
-    if std::env::var_os(WORLD).is_none() {
-        let exe = std::env::current_exe().unwrap();
-        let mut unshare = Command::new("unshare");
-        unshare.args(["-Urnm", "--kill-child", "--fork", "--pid", "--mount-proc"]).arg(exe).args([
-            "--exact",
-            name,
-            "--nocapture",
-        ]);
-        let output = unshare.env(WORLD, "1").output().unwrap();
-        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        assert!(output.status.success(), "{out}\n{err}");
-        return;
-    }
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    runtime.block_on(async {
-        sh(TOPOLOGY);
-        // Until IPv6 neighbours have found each other, the first packets are lost.
-        for (netns, number) in [("client", 9), ("b1", 1), ("b2", 2)] {
-            let heard = |from: &str, addr: String| ask(from, "udp", &addr, 9, 1) == ["refused fast"];
-            until("neighbours hear each other", || heard("node", format!("fd01:{number}::2"))).await;
-            until("neighbours hear each other", || heard(netns, format!("fd01:{number}::1"))).await;
-        }
-        body().await;
-    });
-}
-
-const TOPOLOGY: &str = "
-mount -t tmpfs tmpfs /run
-ip link set lo up
-add() { # name, number
-  ip netns add $1
-  ip link add v-$1 type veth peer name eth0 netns $1
-  ip addr add 10.1.$2.1/24 dev v-$1; ip addr add fd01:$2::1/64 dev v-$1 nodad; ip link set v-$1 up
-  ip -n $1 link set lo up; ip -n $1 addr add 10.1.$2.2/24 dev eth0; ip -n $1 addr add fd01:$2::2/64 dev eth0 nodad
-  ip -n $1 link set eth0 up; ip -n $1 route add default via 10.1.$2.1; ip -n $1 route add default via fd01:$2::1
-}
-add client 9; add b1 1; add b2 2
-";
-
-fn sh(script: &str) -> String {
-    let output = Command::new("bash").args(["-ec", script]).output().unwrap();
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{script}: {text}{}", String::from_utf8_lossy(&output.stderr));
-    text
-}
-
-/// Answers `name peer-address` on TCP and UDP, both families.
-const SERVER: &str = "
-import socket,sys,threading
-name,port=sys.argv[1],int(sys.argv[2])
-t=socket.socket(socket.AF_INET6,socket.SOCK_STREAM); t.setsockopt(socket.SOL_SOCKET,socket.SO_REUSEADDR,1)
-t.setsockopt(socket.IPPROTO_IPV6,socket.IPV6_V6ONLY,0); t.bind(('::',port)); t.listen(1024)
-def say(a): return (name+' '+a[0].replace('::ffff:','')+chr(10)).encode()
-def tcp():
-  while True:
-    c,a=t.accept()
-    def one(c=c,a=a):
-      c.sendall(say(a))
-      while True:
-        d=c.recv(100)
-        if not d: break
-        c.sendall(d)
-      c.close()
-    threading.Thread(target=one,daemon=True).start()
-threading.Thread(target=tcp,daemon=True).start()
-def udp(f,any):
-  u=socket.socket(f,socket.SOCK_DGRAM)
-  if f==socket.AF_INET6: u.setsockopt(socket.IPPROTO_IPV6,socket.IPV6_V6ONLY,1)
-  u.bind((any,port))
-  while True:
-    d,a=u.recvfrom(100); u.sendto(say(a),a)
-threading.Thread(target=udp,args=(socket.AF_INET6,'::'),daemon=True).start()
-print('up',flush=True)
-udp(socket.AF_INET,'0.0.0.0')
-";
-
-/// `proto address port times`: prints one line per try: the answer, or the error and how long it took.
-const CLIENT: &str = "
-import socket,sys,time
-proto,addr,port,times=sys.argv[1],sys.argv[2],int(sys.argv[3]),int(sys.argv[4])
-f=socket.AF_INET6 if ':' in addr else socket.AF_INET
-for _ in range(times):
-  s=socket.socket(f,socket.SOCK_STREAM if proto=='tcp' else socket.SOCK_DGRAM); s.settimeout(1.5)
-  t=time.time()
-  try:
-    s.connect((addr,port))
-    if proto=='udp': s.send(b'x')
-    print(s.recv(100).decode().strip())
-  except ConnectionRefusedError: print('refused', 'fast' if time.time()-t<0.5 else 'slow')
-  except PermissionError: print('refused fast')
-  except (TimeoutError,socket.timeout): print('timeout')
-  except OSError as e: print('error',e)
-  s.close()
-";
-
-/// A backend process, ended with the test.
-struct Server(Child);
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
-    }
-}
-
-fn python(netns: &str) -> Command {
-    if netns == "node" {
-        return Command::new("/usr/bin/python3");
-    }
-    let mut command = Command::new("ip");
-    command.args(["netns", "exec", netns, "/usr/bin/python3"]);
-    command
-}
-
-fn serve(netns: &str, port: u16) -> Server {
-    use std::io::{BufRead as _, BufReader};
-    let mut command = python(netns);
-    command.args(["-c", SERVER, netns, &port.to_string()]).stdout(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-    assert_eq!(line.trim(), "up");
-    Server(child)
-}
-
-/// The answers to `times` tries.
-fn ask(netns: &str, protocol: &str, addr: &str, port: u16, times: u32) -> Vec<String> {
-    let mut command = python(netns);
-    command.args(["-c", CLIENT, protocol, addr, &port.to_string(), &times.to_string()]);
-    let output = command.output().unwrap();
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    text.lines().map(str::to_owned).collect()
-}
-
-fn names(answers: &[String]) -> BTreeSet<String> {
-    answers.iter().map(|answer| answer.split(' ').next().unwrap().to_owned()).collect()
-}
-
-fn set(items: &[&str]) -> BTreeSet<String> {
-    items.iter().map(|item| (*item).to_owned()).collect()
-}
-
-fn options() -> Options {
-    Options {
-        service_ranges: vec!["10.43.0.0/16".parse().unwrap(), "fd43::/112".parse().unwrap()],
-        cluster_dns: vec!["10.43.0.10".parse().unwrap(), "fd43::a".parse().unwrap()],
-        ..Options::default()
-    }
-}
-
-const VIP: &str = "10.43.0.80";
-const VIP6: &str = "fd43::80";
-
-fn endpoints(family: IpFamily, numbers: &[u8]) -> Vec<SocketAddr> {
-    let addr = |number: &u8| -> IpAddr {
-        match family {
-            IpFamily::V4 => format!("10.1.{number}.2").parse().unwrap(),
-            IpFamily::V6 => format!("fd01:{number}::2").parse().unwrap(),
-        }
-    };
-    numbers.iter().map(|number| SocketAddr::new(addr(number), 8080)).collect()
-}
-
-/// Service `web` on TCP and UDP 80 and node port 30080 with these backends.
-fn web(numbers: &[u8], affinity_seconds: Option<u32>) -> Contribution {
-    let mut frontends = Vec::new();
-    for family in IpFamily::BOTH {
-        let verdict = match endpoints(family, numbers) {
-            none if none.is_empty() => Verdict::Refuse,
-            endpoints => Verdict::Balance(Balance { endpoints, affinity_seconds }),
-        };
-        let vip = if family == IpFamily::V4 { VIP } else { VIP6 };
-        for protocol in [Protocol::Tcp, Protocol::Udp] {
-            for (addr, port) in
-                [(FrontendAddr::Virtual(vip.parse().unwrap()), 80), (FrontendAddr::NodePort(family), 30080)]
-            {
-                frontends.push(Frontend { addr, protocol, port, verdict: verdict.clone(), source_ranges: Vec::new() });
-            }
-        }
-    }
-    frontends.sort();
-    Contribution {
-        key: ObjectKey::new("t", "web"),
-        cluster_ips: vec![VIP.parse().unwrap(), VIP6.parse().unwrap()],
-        frontends,
-        records: ServiceRecords::default(),
-    }
-}
-
-fn change(before: &Contribution, after: &Contribution) -> Vec<Change> {
-    let side = |contribution: &Contribution| Some(Arc::new(contribution.clone()));
-    vec![Change { key: before.key.clone(), before: side(before), after: side(after) }]
-}
-
-async fn with_web(contribution: Contribution) -> Dataplane {
-    let dataplane = Dataplane::open(options()).unwrap();
-    dataplane.converge(vec![Arc::new(contribution)]).await.unwrap();
-    dataplane
-}
-
-/// Waits until `check` holds.
-async fn until(what: &str, mut check: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(5);
-    while !check() {
-        assert!(Instant::now() < deadline, "{what}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-}
+#[path = "kernel_dataplane/export.rs"]
+mod export;
+#[path = "kernel_dataplane/world.rs"]
+mod world;
 
 #[test]
 fn a_cluster_ip_is_reached_from_everywhere_and_keeps_client_addresses() {

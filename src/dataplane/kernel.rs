@@ -8,7 +8,7 @@ use super::Options;
 use super::netlink::batch::{APPEND, CREATE, CommitError, Op, body, commit, kind, message};
 use super::netlink::{Attrs, Link, attrs};
 use super::table::{
-    ANCHOR, Chain, ChainName, Data, Edit, Key, Maps, SetName, Slot, TABLE, Verdict, anchor_chain, dynamic_chain,
+    ANCHOR, Chain, ChainName, Data, Edit, Field, Key, Maps, SetName, Slot, TABLE, Verdict, anchor_chain, dynamic_chain,
     nfproto, rule_body, shape, static_chains,
 };
 use crate::model::IpFamily;
@@ -59,12 +59,16 @@ pub(super) fn word(family: IpFamily) -> &'static str {
     }
 }
 
+fn field_len(field: Field) -> u32 {
+    u32::try_from(field.len()).unwrap_or(u32::MAX)
+}
+
 fn new_set(table: &str, family: IpFamily, name: SetName) -> Op {
     let shape = shape(name, family);
     let mut flags = 0;
     let mut a = table_attrs(table);
-    let key_type = shape.fields.iter().fold(0u32, |key, (kind, _)| key << 6 | kind);
-    let key_len: u32 = shape.fields.iter().map(|(_, len)| len.next_multiple_of(4)).sum();
+    let key_type = shape.fields.iter().fold(0u32, |key, field| key << 6 | field.number());
+    let key_len: u32 = shape.fields.iter().map(|field| field_len(*field).next_multiple_of(4)).sum();
     let mut desc = Attrs::new();
     if let Some(size) = shape.size {
         desc.be32(1, size);
@@ -73,10 +77,10 @@ fn new_set(table: &str, family: IpFamily, name: SetName) -> Op {
     if shape.interval {
         flags |= 4 | 0x80;
         let mut fields = Attrs::new();
-        for (_, len) in &shape.fields {
-            let mut field = Attrs::new();
-            field.be32(1, *len);
-            fields.nest(1, &field);
+        for field in &shape.fields {
+            let mut described = Attrs::new();
+            described.be32(1, field_len(*field));
+            fields.nest(1, &described);
         }
         desc.nest(2, &fields);
     }
@@ -143,17 +147,7 @@ fn marker(family: IpFamily, options: &Options) -> String {
     for name in SetName::ALL {
         eat(format!("{:?}", shape(name, family)).as_bytes());
     }
-    let samples = [
-        ChainName::Pick(2),
-        ChainName::PickNodePort(2),
-        ChainName::Affine(2),
-        ChainName::AffineNodePort(2),
-        ChainName::Filter(2),
-        ChainName::FilterAffine(2),
-        ChainName::Remember(2),
-        ChainName::RememberNodePort(2),
-    ];
-    let dynamic = samples.map(|name| dynamic_chain(family, name));
+    let dynamic = ChainName::samples(2).map(|name| dynamic_chain(family, name));
     for chain in static_chains(family, options).iter().chain(&dynamic) {
         eat(format!("{} {:?}", chain.name, chain.hook).as_bytes());
         for rule in &chain.rules {
@@ -237,7 +231,8 @@ pub(super) fn table_ops(held: &Held, family: IpFamily, options: &Options, owned:
     let flags = if owned { OWNED } else { 0 };
     let mut ops = Vec::new();
     if !held.anchored {
-        ops.push(new_table(ANCHOR, family, if owned { 4 } else { 0 }));
+        // No flags: nobody owns it, and nft 1.0.6 cannot read back what it prints of `persist`.
+        ops.push(new_table(ANCHOR, family, 0));
         ops.extend(new_chain(ANCHOR, family, &anchor_chain(family)));
     }
     if held.is_ours(family, options, owned) {
@@ -251,27 +246,45 @@ pub(super) fn table_ops(held: &Held, family: IpFamily, options: &Options, owned:
     ops
 }
 
-/// Every element of a set.
-pub(super) fn read_set(link: &mut Link, family: IpFamily, set: SetName) -> io::Result<BTreeMap<Slot, Data>> {
+/// An element as the kernel tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Found {
+    pub(super) slot: Slot,
+    pub(super) data: Data,
+    /// Of an entry that packets made: how long it lives, and how long still.
+    pub(super) timeout_ms: Option<u64>,
+    pub(super) expires_ms: Option<u64>,
+}
+
+/// Every element of a set, in the order of the kernel.
+pub(super) fn read_elements(link: &mut Link, family: IpFamily, set: SetName) -> io::Result<Vec<Found>> {
     let mut request = table_attrs(TABLE);
     request.text(2, set.as_str());
-    let mut found = BTreeMap::new();
+    let mut found = Vec::new();
     for answer in link.dump(kind(message::GETSETELEM), &body(nfproto(family), &request))? {
         let content = answer.body.get(4..).unwrap_or_default();
-        for (_, element) in attrs::read(attrs::find(content, 3).unwrap_or_default()) {
-            let bytes = |kind: u16| Some(attrs::find(attrs::find(element, kind)?, 1)?.to_vec());
-            let Some(start) = bytes(1) else { continue };
-            let data = match attrs::find(element, 2) {
-                None => Data::Nothing,
-                Some(data) => match Verdict::read(data) {
-                    Some(verdict) => Data::Verdict(verdict),
-                    None => Data::Bytes(attrs::find(data, 1).unwrap_or_default().to_vec()),
-                },
-            };
-            found.insert(Slot { family, set, key: Key { start, end: bytes(10) } }, data);
-        }
+        let list = attrs::find(content, 3).unwrap_or_default();
+        found.extend(attrs::read(list).filter_map(|(_, element)| read_element(element, family, set)));
     }
     Ok(found)
+}
+
+fn read_element(element: &[u8], family: IpFamily, set: SetName) -> Option<Found> {
+    let bytes = |kind: u16| Some(attrs::find(attrs::find(element, kind)?, 1)?.to_vec());
+    let data = match attrs::find(element, 2) {
+        None => Data::Nothing,
+        Some(data) => match Verdict::read(data) {
+            Some(verdict) => Data::Verdict(verdict),
+            None => Data::Bytes(attrs::find(data, 1).unwrap_or_default().to_vec()),
+        },
+    };
+    let slot = Slot { family, set, key: Key { start: bytes(1)?, end: bytes(10) } };
+    Some(Found { slot, data, timeout_ms: attrs::be64(element, 4), expires_ms: attrs::be64(element, 5) })
+}
+
+/// Every element of a set, by its place.
+pub(super) fn read_set(link: &mut Link, family: IpFamily, set: SetName) -> io::Result<BTreeMap<Slot, Data>> {
+    Ok(read_elements(link, family, set)?.into_iter().map(|found| (found.slot, found.data)).collect())
 }
 
 /// The operations of an edit, in the order in which they may be cut.

@@ -13,6 +13,7 @@
 //! or on a wire) and the client is not in `--cluster-cidr`.
 
 mod conntrack;
+mod export;
 mod inspect;
 mod kernel;
 mod links;
@@ -30,6 +31,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::desired::{Change, Contribution};
 
+pub use export::export;
 pub use inspect::{cleanup, show};
 pub use netlink::batch::{CommitError, Refused};
 
@@ -78,6 +80,12 @@ pub enum DataplaneError {
     /// Links, addresses or routes.
     #[error("link edgesvc0: {0}")]
     Link(#[source] io::Error),
+    /// A rule in our tables that we did not make.
+    #[error("chain {0} holds a rule that is not ours")]
+    Foreign(String),
+    /// The tables could not be written as JSON.
+    #[error("JSON: {0}")]
+    Export(#[source] serde_json::Error),
     /// The thread could not be made.
     #[error("thread: {0}")]
     Thread(#[source] io::Error),
@@ -95,6 +103,8 @@ impl DataplaneError {
             | DataplaneError::Unsupported { .. }
             | DataplaneError::Denied(_)
             | DataplaneError::Commit(_)
+            | DataplaneError::Foreign(_)
+            | DataplaneError::Export(_)
             | DataplaneError::Thread(_) => false,
         }
     }

@@ -105,3 +105,8 @@ pub(in crate::dataplane) fn text(bytes: &[u8], kind: u16) -> Option<&str> {
 pub(in crate::dataplane) fn be32(bytes: &[u8], kind: u16) -> Option<u32> {
     Some(u32::from_be_bytes(find(bytes, kind)?.try_into().ok()?))
 }
+
+/// A 64-bit number in network byte order.
+pub(in crate::dataplane) fn be64(bytes: &[u8], kind: u16) -> Option<u64> {
+    Some(u64::from_be_bytes(find(bytes, kind)?.try_into().ok()?))
+}

@@ -1,0 +1,5 @@
+//! The pure half of the dataplane.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop")]
+
+mod read;
