@@ -117,7 +117,7 @@ fn a_graceful_stop_leaves_the_rules_and_a_restart_adopts_them() {
     edgesvc.apply(&web());
     let url = format!("http://{}/", edgesvc.cluster_ip("web"));
     eventually(SOON, || world.get(CLIENT, &url));
-    let rules = |world: &World| world.run(NODE, &["nft", "-a", "list", "table", "inet", "edgesvc"]).ok();
+    let rules = |world: &World| world.run(NODE, &["nft", "-a", "list", "table", "ip", "edgesvc"]).ok();
     let before = rules(&world);
     assert_eq!(edgesvc.stop(), 0);
     for _ in 0..20 {

@@ -58,11 +58,11 @@ pub(super) fn durable(scene: &mut Scene<'_>) -> Result<Vec<Op>, ParseError> {
         }
     }
     let key = kubernetes();
-    if scene.snapshot.get(Kind::Service, &key).is_none() {
-        if let Some(addr) = scene.facts.service_ranges.first().and_then(first_usable) {
-            let value = service(scene, &key, addr);
-            ops.push(create(Kind::Service, &value, vec![Claim::ClusterIp(addr)])?);
-        }
+    if scene.snapshot.get(Kind::Service, &key).is_none()
+        && let Some(addr) = scene.facts.service_ranges.first().and_then(first_usable)
+    {
+        let value = service(scene, &key, addr);
+        ops.push(create(Kind::Service, &value, vec![Claim::ClusterIp(addr)])?);
     }
     Ok(ops)
 }

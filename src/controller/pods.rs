@@ -128,7 +128,7 @@ fn run(scene: &Scene<'_>, pod: &Pod, value: &mut Value) {
         let running = json!({"running": {"startedAt": rfc3339(scene.now)}});
         let entry = |c: &Value| {
             json!({"name": c.get("name"), "image": c.get("image").and_then(Value::as_str).unwrap_or_default(), "imageID": "",
-                "ready": true, "started": true, "restartCount": 0, "state": running})
+                "ready": true, "started": true, "restartCount": 0, "state": running, "lastState": {}})
         };
         let statuses: Vec<Value> = images.map(entry).collect();
         set(&mut status, "containerStatuses", Value::from(statuses));

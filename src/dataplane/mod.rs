@@ -14,6 +14,7 @@
 
 mod conntrack;
 mod export;
+mod hairpin;
 mod inspect;
 mod kernel;
 mod links;

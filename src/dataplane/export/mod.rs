@@ -8,7 +8,7 @@ use nftables::types::{NfChainPolicy, NfChainType, NfHook};
 use serde_json::{Value, json};
 
 use super::DataplaneError;
-use super::kernel::{self, Found};
+use super::kernel;
 use super::netlink::batch::{body, kind, message};
 use super::netlink::{Attrs, Link, attrs};
 use super::table::{ANCHOR, SetName, TABLE, nfproto, read_rule};
@@ -65,7 +65,11 @@ fn export_table(
     objects.extend(read_chains(link, table, family)?);
     if table == TABLE {
         for name in SetName::ALL {
-            let found: Vec<Found> = kernel::read_elements(link, family, name).map_err(DataplaneError::Socket)?;
+            let found = match kernel::read_elements(link, family, name) {
+                // A table of another version may not have it.
+                Err(error) if error.raw_os_error() == Some(nix::libc::ENOENT) => continue,
+                found => found.map_err(DataplaneError::Socket)?,
+            };
             objects.push(value::set(table, family, name, &found, &link_name).map_err(DataplaneError::Export)?);
         }
     }
