@@ -2,15 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use super::DataplaneError;
 use super::kernel;
 use super::links;
 use super::netlink::Link;
 use super::netlink::batch::commit;
-use super::table::{ANCHOR, ChainName, Data, SetName, Slot, TABLE, Verdict};
-use crate::model::{IpFamily, Protocol};
+use super::table::{ANCHOR, ChainName, Data, SetName, Slot, TABLE, Verdict, address, frontend_at};
+use crate::desired::FrontendAddr;
+use crate::model::IpFamily;
 
 fn nft() -> Result<Link, DataplaneError> {
     Link::open(netlink_sys::protocols::NETLINK_NETFILTER).map_err(DataplaneError::Socket)
@@ -41,18 +42,12 @@ pub fn show() -> Result<String, DataplaneError> {
 }
 
 fn line(family: IpFamily, slot: &Slot, data: &Data, slots: &BTreeMap<Slot, Data>) -> String {
+    let Some((addr, protocol, port)) = frontend_at(slot) else { return format!("{slot:?}") };
+    let at = match addr {
+        FrontendAddr::Virtual(addr) => SocketAddr::new(addr, port).to_string(),
+        FrontendAddr::NodePort(_) => format!("nodeport/{}:{port}", kernel::word(family)),
+    };
     let key = &slot.key.start;
-    let tail = key.get(key.len().saturating_sub(8)..).unwrap_or_default();
-    let protocol = match tail.first() {
-        Some(17) => Protocol::Udp,
-        Some(132) => Protocol::Sctp,
-        Some(_) | None => Protocol::Tcp,
-    };
-    let port = tail.get(4..6).and_then(|bytes| bytes.try_into().ok()).map(u16::from_be_bytes).unwrap_or_default();
-    let at = match address(key.get(..key.len().saturating_sub(8)).unwrap_or_default()) {
-        Some(addr) => SocketAddr::new(addr, port).to_string(),
-        None => format!("nodeport/{}:{port}", kernel::word(family)),
-    };
     let Data::Verdict(verdict) = data else { return format!("{protocol} {at}") };
     match verdict {
         Verdict::Drop => format!("{protocol} {at} drop"),
@@ -68,11 +63,6 @@ fn line(family: IpFamily, slot: &Slot, data: &Data, slots: &BTreeMap<Slot, Data>
         }
         Verdict::Return => format!("{protocol} {at} return"),
     }
-}
-
-fn address(bytes: &[u8]) -> Option<IpAddr> {
-    let v4 = <[u8; 4]>::try_from(bytes).map(IpAddr::from);
-    v4.or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from)).ok()
 }
 
 fn endpoint(data: &Data) -> Option<SocketAddr> {

@@ -287,6 +287,18 @@ pub(super) fn read_set(link: &mut Link, family: IpFamily, set: SetName) -> io::R
     Ok(read_elements(link, family, set)?.into_iter().map(|found| (found.slot, found.data)).collect())
 }
 
+/// The frontends the kernel knows, of whatever version of us; none where there is no table.
+pub(super) fn read_frontends(link: &mut Link, family: IpFamily) -> io::Result<Vec<Slot>> {
+    let mut slots = Vec::new();
+    for set in [SetName::Services, SetName::NodePorts] {
+        match read_set(link, family, set) {
+            Err(error) if error.raw_os_error() == Some(nix::libc::ENOENT) => {}
+            found => slots.extend(found?.into_keys()),
+        }
+    }
+    Ok(slots)
+}
+
 /// The bridge ports noted as switched by us; none where there is no table.
 pub(super) fn hairpin_ports(link: &mut Link) -> io::Result<BTreeSet<u32>> {
     let found = match read_set(link, IpFamily::V4, SetName::HairpinPorts) {

@@ -12,6 +12,7 @@
 //! an address of another link, or the endpoint is off the box (behind a gateway
 //! or on a wire) and the client is not in `--cluster-cidr`.
 
+mod affinity;
 mod conntrack;
 mod export;
 mod hairpin;
@@ -20,6 +21,8 @@ mod kernel;
 mod links;
 mod netlink;
 mod table;
+#[cfg(test)]
+mod tests;
 mod watch;
 mod worker;
 

@@ -100,9 +100,9 @@ fn is_foreign(notice: &Message, own_port: u32) -> bool {
 }
 
 fn repair(worker: &mut Worker) {
-    match worker.adopt() {
-        Ok(0) => {}
-        Ok(operations) => tracing::warn!(operations, "somebody changed our tables, they are repaired"),
+    match worker.restore() {
+        Ok(Report { operations: 0, .. }) => {}
+        Ok(Report { operations, .. }) => tracing::warn!(operations, "somebody changed our tables, they are repaired"),
         Err(error) => tracing::error!(%error, "somebody changed our tables, and they could not be repaired"),
     }
     if !worker.is_guarded() {

@@ -1,19 +1,20 @@
 //! The thread that owns the sockets and the book.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::conntrack::UdpFrontends;
+use super::affinity;
+use super::conntrack::UdpCheck;
 use super::hairpin;
 use super::kernel;
 use super::links::{self, BoxLinks};
 use super::netlink::Link;
 use super::netlink::batch::{CommitError, Op, commit};
-use super::table::{Book, Data, Edit, SetName, Slot, endpoint_data, octets};
+use super::table::{Book, Data, Edit, SetName, Slot, frontend_at};
 use super::{DataplaneError, Options, Report};
-use crate::desired::{Change, Contribution, Frontend, Verdict};
-use crate::model::IpFamily;
+use crate::desired::{Change, Contribution, FrontendAddr};
+use crate::model::{IpFamily, Protocol};
 
 /// The kernel's tables and what we asked them to hold.
 #[derive(Debug)]
@@ -34,6 +35,13 @@ pub(super) struct Worker {
     /// The book is ahead of the kernel.
     unsettled: bool,
     pub(super) warnings: Vec<String>,
+}
+
+/// What was found in the kernel and made of it.
+struct Adopted {
+    operations: usize,
+    /// UDP frontends the kernel had, of which some are not wanted any more.
+    udp_gone: BTreeSet<(FrontendAddr, u16)>,
 }
 
 impl Worker {
@@ -89,21 +97,26 @@ impl Worker {
         self.book = book;
         self.bridges = bridges;
         self.bent = self.bent_before()?;
-        let operations = self.adopt()?;
+        let report = self.restore()?;
         self.forward();
         self.bend()?;
-        let mut udp = UdpFrontends::default();
-        for frontend in self.book.frontends() {
-            udp.note(&frontend, Some(&frontend));
-        }
-        let flows_deleted = self.sweep_udp(&udp);
-        self.sweep_affinity()?;
-        Ok(Report { operations, flows_deleted })
+        Ok(report)
+    }
+
+    /// Makes the kernel hold what the book says, whatever became of its tables, and
+    /// deletes the flows that were made in the meantime.
+    pub(super) fn restore(&mut self) -> Result<Report, DataplaneError> {
+        let adopted = self.adopt()?;
+        let udp = UdpCheck::of_everything(self.book.frontends(), &adopted.udp_gone, &self.options);
+        let flows_deleted = sweep_udp(&udp);
+        affinity::Live::of(self.book.frontends()).sweep(&mut self.nft)?;
+        Ok(Report { operations: adopted.operations, flows_deleted })
     }
 
     /// Makes the kernel hold what the book says, by the difference.
-    pub(super) fn adopt(&mut self) -> Result<usize, DataplaneError> {
+    fn adopt(&mut self) -> Result<Adopted, DataplaneError> {
         let mut ops = Vec::new();
+        let mut udp_gone = BTreeSet::new();
         let mut edit = Edit::default();
         let mut desired = self.book.elements();
         self.shared = links::shared_links(&self.links).collect();
@@ -115,6 +128,8 @@ impl Worker {
             let ours = held.is_ours(family, &self.options, self.owned);
             ops.extend(kernel::table_ops(&held, family, &self.options, self.owned));
             if !ours {
+                let known = kernel::read_frontends(&mut self.nft, family).map_err(DataplaneError::Socket)?;
+                udp_gone.extend(known.iter().filter_map(udp_frontend));
                 continue;
             }
             for name in &held.chains {
@@ -134,39 +149,32 @@ impl Worker {
         for (slot, data) in desired {
             edit.element(slot, None, Some(data));
         }
+        udp_gone.extend(edit.removed().filter_map(udp_frontend));
         let changes = kernel::edit_ops(&edit);
         let operations = ops.len() - 2 + changes.len();
         ops.extend(changes);
         self.commit(&ops)?;
         self.unsettled = false;
-        Ok(operations)
+        Ok(Adopted { operations, udp_gone })
     }
 
     pub(super) fn apply(&mut self, changes: &[Change]) -> Result<Report, DataplaneError> {
         let mut edit = Edit::default();
-        let mut udp = UdpFrontends::default();
-        let mut forget = false;
         let (route, box_links, bridges) = (&mut self.route, &self.links, &mut self.bridges);
         let bridges_before = bridges.len();
         let mut off_box = |addr: IpAddr| off_box(route, box_links, addr, bridges);
         for change in changes {
             self.book.change(&change.key, change.before.as_ref(), change.after.as_ref(), &mut off_box, &mut edit);
-            let sides = [&change.before, &change.after];
-            for frontend in sides.into_iter().flatten().flat_map(|contribution| &contribution.frontends) {
-                let after = change.after.as_ref().and_then(|after| same_frontend(after, frontend));
-                udp.note(frontend, after);
-                forget |= has_affinity(frontend);
-            }
         }
         let operations = self.settle(&edit)?;
         self.forward();
         if self.bridges.len() > bridges_before {
             self.bend()?;
         }
-        if forget {
-            self.sweep_affinity()?;
+        if edit.moved().any(|(before, after)| affinity::forgets(before, after)) {
+            affinity::Live::of(self.book.frontends()).sweep(&mut self.nft)?;
         }
-        Ok(Report { operations, flows_deleted: self.sweep_udp(&udp) })
+        Ok(Report { operations, flows_deleted: sweep_udp(&UdpCheck::of_moves(edit.moved())) })
     }
 
     /// Follows the box's links.
@@ -227,7 +235,7 @@ impl Worker {
     /// think, it is read and made so.
     fn settle(&mut self, edit: &Edit) -> Result<usize, DataplaneError> {
         if self.unsettled {
-            return self.adopt();
+            return Ok(self.restore()?.operations);
         }
         let ops = kernel::edit_ops(edit);
         match self.commit(&ops) {
@@ -235,7 +243,7 @@ impl Worker {
             Err(error) => {
                 tracing::warn!(%error, "the kernel refused a change, its tables are read again");
                 self.unsettled = true;
-                self.adopt()
+                Ok(self.restore()?.operations)
             }
         }
     }
@@ -256,45 +264,20 @@ impl Worker {
             }
         }
     }
+}
 
-    fn sweep_udp(&self, udp: &UdpFrontends) -> usize {
-        udp.sweep().unwrap_or_else(|error| {
-            tracing::warn!(%error, "stale UDP connections could not be deleted");
-            0
-        })
-    }
+/// The UDP frontend that an element of `services` or `nodeports` stands for.
+fn udp_frontend(slot: &Slot) -> Option<(FrontendAddr, u16)> {
+    let of_frontends = matches!(slot.set, SetName::Services | SetName::NodePorts);
+    let (addr, protocol, port) = frontend_at(slot).filter(|_| of_frontends)?;
+    (protocol == Protocol::Udp).then_some((addr, port))
+}
 
-    /// Forgets which client had an endpoint that is gone.
-    fn sweep_affinity(&mut self) -> Result<(), DataplaneError> {
-        let mut live: BTreeMap<(IpFamily, SetName, Vec<u8>), BTreeSet<Vec<u8>>> = BTreeMap::new();
-        for frontend in self.book.frontends().filter(has_affinity) {
-            let (set, key) = frontend_place(&frontend);
-            if let Verdict::Balance(balance) = &frontend.verdict {
-                let data = balance.endpoints.iter().map(|endpoint| endpoint_data(*endpoint)).collect();
-                live.insert((frontend.addr.family(), set, key), data);
-            }
-        }
-        for family in IpFamily::BOTH {
-            let skip = if family == IpFamily::V4 { 4 } else { 16 };
-            for set in [SetName::Affinity, SetName::NodePortAffinity] {
-                let known = kernel::read_set(&mut self.nft, family, set).map_err(DataplaneError::Socket)?;
-                let dead = known.iter().filter(|(slot, data)| {
-                    let key = slot.key.start.get(skip..).unwrap_or_default().to_vec();
-                    let Data::Bytes(bytes) = data else { return true };
-                    !live.get(&(family, set, key)).is_some_and(|endpoints| endpoints.contains(bytes))
-                });
-                // One by one: an entry may time out at any moment, and would take the others with it.
-                for (slot, _) in dead {
-                    let ops = kernel::element_ops(kernel::messages::DELSETELEM, std::iter::once((slot, None)));
-                    match commit(&mut self.nft, &ops) {
-                        Err(error) if error.errno() != Some(nix::libc::ENOENT) => return Err(error.into()),
-                        Ok(()) | Err(_) => {}
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
+fn sweep_udp(udp: &UdpCheck) -> usize {
+    udp.sweep().unwrap_or_else(|error| {
+        tracing::warn!(%error, "stale UDP connections could not be deleted");
+        0
+    })
 }
 
 /// Whether an endpoint is off the box; the bridge it sits behind is noted.
@@ -312,31 +295,6 @@ fn hairpin_port(index: u32) -> Slot {
 fn same_link(index: u32) -> [Slot; 2] {
     let key = [index.to_ne_bytes(), index.to_ne_bytes()].concat();
     IpFamily::BOTH.map(|family| Slot::new(family, SetName::SameLink, key.clone()))
-}
-
-fn same_frontend<'a>(contribution: &'a Contribution, like: &Frontend) -> Option<&'a Frontend> {
-    let id = |frontend: &Frontend| (frontend.addr, frontend.protocol, frontend.port);
-    contribution.frontends.iter().find(|frontend| id(frontend) == id(like))
-}
-
-fn has_affinity(frontend: &Frontend) -> bool {
-    matches!(&frontend.verdict, Verdict::Balance(balance) if balance.affinity_seconds.is_some())
-}
-
-fn frontend_place(frontend: &Frontend) -> (SetName, Vec<u8>) {
-    use crate::desired::FrontendAddr;
-    let mut key = Vec::new();
-    let set = match frontend.addr {
-        FrontendAddr::Virtual(addr) => {
-            key.extend(octets(addr));
-            SetName::Affinity
-        }
-        FrontendAddr::NodePort(_) => SetName::NodePortAffinity,
-    };
-    key.extend([frontend.protocol.number(), 0, 0, 0]);
-    key.extend(frontend.port.to_be_bytes());
-    key.extend([0, 0]);
-    (set, key)
 }
 
 fn preflight_error(error: CommitError) -> DataplaneError {

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use edgesvc::dataplane::{Dataplane, Options};
+use edgesvc::dataplane::{Dataplane, Options, Report};
 use edgesvc::desired::{Balance, Change, Contribution, Frontend, FrontendAddr, ServiceRecords, Verdict};
 use edgesvc::model::{IpFamily, ObjectKey, Protocol};
 use tokio::time::Instant;
@@ -223,4 +223,70 @@ pub(crate) async fn until(what: &str, mut check: impl FnMut() -> bool) {
         assert!(Instant::now() < deadline, "{what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+}
+
+/// A UDP client that keeps its socket.
+pub(crate) struct Talk {
+    child: Child,
+    answers: std::io::BufReader<std::process::ChildStdout>,
+}
+
+const TALK: &str = "
+import socket,sys
+addr,port=sys.argv[1],int(sys.argv[2])
+s=socket.socket(socket.AF_INET6 if ':' in addr else socket.AF_INET,socket.SOCK_DGRAM); s.settimeout(1); s.connect((addr,port))
+for line in sys.stdin:
+  try: s.send(b'x'); print(s.recv(100).decode().strip(),flush=True)
+  except (TimeoutError,socket.timeout): print('timeout',flush=True)
+  except OSError: print('refused',flush=True)
+";
+
+impl Talk {
+    pub(crate) fn to(netns: &str, addr: &str, port: u16) -> Talk {
+        let mut command = python(netns);
+        command.args(["-c", TALK, addr, &port.to_string()]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let answers = std::io::BufReader::new(child.stdout.take().unwrap());
+        Talk { child, answers }
+    }
+
+    /// Who answers a datagram.
+    pub(crate) fn say(&mut self) -> String {
+        use std::io::{BufRead as _, Write as _};
+        writeln!(self.child.stdin.as_mut().unwrap()).unwrap();
+        let mut line = String::new();
+        self.answers.read_line(&mut line).unwrap();
+        line.split_whitespace().next().unwrap().to_owned()
+    }
+}
+
+impl Drop for Talk {
+    fn drop(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+/// A new process takes over: its first handle may meet the last thread of the old one.
+pub(crate) async fn restart(old: Dataplane, contributions: &[&Contribution]) -> (Dataplane, Report) {
+    drop(old);
+    let wanted: Vec<Arc<Contribution>> = contributions.iter().map(|one| Arc::new((*one).clone())).collect();
+    let deadline = Instant::now() + Duration::from_secs(5);
+    loop {
+        if let Ok(dataplane) = Dataplane::open(options())
+            && let Ok(report) = dataplane.converge(wanted.clone()).await
+        {
+            return (dataplane, report);
+        }
+        assert!(Instant::now() < deadline, "the tables are not free");
+        tokio::task::yield_now().await;
+    }
+}
+
+pub(crate) fn added(after: &Contribution) -> Change {
+    Change { key: after.key.clone(), before: None, after: Some(Arc::new(after.clone())) }
+}
+
+pub(crate) fn removed(before: &Contribution) -> Change {
+    Change { key: before.key.clone(), before: Some(Arc::new(before.clone())), after: None }
 }

@@ -14,8 +14,8 @@ use nftables::stmt::{Match, NAT, NATFamily, NATFlag, Operator, Reject, RejectTyp
 use nftables::types::RejectCode;
 use serde_json::{Value, json};
 
-use super::value::{LinkName, address, joined, network, protocol, verdict, word};
-use crate::dataplane::table::Expr;
+use super::value::{LinkName, joined, network, protocol, verdict, word};
+use crate::dataplane::table::{Expr, address};
 use crate::model::IpFamily;
 
 /// What a loaded term is, which says how its value is written.

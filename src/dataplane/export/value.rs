@@ -8,7 +8,7 @@ use nftables::types::NfFamily;
 use serde_json::{Value, json};
 
 use crate::dataplane::kernel::Found;
-use crate::dataplane::table::{Data, Field, Key, Maps, SetName, Verdict, octets, shape};
+use crate::dataplane::table::{Data, Field, Key, Maps, SetName, Verdict, address, octets, shape};
 use crate::model::IpFamily;
 
 /// Answers the name of a link.
@@ -38,11 +38,6 @@ pub(super) fn network(addr: IpAddr, len: u32) -> Expression<'static> {
     let whole = if addr.is_ipv4() { 32 } else { 128 };
     let addr = word(addr.to_string());
     if len == whole { addr } else { Expression::Named(NamedExpression::Prefix(Prefix { addr: Box::new(addr), len })) }
-}
-
-pub(super) fn address(bytes: &[u8]) -> Option<IpAddr> {
-    let v4 = <[u8; 4]>::try_from(bytes).map(IpAddr::from);
-    v4.or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from)).ok()
 }
 
 pub(super) fn protocol(number: u8) -> Expression<'static> {

@@ -30,6 +30,8 @@ pub(in crate::dataplane) struct Edit {
     elements: BTreeMap<Slot, (Option<Data>, Option<Data>)>,
     /// Before and after of every chain touched.
     chains: BTreeMap<(IpFamily, ChainName), (bool, bool)>,
+    /// Before and after of every frontend in effect that moved.
+    frontends: BTreeMap<FrontendId, (Option<Frontend>, Option<Frontend>)>,
 }
 
 impl Edit {
@@ -39,6 +41,15 @@ impl Edit {
 
     pub(in crate::dataplane) fn chain(&mut self, family: IpFamily, name: ChainName, before: bool, after: bool) {
         self.chains.entry((family, name)).and_modify(|pair| pair.1 = after).or_insert((before, after));
+    }
+
+    fn frontend(&mut self, id: FrontendId, before: Option<Frontend>, after: Option<Frontend>) {
+        self.frontends.entry(id).and_modify(|pair| pair.1 = after.clone()).or_insert((before, after));
+    }
+
+    /// Before and after of every frontend that moved.
+    pub(in crate::dataplane) fn moved(&self) -> impl Iterator<Item = (Option<&Frontend>, Option<&Frontend>)> {
+        self.frontends.values().map(|(before, after)| (before.as_ref(), after.as_ref()))
     }
 
     /// Elements to take out; those whose value changes are taken out and put in.
@@ -100,6 +111,7 @@ impl Book {
             let holds = self.winner(id);
             if held != holds {
                 self.move_frontend(held.as_ref(), holds.as_ref(), off_box, edit);
+                edit.frontend(id, held, holds);
             }
         }
     }
