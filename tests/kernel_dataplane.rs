@@ -12,14 +12,13 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::net::{IpAddr, SocketAddr};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
 use edgesvc::dataplane::{self, Dataplane, Options};
-use edgesvc::desired::{Balance, Contribution, Frontend, FrontendAddr, ServiceRecords, Verdict};
-use edgesvc::model::{IpFamily, ObjectKey, Protocol};
+use edgesvc::desired::{Balance, Frontend, FrontendAddr, Verdict};
+use edgesvc::model::{IpFamily, Protocol};
 use tokio::time::Instant;
 
 use self::world::*;
@@ -28,6 +27,8 @@ use self::world::*;
 mod export;
 #[path = "kernel_dataplane/flows.rs"]
 mod flows;
+#[path = "kernel_dataplane/scale.rs"]
+mod scale;
 #[path = "kernel_dataplane/world.rs"]
 mod world;
 
@@ -248,46 +249,5 @@ fn show_tells_the_endpoints_and_cleanup_leaves_nothing() {
         }
         assert_eq!(sh("nft list ruleset; ip link; ip route"), before);
         assert_eq!(dataplane::cleanup().unwrap(), Vec::<String>::new());
-    });
-}
-
-/// One of many Services: 10.44.x.y:80/TCP with two endpoints.
-fn many(number: u16, last: u8) -> Contribution {
-    let [high, low] = number.to_be_bytes();
-    let addr: IpAddr = [10, 44, high, low].into();
-    let endpoints = vec![SocketAddr::from(([10, 1, 1, 2], 8080)), SocketAddr::from(([10, 1, 2, last], 8080))];
-    let verdict = Verdict::Balance(Balance { endpoints, affinity_seconds: None });
-    let addr_and = FrontendAddr::Virtual(addr);
-    let frontend = Frontend { addr: addr_and, protocol: Protocol::Tcp, port: 80, verdict, source_ranges: Vec::new() };
-    Contribution {
-        key: ObjectKey::new("t", &format!("many-{number}")),
-        cluster_ips: vec![addr],
-        frontends: vec![frontend],
-        records: ServiceRecords::default(),
-    }
-}
-
-#[test]
-fn ten_thousand_services_fit_and_a_change_costs_the_change() {
-    in_world("ten_thousand_services_fit_and_a_change_costs_the_change", || async {
-        let _servers = [serve("b1", 8080), serve("b2", 8080)];
-        let dataplane = Dataplane::open(options()).unwrap();
-        let services: Vec<Arc<Contribution>> = (0..10_000).map(|number| Arc::new(many(number, 2))).collect();
-        let begun = Instant::now();
-        dataplane.converge(services.clone()).await.unwrap();
-        println!("install of 10,000: {:?}", begun.elapsed());
-        assert_eq!(names(&ask("client", "tcp", "10.44.39.15", 80, 20)), set(&["b1", "b2"]));
-        let begun = Instant::now();
-        for number in 0..200 {
-            let report = dataplane.apply(change(&many(number, 2), &many(number, 3))).await.unwrap();
-            assert!(report.operations <= 4, "{report:?}");
-        }
-        println!("200 changes: {:?}", begun.elapsed());
-        let begun = Instant::now();
-        dataplane.apply(change(&many(9_999, 2), &many(9_999, 3))).await.unwrap();
-        println!("1 change: {:?}", begun.elapsed());
-        let begun = Instant::now();
-        dataplane.converge(services).await.unwrap();
-        println!("adoption of 10,000: {:?}", begun.elapsed());
     });
 }

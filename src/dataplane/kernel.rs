@@ -157,22 +157,35 @@ fn marker(family: IpFamily, options: &Options) -> String {
     format!("{MARKER}{digest:016x}")
 }
 
-fn static_ops(table: &str, family: IpFamily, options: &Options, flags: u32) -> Vec<Op> {
-    let mut ops = vec![new_table(table, family, flags)];
-    ops.extend(SetName::ALL.map(|name| new_set(table, family, name)));
+/// The operations that make the tables of a family or take them over.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Install {
+    /// What no packet meets: sets, and chains without a hook.
+    pub(super) prepare: Vec<Op>,
+    /// The chains that packets meet, and the marker that says the table is whole.
+    pub(super) switch: Vec<Op>,
+    /// A table in use goes: everything has to happen in one transaction.
+    pub(super) replaces: bool,
+}
+
+fn static_ops(table: &str, family: IpFamily, options: &Options, flags: u32) -> Install {
+    let mut install = Install { prepare: vec![new_table(table, family, flags)], ..Install::default() };
+    install.prepare.extend(SetName::ALL.map(|name| new_set(table, family, name)));
     for chain in static_chains(family, options) {
-        ops.extend(new_chain(table, family, &chain));
+        let part = if chain.hook.is_some() { &mut install.switch } else { &mut install.prepare };
+        part.extend(new_chain(table, family, &chain));
     }
     let marker = Chain { name: marker(family, options), hook: None, rules: Vec::new() };
-    ops.extend(new_chain(table, family, &marker));
-    ops
+    install.switch.extend(new_chain(table, family, &marker));
+    install
 }
 
 /// Tries everything we need in a transaction that leaves nothing. Answers
 /// whether tables can be owned.
 pub(super) fn preflight(link: &mut Link, family: IpFamily, options: &Options) -> Result<bool, CommitError> {
     let probe = |flags| {
-        let mut ops = static_ops(PROBE, family, options, flags);
+        let Install { prepare: mut ops, switch, .. } = static_ops(PROBE, family, options, flags);
+        ops.extend(switch);
         for name in [ChainName::Pick(2), ChainName::Affine(2), ChainName::Filter(2), ChainName::Remember(2)] {
             ops.extend(new_chain(PROBE, family, &dynamic_chain(family, name)));
         }
@@ -226,24 +239,27 @@ impl Held {
     }
 }
 
-/// The operations that make or take over the tables of one family.
-pub(super) fn table_ops(held: &Held, family: IpFamily, options: &Options, owned: bool) -> Vec<Op> {
+/// What makes or takes over the tables of one family.
+pub(super) fn install(held: &Held, family: IpFamily, options: &Options, owned: bool) -> Install {
     let flags = if owned { OWNED } else { 0 };
-    let mut ops = Vec::new();
+    let mut install = Install::default();
+    if held.is_ours(family, options, owned) {
+        install.switch.push(new_table(TABLE, family, flags));
+    } else {
+        install = static_ops(TABLE, family, options, flags);
+        if held.present {
+            install.prepare.insert(0, delete_table(TABLE, family));
+            // Without its marker a table was never finished, and has no hooks.
+            install.replaces = held.layout.is_some();
+        }
+    }
     if !held.anchored {
         // No flags: nobody owns it, and nft 1.0.6 cannot read back what it prints of `persist`.
-        ops.push(new_table(ANCHOR, family, 0));
-        ops.extend(new_chain(ANCHOR, family, &anchor_chain(family)));
+        let mut anchor = vec![new_table(ANCHOR, family, 0)];
+        anchor.extend(new_chain(ANCHOR, family, &anchor_chain(family)));
+        install.prepare.splice(0..0, anchor);
     }
-    if held.is_ours(family, options, owned) {
-        ops.push(new_table(TABLE, family, flags));
-        return ops;
-    }
-    if held.present {
-        ops.push(delete_table(TABLE, family));
-    }
-    ops.extend(static_ops(TABLE, family, options, flags));
-    ops
+    install
 }
 
 /// An element as the kernel tells it.
@@ -309,7 +325,7 @@ pub(super) fn hairpin_ports(link: &mut Link) -> io::Result<BTreeSet<u32>> {
     Ok(found.keys().filter_map(index).collect())
 }
 
-/// The operations of an edit, in the order in which they may be cut.
+/// The operations of an edit.
 pub(super) fn edit_ops(edit: &Edit) -> Vec<Op> {
     let mut ops = Vec::new();
     for (family, name) in edit.chains_added() {

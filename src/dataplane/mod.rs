@@ -20,6 +20,7 @@ mod inspect;
 mod kernel;
 mod links;
 mod netlink;
+mod portion;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -167,7 +168,9 @@ impl Dataplane {
         self.ask(|answer| Request::Converge(contributions, answer)).await
     }
 
-    /// Applies changes in one transaction. Foreign changes and changes of the
+    /// Applies changes in one transaction. (Where the kernel refuses a send buffer
+    /// for all of them, as to a container, in several: each Service still moves in
+    /// one step.) Foreign changes and changes of the
     /// box's links are followed without being asked.
     pub async fn apply(&self, changes: Vec<Change>) -> Result<Report, DataplaneError> {
         self.ask(|answer| Request::Apply(changes, answer)).await

@@ -1,17 +1,18 @@
 //! The thread that owns the sockets and the book.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::affinity;
 use super::conntrack::UdpCheck;
 use super::hairpin;
-use super::kernel;
+use super::kernel::{self, Held, Install};
 use super::links::{self, BoxLinks};
 use super::netlink::Link;
-use super::netlink::batch::{CommitError, Op, commit};
-use super::table::{Book, Data, Edit, SetName, Slot, frontend_at};
+use super::netlink::batch::{CommitError, commit, commit_staged};
+use super::portion::portions;
+use super::table::{Book, ChainName, Data, Edit, SetName, Slot, frontend_at};
 use super::{DataplaneError, Options, Report};
 use crate::desired::{Change, Contribution, FrontendAddr};
 use crate::model::{IpFamily, Protocol};
@@ -113,52 +114,81 @@ impl Worker {
         Ok(Report { operations: adopted.operations, flows_deleted })
     }
 
-    /// Makes the kernel hold what the book says, by the difference.
+    /// Makes the kernel hold what the book says, by the difference, in one
+    /// transaction. Only a first install may be larger than one: then everything
+    /// goes ahead that packets do not meet, and the chains they meet come last.
     fn adopt(&mut self) -> Result<Adopted, DataplaneError> {
-        let mut ops = Vec::new();
-        let mut udp_gone = BTreeSet::new();
-        let mut edit = Edit::default();
         let mut desired = self.book.elements();
         self.shared = links::shared_links(&self.links).collect();
         desired.extend(self.shared.iter().flat_map(|index| same_link(*index)).map(|slot| (slot, Data::Nothing)));
         desired.extend(self.bent.iter().map(|index| (hairpin_port(*index), Data::Nothing)));
         let wanted: BTreeSet<_> = self.book.chains().collect();
+        let (mut all, mut taken_over, mut udp_gone) = (Install::default(), 0, BTreeSet::new());
         for family in IpFamily::BOTH {
             let held = kernel::read_held(&mut self.nft, family).map_err(DataplaneError::Socket)?;
             let ours = held.is_ours(family, &self.options, self.owned);
-            ops.extend(kernel::table_ops(&held, family, &self.options, self.owned));
-            if !ours {
+            let install = kernel::install(&held, family, &self.options, self.owned);
+            all.prepare.extend(install.prepare);
+            all.switch.extend(install.switch);
+            all.replaces |= install.replaces;
+            let edit = if ours {
+                taken_over += 1;
+                self.difference(family, &held, &wanted, &mut desired)?
+            } else {
                 let known = kernel::read_frontends(&mut self.nft, family).map_err(DataplaneError::Socket)?;
                 udp_gone.extend(known.iter().filter_map(udp_frontend));
-                continue;
-            }
-            for name in &held.chains {
-                edit.chain(family, *name, true, wanted.contains(&(family, *name)));
-            }
-            for set in SetName::ALL.into_iter().filter(|set| !set.is_dynamic()) {
-                let found = kernel::read_set(&mut self.nft, family, set).map_err(DataplaneError::Socket)?;
-                for (slot, data) in found {
-                    let after = desired.remove(&slot);
-                    edit.element(slot, Some(data), after);
-                }
-            }
+                filling(family, &wanted, &mut desired)
+            };
+            udp_gone.extend(edit.removed().filter_map(udp_frontend));
+            let part = if ours { &mut all.switch } else { &mut all.prepare };
+            part.extend(kernel::edit_ops(&edit));
         }
-        for (family, name) in wanted {
-            edit.chain(family, name, false, true);
-        }
-        for (slot, data) in desired {
-            edit.element(slot, None, Some(data));
-        }
-        udp_gone.extend(edit.removed().filter_map(udp_frontend));
-        let changes = kernel::edit_ops(&edit);
-        let operations = ops.len() - 2 + changes.len();
-        ops.extend(changes);
-        self.commit(&ops)?;
+        let operations = all.prepare.len() + all.switch.len() - taken_over;
+        self.commit(|nft| {
+            if all.replaces {
+                return commit(nft, &all.prepare.into_iter().chain(all.switch).collect::<Vec<_>>());
+            }
+            commit_staged(nft, all.prepare, all.switch)
+        })?;
         self.unsettled = false;
         Ok(Adopted { operations, udp_gone })
     }
 
+    /// What a table of ours lacks or has too much.
+    fn difference(
+        &mut self,
+        family: IpFamily,
+        held: &Held,
+        wanted: &BTreeSet<(IpFamily, ChainName)>,
+        desired: &mut BTreeMap<Slot, Data>,
+    ) -> Result<Edit, DataplaneError> {
+        let mut edit = Edit::default();
+        for name in &held.chains {
+            edit.chain(family, *name, true, wanted.contains(&(family, *name)));
+        }
+        for set in SetName::ALL.into_iter().filter(|set| !set.is_dynamic()) {
+            for (slot, data) in kernel::read_set(&mut self.nft, family, set).map_err(DataplaneError::Socket)? {
+                let after = desired.remove(&slot);
+                edit.element(slot, Some(data), after);
+            }
+        }
+        edit.extend(filling(family, wanted, desired));
+        Ok(edit)
+    }
+
+    /// Applies changes in one transaction; where that does not fit, in as few as do,
+    /// each Service still in one step.
     pub(super) fn apply(&mut self, changes: &[Change]) -> Result<Report, DataplaneError> {
+        let mut report = Report::default();
+        for portion in portions(changes, self.nft.send_bytes_max()) {
+            let done = self.apply_at_once(portion)?;
+            report.operations += done.operations;
+            report.flows_deleted += done.flows_deleted;
+        }
+        Ok(report)
+    }
+
+    fn apply_at_once(&mut self, changes: &[Change]) -> Result<Report, DataplaneError> {
         let mut edit = Edit::default();
         let (route, box_links, bridges) = (&mut self.route, &self.links, &mut self.bridges);
         let bridges_before = bridges.len();
@@ -238,7 +268,7 @@ impl Worker {
             return Ok(self.restore()?.operations);
         }
         let ops = kernel::edit_ops(edit);
-        match self.commit(&ops) {
+        match self.commit(|nft| commit(nft, &ops)) {
             Ok(()) => Ok(ops.len()),
             Err(error) => {
                 tracing::warn!(%error, "the kernel refused a change, its tables are read again");
@@ -248,8 +278,8 @@ impl Worker {
         }
     }
 
-    fn commit(&mut self, ops: &[Op]) -> Result<(), DataplaneError> {
-        commit(&mut self.nft, ops).map_err(|error| match error.errno() {
+    fn commit(&mut self, send: impl FnOnce(&mut Link) -> Result<(), CommitError>) -> Result<(), DataplaneError> {
+        send(&mut self.nft).map_err(|error| match error.errno() {
             Some(nix::libc::EPERM) => DataplaneError::Denied(error),
             Some(_) | None => DataplaneError::Commit(error),
         })
@@ -264,6 +294,18 @@ impl Worker {
             }
         }
     }
+}
+
+/// Puts everything of a family into its table.
+fn filling(family: IpFamily, wanted: &BTreeSet<(IpFamily, ChainName)>, desired: &mut BTreeMap<Slot, Data>) -> Edit {
+    let mut edit = Edit::default();
+    for (_, name) in wanted.iter().filter(|(of, _)| *of == family) {
+        edit.chain(family, *name, false, true);
+    }
+    for (slot, data) in desired.extract_if(.., |slot, _| slot.family == family) {
+        edit.element(slot, None, Some(data));
+    }
+    edit
 }
 
 /// The UDP frontend that an element of `services` or `nodeports` stands for.
@@ -303,7 +345,7 @@ fn preflight_error(error: CommitError) -> DataplaneError {
         Some(_) | None => {
             let missing = match &error {
                 CommitError::Refused(refused) => missing_option(&refused.what),
-                CommitError::Io(_) => "CONFIG_NF_TABLES",
+                CommitError::Io(_) | CommitError::TooLarge { .. } => "CONFIG_NF_TABLES",
             };
             DataplaneError::Unsupported { missing, source: error }
         }

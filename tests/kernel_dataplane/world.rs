@@ -27,6 +27,7 @@ pub(crate) fn in_world<F: Future<Output = ()>>(name: &str, body: impl FnOnce() -
         let output = unshare.env(WORLD, "1").output().unwrap();
         let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success(), "{out}\n{err}");
+        println!("{out}");
         return;
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
@@ -269,18 +270,23 @@ impl Drop for Talk {
 
 /// A new process takes over: its first handle may meet the last thread of the old one.
 pub(crate) async fn restart(old: Dataplane, contributions: &[&Contribution]) -> (Dataplane, Report) {
-    drop(old);
     let wanted: Vec<Arc<Contribution>> = contributions.iter().map(|one| Arc::new((*one).clone())).collect();
-    let deadline = Instant::now() + Duration::from_secs(5);
-    loop {
-        if let Ok(dataplane) = Dataplane::open(options())
-            && let Ok(report) = dataplane.converge(wanted.clone()).await
-        {
-            return (dataplane, report);
-        }
-        assert!(Instant::now() < deadline, "the tables are not free");
-        tokio::task::yield_now().await;
-    }
+    let dataplane = take_over(old, options()).await;
+    let report = dataplane.converge(wanted).await.unwrap();
+    (dataplane, report)
+}
+
+/// Opens again as soon as the thread of the old process lets go of its tables.
+pub(crate) async fn take_over(old: Dataplane, options: Options) -> Dataplane {
+    drop(old);
+    until("the tables are free", || {
+        sh("nft list tables; for family in ip ip6; do nft list table $family edgesvc | head -2; done")
+            .matches("flags owner")
+            .count()
+            == 0
+    })
+    .await;
+    Dataplane::open(options).unwrap()
 }
 
 pub(crate) fn added(after: &Contribution) -> Change {

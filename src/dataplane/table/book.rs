@@ -43,6 +43,19 @@ impl Edit {
         self.chains.entry((family, name)).and_modify(|pair| pair.1 = after).or_insert((before, after));
     }
 
+    /// Adds an edit of other elements and chains, or a later one of the same.
+    pub(in crate::dataplane) fn extend(&mut self, later: Edit) {
+        for (slot, (before, after)) in later.elements {
+            self.element(slot, before, after);
+        }
+        for ((family, name), (before, after)) in later.chains {
+            self.chain(family, name, before, after);
+        }
+        for (id, (before, after)) in later.frontends {
+            self.frontend(id, before, after);
+        }
+    }
+
     fn frontend(&mut self, id: FrontendId, before: Option<Frontend>, after: Option<Frontend>) {
         self.frontends.entry(id).and_modify(|pair| pair.1 = after.clone()).or_insert((before, after));
     }

@@ -96,7 +96,7 @@ pub(in crate::dataplane) fn endpoint_data(endpoint: SocketAddr) -> Vec<u8> {
 }
 
 /// The elements and chains of one frontend.
-pub(super) fn of_frontend(frontend: &Frontend) -> (Vec<(Slot, Data)>, Vec<ChainName>) {
+pub(in crate::dataplane) fn of_frontend(frontend: &Frontend) -> (Vec<(Slot, Data)>, Vec<ChainName>) {
     let family = frontend.addr.family();
     let node_port = matches!(frontend.addr, FrontendAddr::NodePort(_));
     let key = frontend_key(frontend);
