@@ -94,6 +94,26 @@ fn ready_is_said_to_systemd_to_people_and_over_http() {
 }
 
 #[test]
+fn metrics_are_served_where_asked_and_nothing_else_is() {
+    let world = World::new();
+    let home = Arc::new(Home::new());
+    let edgesvc = Edgesvc::start_in(&world, &home, &["--metrics-listen", "127.0.0.1:9100"]);
+    let metrics = world.get(NODE, "http://127.0.0.1:9100/metrics").unwrap();
+    assert!(metrics.contains("edgesvc_store_revision "), "{metrics}");
+    assert!(edgesvc.http("/metrics").ok().contains("edgesvc_store_revision "));
+    let other = world.get(NODE, "http://127.0.0.1:9100/api/v1/services").unwrap();
+    assert!(other.starts_with("404"), "{other}");
+    // Clients that stall there take nothing from the API.
+    let stall = || world.command(NODE, "socat").args(["-u", "EXEC:sleep 60", "TCP4:127.0.0.1:9100"]).spawn().unwrap();
+    let stalled: Vec<_> = (0..20).map(|_| stall()).collect();
+    edgesvc.cli(&["get", "services"]).ok();
+    for mut client in stalled {
+        drop(client.kill());
+        drop(client.wait());
+    }
+}
+
+#[test]
 fn what_every_cluster_has_is_there() {
     let world = World::new();
     let edgesvc = Edgesvc::start(&world);
