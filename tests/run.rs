@@ -129,6 +129,20 @@ fn what_every_cluster_has_is_there() {
 }
 
 #[test]
+fn what_is_always_there_comes_back_when_it_is_deleted() {
+    let world = World::new();
+    let edgesvc = Edgesvc::start(&world);
+    let uid = |kind: &str, name: &str| edgesvc.field(kind, name, &["metadata", "uid"]);
+    let node = edgesvc.cli(&["get", "nodes", "-o", "name"]).ok().trim().replace("node/", "");
+    let before = [uid("service", "kubernetes").unwrap(), uid("node", &node).unwrap()];
+    edgesvc.cli(&["delete", "service", "kubernetes"]).ok();
+    edgesvc.cli(&["delete", "node", &node]).ok();
+    let back = |kind: &str, name: &str, old: &String| uid(kind, name).is_ok_and(|uid| uid != *old);
+    assert!(wait_until(SOON, || back("service", "kubernetes", &before[0]) && back("node", &node, &before[1])));
+    assert_eq!(edgesvc.cluster_ip("kubernetes"), "10.43.0.1");
+}
+
+#[test]
 fn a_graceful_stop_leaves_the_rules_and_a_restart_adopts_them() {
     let world = World::new();
     let _server = echo_name(&world, "backend1", 8080);
