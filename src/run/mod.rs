@@ -130,6 +130,9 @@ struct Running {
 
 impl Running {
     async fn start(config: &Config) -> Result<Running, Failure> {
+        if !config.load_balancer_pool.is_empty() {
+            tracing::warn!("load-balancer-pool is not used yet: Services of type LoadBalancer stay pending");
+        }
         let (shutdown, stopped) = watch::channel(false);
         let store = open(config).await?;
         let facts = facts::facts(config);
