@@ -74,6 +74,18 @@ fn a_data_directory_that_cannot_be_made_is_73() {
 }
 
 #[test]
+fn without_privilege_it_is_77_and_without_dataplane_none_is_needed() {
+    let world = World::new();
+    let home = Arc::new(Home::new());
+    let bare = |flags: &[&str]| home.run_under(&world, &["setpriv", "--inh-caps=-all", "--bounding-set=-all"], flags);
+    let said = support::Output::of(bare(&[]), "").fails(77);
+    assert!(said.contains("CAP_NET_ADMIN"), "{said}");
+    let edgesvc = Edgesvc::start_command(&world, &home, bare(&["--proxy-mode", "none", "--cluster-dns", "none"]));
+    edgesvc.cli(&["get", "services"]).ok();
+    assert_eq!(edgesvc.stop(), 0);
+}
+
+#[test]
 fn ready_is_said_to_systemd_to_people_and_over_http() {
     let world = World::new();
     let home = Arc::new(Home::new());

@@ -47,7 +47,7 @@ const STOP_MAX: Duration = Duration::from_secs(5);
 /// # Errors
 /// Whatever kept it from starting, with the exit code of its kind.
 pub fn run(config: Config) -> Result<(), Failure> {
-    telemetry::logs(&config);
+    telemetry::logs(&config)?;
     directory(&config.data_dir, 0o700)?;
     directory(&config.run_dir, 0o755)?;
     let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(THREADS_MAX));
@@ -167,7 +167,13 @@ impl Running {
         let api = Server::bind(options, store.clone(), stopped.clone()).await.map_err(|error| api_failure(&error))?;
         let api_address = api.address();
         tasks.spawn(api.run());
-        tasks.spawn(follower.run(snapshots));
+        let end = turned(stopped.clone());
+        tasks.spawn(async move {
+            tokio::select! {
+                () = follower.run(snapshots) => {}
+                () = end => {}
+            }
+        });
         tasks.spawn(controller::run(store.clone(), facts, turned(stopped)));
         let asked = config.cluster_dns.first().map(|addr| SocketAddr::new(*addr, defaults::DNS_PORT));
         let watchdog =
@@ -212,7 +218,6 @@ impl Running {
     async fn stop(mut self) {
         self.shutdown.send_replace(true);
         let ended = async { while self.tasks.join_next().await.is_some() {} };
-        // The follower ends with the store's last handle; everybody else by themselves.
         if tokio::time::timeout(Limits::default().drain + STOP_MAX, ended).await.is_err() {
             tracing::warn!("a room did not end in time");
         }
