@@ -33,6 +33,8 @@ pub(super) struct Follower {
     pub(super) numbers: Numbers,
     /// Why the kernel does not equal the store, for `/readyz`.
     pub(super) lag: watch::Sender<Option<String>>,
+    /// Since when the kernel works on a change, for the watchdog.
+    pub(super) busy: watch::Sender<Option<Instant>>,
 }
 
 impl Follower {
@@ -64,6 +66,7 @@ impl Follower {
             let due = wake.is_none_or(|at| at <= Instant::now());
             let snapshot = snapshots.borrow_and_update().clone();
             let changes = self.tracker.update(&snapshot);
+            self.busy.send_replace(Some(Instant::now()));
             let refused = match (&self.dataplane, retry) {
                 (Some(dataplane), Some(_)) if due => {
                     dataplane.converge(self.tracker.contributions().cloned().collect()).await.err()
@@ -76,6 +79,7 @@ impl Follower {
                     dataplane.apply(changes.clone()).await.err()
                 }
             };
+            self.busy.send_replace(None);
             self.tell_zone(&changes);
             match refused {
                 Some(error) => {
