@@ -23,10 +23,14 @@ use tokio::time::Instant;
 
 use self::world::*;
 
+#[path = "kernel_dataplane/cases.rs"]
+mod cases;
 #[path = "kernel_dataplane/export.rs"]
 mod export;
 #[path = "kernel_dataplane/flows.rs"]
 mod flows;
+#[path = "kernel_dataplane/restart.rs"]
+mod restart;
 #[path = "kernel_dataplane/scale.rs"]
 mod scale;
 #[path = "kernel_dataplane/world.rs"]
@@ -149,51 +153,6 @@ fn source_ranges_close_a_load_balancer_address_to_others() {
         assert_eq!(names(&ask("b2", "tcp", VIP, 80, 1)), set(&["b1"]), "the cluster IP is open");
         dataplane.apply(change(&service, &web(&[1], None))).await.unwrap();
         assert!(!sh("nft list ruleset").contains("198.51.100.5"));
-    });
-}
-
-#[test]
-fn nft_lists_our_tables_and_a_restart_changes_nothing_in_them() {
-    in_world("nft_lists_our_tables_and_a_restart_changes_nothing_in_them", || async {
-        let _server = serve("b1", 8080);
-        let service = web(&[1, 2], Some(300));
-        let first = with_web(service.clone()).await;
-        ask("client", "tcp", VIP, 80, 1);
-        let listed = sh("nft list ruleset");
-        for part in
-            ["table ip edgesvc {", "table ip6 edgesvc {", "table ip edgesvc-anchor", "chain n-2", "10.1.1.2 . 8080"]
-        {
-            assert!(listed.contains(part), "{part} is not in {listed}");
-        }
-        assert!(sh("nft list map ip edgesvc affinity").contains("10.43.0.80 . tcp . 80"));
-        drop(first);
-        // The thread ends a moment after its last handle.
-        let mut reopened = None;
-        until("the tables are free", || {
-            reopened = Dataplane::open(options()).ok();
-            reopened.is_some()
-        })
-        .await;
-        let second = reopened.unwrap();
-        let mut report = second.converge(vec![Arc::new(service.clone())]).await;
-        let deadline = Instant::now() + Duration::from_secs(5);
-        while report.is_err() && Instant::now() < deadline {
-            report = second.converge(vec![Arc::new(service.clone())]).await;
-        }
-        assert_eq!(report.unwrap().operations, 0);
-        let less = web(&[1], Some(300));
-        drop(second);
-        let third = Dataplane::open(options()).unwrap();
-        let deadline = Instant::now() + Duration::from_secs(5);
-        while third.converge(vec![Arc::new(less.clone())]).await.is_err() {
-            assert!(Instant::now() < deadline);
-        }
-        let listed = sh("nft list ruleset");
-        assert!(
-            !listed.contains("chain n-2") && listed.contains("chain n-1") && !listed.contains("10.1.2.2"),
-            "{listed}"
-        );
-        assert_eq!(names(&ask("client", "tcp", VIP, 80, 5)), set(&["b1"]));
     });
 }
 

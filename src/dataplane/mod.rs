@@ -56,6 +56,22 @@ pub struct Options {
     pub cluster_cidrs: Vec<IpNet>,
 }
 
+/// What is taken from the kernel at most. Less than it offers makes what we do on
+/// older kernels and in containers testable on any.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ceiling {
+    /// The send buffer to ask for: a transaction has to fit into it whole.
+    pub send_buffer_bytes: usize,
+    /// Whether tables may be owned, so that nobody else can change them (Linux 6.9).
+    pub owned_tables: bool,
+}
+
+impl Default for Ceiling {
+    fn default() -> Ceiling {
+        Ceiling { send_buffer_bytes: 32 << 20, owned_tables: true }
+    }
+}
+
 /// Why the dataplane could not start or change the kernel.
 #[derive(Debug, thiserror::Error)]
 pub enum DataplaneError {
@@ -152,7 +168,12 @@ pub struct Dataplane {
 impl Dataplane {
     /// Probes the kernel, makes our link and routes. Packets are not yet touched.
     pub fn open(options: Options) -> Result<Dataplane, DataplaneError> {
-        let worker = worker::Worker::open(options)?;
+        Dataplane::open_below(options, Ceiling::default())
+    }
+
+    /// The same with less than the kernel offers.
+    pub fn open_below(options: Options, ceiling: Ceiling) -> Result<Dataplane, DataplaneError> {
+        let worker = worker::Worker::open(options, ceiling)?;
         let warnings = worker.warnings.clone();
         let (requests, inbox) = mpsc::channel(REQUESTS_MAX);
         let runtime =

@@ -13,7 +13,7 @@ use super::netlink::Link;
 use super::netlink::batch::{CommitError, commit, commit_staged};
 use super::portion::portions;
 use super::table::{Book, ChainName, Data, Edit, SetName, Slot, frontend_at};
-use super::{DataplaneError, Options, Report};
+use super::{Ceiling, DataplaneError, Options, Report};
 use crate::desired::{Change, Contribution, FrontendAddr};
 use crate::model::{IpFamily, Protocol};
 
@@ -46,10 +46,11 @@ struct Adopted {
 }
 
 impl Worker {
-    pub(super) fn open(options: Options) -> Result<Worker, DataplaneError> {
-        let mut nft = Link::open(netlink_sys::protocols::NETLINK_NETFILTER).map_err(DataplaneError::Socket)?;
+    pub(super) fn open(options: Options, ceiling: Ceiling) -> Result<Worker, DataplaneError> {
+        let protocol = netlink_sys::protocols::NETLINK_NETFILTER;
+        let mut nft = Link::open_below(protocol, ceiling.send_buffer_bytes).map_err(DataplaneError::Socket)?;
         let mut route = Link::open(netlink_sys::protocols::NETLINK_ROUTE).map_err(DataplaneError::Socket)?;
-        let mut owned = true;
+        let mut owned = ceiling.owned_tables;
         for family in IpFamily::BOTH {
             owned &= kernel::preflight(&mut nft, family, &options).map_err(preflight_error)?;
         }

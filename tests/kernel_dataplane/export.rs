@@ -168,3 +168,23 @@ fn nothing_is_exported_where_nothing_is() {
         assert_eq!(objects(&dataplane::export().unwrap()), vec![json!({ "metainfo": { "json_schema_version": 1 } })]);
     });
 }
+
+#[test]
+fn nft_lists_every_kind_of_element() {
+    in_world("export::nft_lists_every_kind_of_element", || async {
+        let _dataplane = with_web(everything()).await;
+        let listed = sh("nft list ruleset 2>&1");
+        for part in [
+            "198.51.100.5 . sctp . 80 : goto f-1",
+            "198.51.100.5 . sctp . 81 : drop",
+            "198.51.100.5 . sctp . 82 : goto refuse",
+            "198.51.100.5 . sctp . 80 . 10.1.9.0/24",
+            "198.51.100.5 . sctp . 80 . 192.168.0.0/23",
+            "198.51.100.5 . sctp . 80 . 0x00000000 : 10.1.1.2 . 8080",
+            "fd43::80 . udp . 80 : goto a-2",
+            "udp . 30080 : goto pa-2",
+        ] {
+            assert!(listed.contains(part), "{part} is not in {listed}");
+        }
+    });
+}

@@ -1,10 +1,9 @@
-//! Many Services, in a user namespace: there the kernel allows a message of some
-//! 400 KB only.
+//! Many Services, also where the kernel allows a transaction of some 400 KB only.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use edgesvc::dataplane::{Dataplane, Options};
+use edgesvc::dataplane::{Ceiling, Dataplane, Options};
 use edgesvc::desired::{Balance, Change, Contribution, Frontend, FrontendAddr, ServiceRecords, Verdict};
 use edgesvc::model::{ObjectKey, Protocol};
 use tokio::time::Instant;
@@ -27,18 +26,9 @@ fn many(number: u16, last: u8) -> Contribution {
     }
 }
 
-/// So many Services that their first install does not fit into one message; none
-/// where this machine allows messages so large that filling one takes a minute.
-fn too_many() -> Option<u16> {
-    let text = std::fs::read_to_string("/proc/sys/net/core/wmem_max").unwrap();
-    // The kernel doubles it; a Service of ours takes more than 100 bytes.
-    let bytes = 2 * text.trim().parse::<usize>().unwrap();
-    let count = u16::try_from(bytes / 100).ok().filter(|count| *count < 10_000);
-    if count.is_none() {
-        println!("skipped: net.core.wmem_max is {text}");
-    }
-    count
-}
+/// The kernel's default, and more Services than fit into it.
+const SMALL: Ceiling = Ceiling { send_buffer_bytes: 212_992, owned_tables: true };
+const TOO_MANY: u16 = 4_000;
 
 fn all(count: u16) -> Vec<Arc<Contribution>> {
     (0..count).map(|number| Arc::new(many(number, 2))).collect()
@@ -72,9 +62,8 @@ fn ten_thousand_services_fit_and_a_change_costs_the_change() {
 #[test]
 fn a_large_first_install_is_seen_whole_or_not_at_all() {
     in_world("scale::a_large_first_install_is_seen_whole_or_not_at_all", || async {
-        let Some(count) = too_many() else { return };
-        let dataplane = Dataplane::open(options()).unwrap();
-        let services = all(count);
+        let dataplane = Dataplane::open_below(options(), SMALL).unwrap();
+        let services = all(TOO_MANY);
         let install = dataplane.converge(services);
         tokio::pin!(install);
         let has = |number: u16| {
@@ -91,29 +80,28 @@ fn a_large_first_install_is_seen_whole_or_not_at_all() {
                 }
                 () = tokio::task::yield_now() => {
                     let hooked = sh("nft list chains").contains("hook prerouting");
-                    let seen = (hooked, hooked && has(0), hooked && has(count - 1));
+                    let seen = (hooked, hooked && has(0), hooked && has(TOO_MANY - 1));
                     looks += 1;
                     partial.extend(Some(seen).filter(|seen| !matches!(seen, (false, ..) | (true, true, true))));
                 }
             }
         }
         assert!(partial.is_empty() && looks > 0, "{partial:?} of {looks}");
-        assert!(has(0) && has(count - 1));
+        assert!(has(0) && has(TOO_MANY - 1));
     });
 }
 
 #[test]
 fn a_live_table_is_never_replaced_in_pieces() {
     in_world("scale::a_live_table_is_never_replaced_in_pieces", || async {
-        let Some(count) = too_many() else { return };
         let _server = serve("b1", 8080);
-        let mut services = all(count);
+        let mut services = all(TOO_MANY);
         services.push(Arc::new(web(&[1], None)));
-        let dataplane = Dataplane::open(options()).unwrap();
+        let dataplane = Dataplane::open_below(options(), SMALL).unwrap();
         dataplane.converge(services.clone()).await.unwrap();
         // Other options make other rules: the table has to be made anew.
         let other = Options { cluster_cidrs: vec!["10.1.0.0/16".parse().unwrap()], ..options() };
-        let second = take_over(dataplane, other).await;
+        let second = take_over(dataplane, other, SMALL).await;
         let error = second.converge(services).await.unwrap_err().to_string();
         assert!(error.contains("net.core.wmem_max"), "{error}");
         assert_eq!(names(&ask("client", "tcp", VIP, 80, 2)), set(&["b1"]), "the old table serves on");
@@ -127,8 +115,9 @@ fn a_live_table_is_never_replaced_in_pieces() {
 fn many_changes_at_once_are_applied_in_portions() {
     in_world("scale::many_changes_at_once_are_applied_in_portions", || async {
         let _servers = [serve("b1", 8080), serve("b2", 8080)];
-        let dataplane = with_web(web(&[1, 2], None)).await;
-        let services = all(4_000);
+        let dataplane = Dataplane::open_below(options(), SMALL).unwrap();
+        dataplane.converge(vec![Arc::new(web(&[1, 2], None))]).await.unwrap();
+        let services = all(TOO_MANY);
         let changes: Vec<Change> = services.iter().map(|service| added(service)).collect();
         dataplane.apply(changes).await.unwrap();
         assert_eq!(names(&ask("client", "tcp", "10.44.15.159", 80, 20)), set(&["b1", "b2"]));

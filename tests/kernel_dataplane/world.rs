@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use edgesvc::dataplane::{Dataplane, Options, Report};
+use edgesvc::dataplane::{Ceiling, Dataplane, Options, Report};
 use edgesvc::desired::{Balance, Change, Contribution, Frontend, FrontendAddr, ServiceRecords, Verdict};
 use edgesvc::model::{IpFamily, ObjectKey, Protocol};
 use tokio::time::Instant;
@@ -226,7 +226,7 @@ pub(crate) async fn until(what: &str, mut check: impl FnMut() -> bool) {
     }
 }
 
-/// A UDP client that keeps its socket.
+/// A client that keeps its socket: UDP, or TCP with one connection.
 pub(crate) struct Talk {
     child: Child,
     answers: std::io::BufReader<std::process::ChildStdout>,
@@ -234,24 +234,34 @@ pub(crate) struct Talk {
 
 const TALK: &str = "
 import socket,sys
-addr,port=sys.argv[1],int(sys.argv[2])
-s=socket.socket(socket.AF_INET6 if ':' in addr else socket.AF_INET,socket.SOCK_DGRAM); s.settimeout(1); s.connect((addr,port))
+proto,addr,port=sys.argv[1],sys.argv[2],int(sys.argv[3])
+s=socket.socket(socket.AF_INET6 if ':' in addr else socket.AF_INET,socket.SOCK_STREAM if proto=='tcp' else socket.SOCK_DGRAM)
+s.settimeout(1)
+name=None
+try:
+  s.connect((addr,port))
+  if proto=='tcp': name=s.recv(100).decode().strip()
+except OSError: pass
 for line in sys.stdin:
-  try: s.send(b'x'); print(s.recv(100).decode().strip(),flush=True)
+  try: s.send(b'x'); answer=s.recv(100).decode().strip(); print(name or answer,flush=True)
   except (TimeoutError,socket.timeout): print('timeout',flush=True)
   except OSError: print('refused',flush=True)
 ";
 
 impl Talk {
     pub(crate) fn to(netns: &str, addr: &str, port: u16) -> Talk {
+        Talk::over("udp", netns, addr, port)
+    }
+
+    pub(crate) fn over(protocol: &str, netns: &str, addr: &str, port: u16) -> Talk {
         let mut command = python(netns);
-        command.args(["-c", TALK, addr, &port.to_string()]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        command.args(["-c", TALK, protocol, addr, &port.to_string()]).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let answers = std::io::BufReader::new(child.stdout.take().unwrap());
         Talk { child, answers }
     }
 
-    /// Who answers a datagram.
+    /// Who answers.
     pub(crate) fn say(&mut self) -> String {
         use std::io::{BufRead as _, Write as _};
         writeln!(self.child.stdin.as_mut().unwrap()).unwrap();
@@ -271,22 +281,16 @@ impl Drop for Talk {
 /// A new process takes over: its first handle may meet the last thread of the old one.
 pub(crate) async fn restart(old: Dataplane, contributions: &[&Contribution]) -> (Dataplane, Report) {
     let wanted: Vec<Arc<Contribution>> = contributions.iter().map(|one| Arc::new((*one).clone())).collect();
-    let dataplane = take_over(old, options()).await;
+    let dataplane = take_over(old, options(), Ceiling::default()).await;
     let report = dataplane.converge(wanted).await.unwrap();
     (dataplane, report)
 }
 
 /// Opens again as soon as the thread of the old process lets go of its tables.
-pub(crate) async fn take_over(old: Dataplane, options: Options) -> Dataplane {
+pub(crate) async fn take_over(old: Dataplane, options: Options, ceiling: Ceiling) -> Dataplane {
     drop(old);
-    until("the tables are free", || {
-        sh("nft list tables; for family in ip ip6; do nft list table $family edgesvc | head -2; done")
-            .matches("flags owner")
-            .count()
-            == 0
-    })
-    .await;
-    Dataplane::open(options).unwrap()
+    until("the tables are free", || !sh("nft list ruleset").contains("flags owner")).await;
+    Dataplane::open_below(options, ceiling).unwrap()
 }
 
 pub(crate) fn added(after: &Contribution) -> Change {

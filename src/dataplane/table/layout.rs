@@ -175,7 +175,9 @@ pub(in crate::dataplane) fn shape(name: SetName, family: IpFamily) -> SetShape {
         SetName::SameLink => (vec![Field::Link, Field::Link], Maps::Nothing),
         SetName::HairpinPorts => (vec![Field::Link], Maps::Nothing),
     };
-    // Only a set that packets fill needs a ceiling; the others grow by themselves.
+    // Only a set that packets fill needs a ceiling. For the others a size would be a
+    // ceiling too (ENFILE above it) and buckets kept for nothing; installing 10,000
+    // Services is no faster with one.
     let size = name.is_dynamic().then_some(AFFINITY_ENTRIES_MAX);
     SetShape { fields, maps, interval: name == SetName::Sources, size }
 }

@@ -2,4 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop")]
 
+mod book;
+mod element;
+mod layout;
 mod read;

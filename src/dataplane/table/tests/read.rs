@@ -3,7 +3,7 @@ use super::super::{anchor_chain, dynamic_chain, read_rule, rule_body, static_cha
 use crate::dataplane::Options;
 use crate::model::IpFamily;
 
-fn options() -> Options {
+pub(super) fn options() -> Options {
     Options {
         service_ranges: vec!["10.43.0.0/16".parse().unwrap(), "fd43::/112".parse().unwrap()],
         cluster_dns: vec!["10.43.0.10".parse().unwrap(), "fd43::a".parse().unwrap()],
