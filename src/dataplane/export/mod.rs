@@ -23,13 +23,14 @@ use crate::model::IpFamily;
 ///
 /// * Table flags (`owner`, `persist`) are left out: a table loaded by `nft` would
 ///   vanish with it. Handles are left out.
-/// * Two constructs have no JSON that nft 1.0.6 could read. The value of a map
-///   that is a concatenation is written `["ipv4_addr", "inet_service"]`, as nft
-///   1.1 does (1.0.6 prints one string and then refuses it); the rule that fills
-///   an affinity map is written as a `map` statement, as nft 1.0.7 and later do
-///   (1.0.6 prints the rule's text). So nft 1.0.6 loads everything but the maps
-///   of endpoints and of affinity and the rules that use them; there, `nft list
-///   ruleset` and `nft -f` are the way.
+/// * Three constructs are written as later versions of nft read them; nft 1.1.3
+///   loads the whole and lists what it was made from. The value of a map that is a
+///   concatenation is `["ipv4_addr", "inet_service"]` (1.0.6 prints one string and
+///   then refuses it). The rule that fills an affinity map is a `map` statement
+///   (1.0.6 prints the rule's text). The maps of endpoints have their types by
+///   example (`typeof`): their last field is a random number, which nft prints as a
+///   mark and then refuses to take for one. So nft 1.0.6 loads everything but the
+///   maps of endpoints and of affinity and the rules that use them.
 /// * `same-link` holds links by name; they must exist where it is loaded.
 ///
 /// # Errors

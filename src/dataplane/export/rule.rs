@@ -6,15 +6,12 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use nftables::expr::{
-    CT, CTDir, Expression, Fib, FibFlag, FibResult, Meta, MetaKey, NamedExpression, NgMode, Numgen, Payload,
-    PayloadField,
-};
+use nftables::expr::{CT, CTDir, Expression, Fib, FibFlag, FibResult, Meta, MetaKey, NamedExpression};
 use nftables::stmt::{Match, NAT, NATFamily, NATFlag, Operator, Reject, RejectType, Statement, VerdictMap};
 use nftables::types::RejectCode;
 use serde_json::{Value, json};
 
-use super::value::{LinkName, joined, network, protocol, verdict, word};
+use super::value::{LinkName, header, joined, network, protocol, random, verdict, word};
 use crate::dataplane::table::{Expr, address};
 use crate::model::IpFamily;
 
@@ -90,11 +87,6 @@ fn implied_protocol(exprs: &[Expr]) -> Option<u8> {
     })
 }
 
-fn field(protocol: &'static str, field: &'static str) -> Expression<'static> {
-    let field = PayloadField { protocol: protocol.into(), field: field.into() };
-    Expression::Named(NamedExpression::Payload(Payload::PayloadField(field)))
-}
-
 impl Reader<'_> {
     fn say(&mut self, statement: Statement<'static>) -> Result<Option<()>, serde_json::Error> {
         self.out.push(serde_json::to_value(statement)?);
@@ -142,9 +134,9 @@ impl Reader<'_> {
         let (word, sort, term) = match expr {
             Expr::Network { offset, word, .. } => (*word, Sort::Address, self.network(*offset)?),
             Expr::Transport { offset: 0, len: 1, word } if self.implied == Some(1) => {
-                (*word, Sort::IcmpType, field("icmp", "type"))
+                (*word, Sort::IcmpType, header("icmp", "type"))
             }
-            Expr::Transport { offset: 2, len: 2, word } => (*word, Sort::Other, field(self.transport()?, "dport")),
+            Expr::Transport { offset: 2, len: 2, word } => (*word, Sort::Other, header(self.transport()?, "dport")),
             Expr::Meta { key, word } => {
                 let (key, sort) = match key {
                     4 => (MetaKey::Iif, Sort::Link),
@@ -166,10 +158,7 @@ impl Reader<'_> {
                 let ct = CT { key: key.into(), family: None, dir: original.then_some(CTDir::Original) };
                 (*word, sort, Expression::Named(NamedExpression::CT(ct)))
             }
-            Expr::Random { below, word } => {
-                let random = Numgen { mode: NgMode::Random, ng_mod: *below, offset: Some(0) };
-                (*word, Sort::Other, Expression::Named(NamedExpression::Numgen(random)))
-            }
+            Expr::Random { below, word } => (*word, Sort::Other, random(*below)),
             Expr::AddressType { flags, word } => {
                 let named = [(1, FibFlag::Saddr), (2, FibFlag::Daddr), (16, FibFlag::Oif)];
                 let flags = named.into_iter().filter(|(bit, _)| flags & bit != 0).map(|(_, flag)| flag).collect();
@@ -184,10 +173,10 @@ impl Reader<'_> {
 
     fn network(&self, offset: u32) -> Option<Expression<'static>> {
         match (self.family, offset) {
-            (IpFamily::V4, 12) => Some(field("ip", "saddr")),
-            (IpFamily::V4, 16) => Some(field("ip", "daddr")),
-            (IpFamily::V6, 8) => Some(field("ip6", "saddr")),
-            (IpFamily::V6, 24) => Some(field("ip6", "daddr")),
+            (IpFamily::V4, 12) => Some(header("ip", "saddr")),
+            (IpFamily::V4, 16) => Some(header("ip", "daddr")),
+            (IpFamily::V6, 8) => Some(header("ip6", "saddr")),
+            (IpFamily::V6, 24) => Some(header("ip6", "daddr")),
             _ => None,
         }
     }

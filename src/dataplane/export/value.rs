@@ -2,7 +2,9 @@
 
 use std::net::IpAddr;
 
-use nftables::expr::{Expression, NamedExpression, Prefix, Range};
+use nftables::expr::{
+    Expression, Meta, MetaKey, NamedExpression, NgMode, Numgen, Payload, PayloadField, Prefix, Range,
+};
 use nftables::schema::{Map, NfListObject, Set, SetTypeValue};
 use nftables::types::NfFamily;
 use serde_json::{Value, json};
@@ -145,6 +147,31 @@ fn endpoint_fields(family: IpFamily) -> [Field; 2] {
     [Field::addr(family), Field::Port]
 }
 
+/// Types by example. nft takes no random number for a key that is declared to end
+/// in a mark, though it prints it so; by example it does, if the value is told the
+/// same way (nft 1.1.3 aborts on one without the other).
+fn type_of(fields: &[Field], family: IpFamily) -> Result<Value, serde_json::Error> {
+    let example = |field: &Field| match field {
+        Field::Ipv4 | Field::Ipv6 => header(if family == IpFamily::V4 { "ip" } else { "ip6" }, "daddr"),
+        Field::Protocol => Expression::Named(NamedExpression::Meta(Meta { key: MetaKey::L4proto })),
+        Field::Port => header("th", "dport"),
+        Field::Mark => random(2),
+        Field::Link => Expression::Named(NamedExpression::Meta(Meta { key: MetaKey::Iif })),
+    };
+    Ok(json!({ "typeof": serde_json::to_value(joined(fields.iter().map(example).collect()))? }))
+}
+
+/// A field of a protocol's header.
+pub(super) fn header(protocol: &'static str, field: &'static str) -> Expression<'static> {
+    let field = PayloadField { protocol: protocol.into(), field: field.into() };
+    Expression::Named(NamedExpression::Payload(Payload::PayloadField(field)))
+}
+
+/// A random number below `below`.
+pub(super) fn random(below: u32) -> Expression<'static> {
+    Expression::Named(NamedExpression::Numgen(Numgen { mode: NgMode::Random, ng_mod: below, offset: Some(0) }))
+}
+
 /// A set or map with its elements.
 pub(super) fn set(
     table: &str,
@@ -175,6 +202,10 @@ pub(super) fn set(
         Maps::Nothing => {}
         Maps::Verdict => drop(content.insert("map".to_owned(), json!("verdict"))),
         Maps::Endpoint => drop(content.insert("map".to_owned(), words(&endpoint_fields(family)))),
+    }
+    if shape.fields.contains(&Field::Mark) {
+        content.insert("type".to_owned(), type_of(&shape.fields, family)?);
+        content.insert("map".to_owned(), type_of(&endpoint_fields(family), family)?);
     }
     let flags: &[&str] = match (shape.interval, name.is_dynamic()) {
         (true, _) => &["interval"],
