@@ -11,6 +11,9 @@ use super::table::{Data, SetName, Slot, affinity_place, endpoint_data};
 use crate::desired::{Frontend, Verdict};
 use crate::model::IpFamily;
 
+/// Entries deleted in one transaction.
+const AT_ONCE: usize = 256;
+
 /// Which endpoints a client may be bound to, by what follows its address in a key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Live(BTreeMap<(IpFamily, SetName, Vec<u8>), BTreeSet<Vec<u8>>>);
@@ -41,17 +44,25 @@ impl Live {
         for family in IpFamily::BOTH {
             for set in [SetName::Affinity, SetName::NodePortAffinity] {
                 let known = kernel::read_set(nft, family, set).map_err(DataplaneError::Socket)?;
-                // One by one: an entry may time out at any moment, and would take the others with it.
-                for (slot, _) in known.iter().filter(|(slot, data)| !self.holds(slot, data)) {
-                    let ops = kernel::element_ops(kernel::messages::DELSETELEM, std::iter::once((slot, None)));
-                    match commit(nft, &ops) {
-                        Err(error) if error.errno() != Some(nix::libc::ENOENT) => return Err(error.into()),
-                        Ok(()) | Err(_) => {}
-                    }
+                let dead = known.into_iter().filter(|(slot, data)| !self.holds(slot, data));
+                let dead: Vec<Slot> = dead.map(|(slot, _)| slot).collect();
+                for some in dead.chunks(AT_ONCE) {
+                    delete(nft, some)?;
                 }
             }
         }
         Ok(())
+    }
+}
+
+/// An entry may time out at any moment, and takes those deleted with it along: then
+/// one by one.
+fn delete(nft: &mut Link, slots: &[Slot]) -> Result<(), DataplaneError> {
+    let ops = kernel::element_ops(kernel::messages::DELSETELEM, slots.iter().map(|slot| (slot, None)));
+    match commit(nft, &ops) {
+        Err(error) if error.errno() != Some(nix::libc::ENOENT) => Err(error.into()),
+        Err(_) if slots.len() > 1 => slots.chunks(1).try_for_each(|one| delete(nft, one)),
+        Ok(()) | Err(_) => Ok(()),
     }
 }
 

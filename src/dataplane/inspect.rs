@@ -1,7 +1,8 @@
 //! Reading and removing what is in the kernel, without a daemon.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::io;
 use std::net::SocketAddr;
 
 use super::DataplaneError;
@@ -91,12 +92,27 @@ pub fn cleanup() -> Result<Vec<String>, DataplaneError> {
         Some(nix::libc::EPERM) => DataplaneError::Denied(error),
         Some(_) | None => DataplaneError::Commit(error),
     })?;
-    let mut route = Link::open(netlink_sys::protocols::NETLINK_ROUTE).map_err(DataplaneError::Socket)?;
-    let ports = links::read_links(&mut route).map_err(DataplaneError::Link)?;
+    removed.extend(remove_links(&bent)?);
+    Ok(removed)
+}
+
+fn remove_links(bent: &BTreeSet<u32>) -> Result<Vec<String>, DataplaneError> {
+    // Whoever asks may be inside a runtime: ours lives and ends on a thread of its own.
+    let work = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.map_err(DataplaneError::Thread)?.block_on(unmake_links(bent)).map_err(DataplaneError::Link)
+    };
+    std::thread::scope(|scope| scope.spawn(work).join()).map_err(|_| DataplaneError::Stopped)?
+}
+
+async fn unmake_links(bent: &BTreeSet<u32>) -> io::Result<Vec<String>> {
+    let route = links::connect()?;
+    let mut removed = Vec::new();
+    let ports = links::read_links(&route).await?;
     for (index, port) in ports.iter().filter(|(index, port)| port.hairpin && bent.contains(index)) {
-        links::set_hairpin(&mut route, *index, false).map_err(DataplaneError::Link)?;
+        links::set_hairpin(&route, *index, false).await?;
         removed.push(format!("hairpin mode of bridge port {}", port.name));
     }
-    removed.extend(links::remove(&mut route).map_err(DataplaneError::Link)?);
+    removed.extend(links::remove(&route).await?);
     Ok(removed)
 }

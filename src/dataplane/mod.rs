@@ -148,6 +148,8 @@ pub struct Report {
     pub flows_deleted: usize,
 }
 
+type Opened = std::sync::mpsc::SyncSender<Result<Vec<String>, DataplaneError>>;
+
 type Answer = oneshot::Sender<Result<Report, DataplaneError>>;
 
 /// What the thread is asked.
@@ -173,13 +175,11 @@ impl Dataplane {
 
     /// The same with less than the kernel offers.
     pub fn open_below(options: Options, ceiling: Ceiling) -> Result<Dataplane, DataplaneError> {
-        let worker = worker::Worker::open(options, ceiling)?;
-        let warnings = worker.warnings.clone();
         let (requests, inbox) = mpsc::channel(REQUESTS_MAX);
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(DataplaneError::Thread)?;
+        let (opened, opening) = std::sync::mpsc::sync_channel(1);
         let thread = std::thread::Builder::new().name("dataplane".to_owned());
-        thread.spawn(move || runtime.block_on(watch::serve(worker, inbox))).map_err(DataplaneError::Thread)?;
+        thread.spawn(move || serve(options, ceiling, inbox, &opened)).map_err(DataplaneError::Thread)?;
+        let warnings = opening.recv().map_err(|_| DataplaneError::Stopped)??;
         Ok(Dataplane { requests, warnings })
     }
 
@@ -206,5 +206,26 @@ impl Dataplane {
         let (answer, answered) = oneshot::channel();
         self.requests.send(request(answer)).await.map_err(|_| DataplaneError::Stopped)?;
         answered.await.map_err(|_| DataplaneError::Stopped)?
+    }
+}
+
+/// The thread: opens, tells the warnings or why it could not, and serves.
+fn serve(options: Options, ceiling: Ceiling, inbox: mpsc::Receiver<Request>, opened: &Opened) {
+    // The runtime is made here: dropping it elsewhere, inside another, would panic.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(DataplaneError::Thread);
+    let heard = match runtime {
+        Err(error) => opened.send(Err(error)),
+        Ok(runtime) => runtime.block_on(async {
+            let mut worker = match worker::Worker::open(options, ceiling).await {
+                Ok(worker) => worker,
+                Err(error) => return opened.send(Err(error)),
+            };
+            opened.send(Ok(std::mem::take(&mut worker.warnings)))?;
+            watch::serve(worker, inbox).await;
+            Ok(())
+        }),
+    };
+    if heard.is_err() {
+        tracing::debug!("nobody waits for the dataplane to open");
     }
 }

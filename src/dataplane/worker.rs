@@ -1,18 +1,21 @@
 //! The thread that owns the sockets and the book.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
+
+use rtnetlink::Handle;
 
 use super::affinity;
 use super::conntrack::UdpCheck;
 use super::hairpin;
 use super::kernel::{self, Held, Install};
-use super::links::{self, BoxLinks};
+use super::links::{self, BoxLinks, Way};
 use super::netlink::Link;
 use super::netlink::batch::{CommitError, commit, commit_staged};
 use super::portion::portions;
-use super::table::{Book, ChainName, Data, Edit, SetName, Slot, frontend_at};
+use super::table::{Book, ChainName, Data, Edit, SetName, Slot, endpoint_ips, frontend_at};
 use super::{Ceiling, DataplaneError, Options, Report};
 use crate::desired::{Change, Contribution, FrontendAddr};
 use crate::model::{IpFamily, Protocol};
@@ -21,7 +24,7 @@ use crate::model::{IpFamily, Protocol};
 #[derive(Debug)]
 pub(super) struct Worker {
     nft: Link,
-    route: Link,
+    route: Handle,
     options: Options,
     owned: bool,
     book: Book,
@@ -46,10 +49,10 @@ struct Adopted {
 }
 
 impl Worker {
-    pub(super) fn open(options: Options, ceiling: Ceiling) -> Result<Worker, DataplaneError> {
+    pub(super) async fn open(options: Options, ceiling: Ceiling) -> Result<Worker, DataplaneError> {
         let protocol = netlink_sys::protocols::NETLINK_NETFILTER;
         let mut nft = Link::open_below(protocol, ceiling.send_buffer_bytes).map_err(DataplaneError::Socket)?;
-        let mut route = Link::open(netlink_sys::protocols::NETLINK_ROUTE).map_err(DataplaneError::Socket)?;
+        let route = links::connect().map_err(DataplaneError::Link)?;
         let mut owned = ceiling.owned_tables;
         for family in IpFamily::BOTH {
             owned &= kernel::preflight(&mut nft, family, &options).map_err(preflight_error)?;
@@ -58,7 +61,7 @@ impl Worker {
         if !owned {
             warnings.push("the kernel (before 6.9) cannot guard our tables; foreign changes are repaired".to_owned());
         }
-        let found = links::set_up(&mut route, &options.cluster_dns, &options.service_ranges);
+        let found = links::set_up(&route, &options.cluster_dns, &options.service_ranges).await;
         warnings.extend(found.map_err(DataplaneError::Link)?);
         Ok(Worker {
             nft,
@@ -86,23 +89,43 @@ impl Worker {
         self.owned
     }
 
-    pub(super) fn converge(&mut self, contributions: &[Arc<Contribution>]) -> Result<Report, DataplaneError> {
-        self.links = links::read_links(&mut self.route).map_err(DataplaneError::Link)?;
+    pub(super) async fn converge(&mut self, contributions: &[Arc<Contribution>]) -> Result<Report, DataplaneError> {
+        self.links = self.read_links().await.map_err(DataplaneError::Link)?;
         let mut book = Book::default();
         let mut ignored = Edit::default();
-        let mut bridges = BTreeSet::new();
-        let (route, box_links) = (&mut self.route, &self.links);
-        let mut off_box = |addr: IpAddr| off_box(route, box_links, addr, &mut bridges);
+        let frontends = contributions.iter().flat_map(|contribution| &contribution.frontends);
+        let ways = self.ways(frontends.flat_map(endpoint_ips).collect()).await;
         for contribution in contributions {
-            book.change(&contribution.key, None, Some(contribution), &mut off_box, &mut ignored);
+            book.change(&contribution.key, None, Some(contribution), &mut |addr| is_off_box(&ways, addr), &mut ignored);
         }
         self.book = book;
-        self.bridges = bridges;
+        self.bridges = bridges(&ways);
         self.bent = self.bent_before()?;
         let report = self.restore()?;
         self.forward();
-        self.bend()?;
+        self.bend().await?;
         Ok(report)
+    }
+
+    /// A socket that broke is opened again: nothing else would ever mend it.
+    async fn read_links(&mut self) -> io::Result<BoxLinks> {
+        match links::read_links(&self.route).await {
+            Ok(links) => Ok(links),
+            Err(error) => {
+                tracing::debug!(%error, "links could not be read, with a new socket once more");
+                self.route = links::connect()?;
+                links::read_links(&self.route).await
+            }
+        }
+    }
+
+    /// The ways to these endpoints.
+    async fn ways(&self, endpoints: BTreeSet<IpAddr>) -> BTreeMap<IpAddr, Way> {
+        let mut ways = BTreeMap::new();
+        for addr in endpoints {
+            ways.insert(addr, links::way(&self.route, &self.links, addr).await);
+        }
+        ways
     }
 
     /// Makes the kernel hold what the book says, whatever became of its tables, and
@@ -179,28 +202,32 @@ impl Worker {
 
     /// Applies changes in one transaction; where that does not fit, in as few as do,
     /// each Service still in one step.
-    pub(super) fn apply(&mut self, changes: &[Change]) -> Result<Report, DataplaneError> {
+    pub(super) async fn apply(&mut self, changes: &[Change]) -> Result<Report, DataplaneError> {
         let mut report = Report::default();
         for portion in portions(changes, self.nft.send_bytes_max()) {
-            let done = self.apply_at_once(portion)?;
+            let done = self.apply_at_once(portion).await?;
             report.operations += done.operations;
             report.flows_deleted += done.flows_deleted;
         }
         Ok(report)
     }
 
-    fn apply_at_once(&mut self, changes: &[Change]) -> Result<Report, DataplaneError> {
+    async fn apply_at_once(&mut self, changes: &[Change]) -> Result<Report, DataplaneError> {
         let mut edit = Edit::default();
-        let (route, box_links, bridges) = (&mut self.route, &self.links, &mut self.bridges);
-        let bridges_before = bridges.len();
-        let mut off_box = |addr: IpAddr| off_box(route, box_links, addr, bridges);
+        let touched = self.book.endpoints_touched(changes);
+        let unknown = touched.iter().filter(|(_, off_box)| off_box.is_none()).map(|(addr, _)| *addr).collect();
+        let ways = self.ways(unknown).await;
+        let mut off_box =
+            |addr: IpAddr| touched.get(&addr).copied().flatten().unwrap_or_else(|| is_off_box(&ways, addr));
         for change in changes {
             self.book.change(&change.key, change.before.as_ref(), change.after.as_ref(), &mut off_box, &mut edit);
         }
+        let bridges_before = self.bridges.len();
+        self.bridges.extend(bridges(&ways));
         let operations = self.settle(&edit)?;
         self.forward();
         if self.bridges.len() > bridges_before {
-            self.bend()?;
+            self.bend().await?;
         }
         if edit.moved().any(|(before, after)| affinity::forgets(before, after)) {
             affinity::Live::of(self.book.frontends()).sweep(&mut self.nft)?;
@@ -209,8 +236,8 @@ impl Worker {
     }
 
     /// Follows the box's links.
-    pub(super) fn follow_links(&mut self) -> Result<(), DataplaneError> {
-        self.links = links::read_links(&mut self.route).map_err(DataplaneError::Link)?;
+    pub(super) async fn follow_links(&mut self) -> Result<(), DataplaneError> {
+        self.links = self.read_links().await.map_err(DataplaneError::Link)?;
         let now: BTreeSet<u32> = links::shared_links(&self.links).collect();
         let mut edit = Edit::default();
         for index in self.shared.difference(&now) {
@@ -219,17 +246,16 @@ impl Worker {
         for index in now.difference(&self.shared) {
             same_link(*index).into_iter().for_each(|slot| edit.element(slot, None, Some(Data::Nothing)));
         }
-        let mut bridges = BTreeSet::new();
-        let (route, box_links) = (&mut self.route, &self.links);
-        self.book.reroute(&mut |addr| off_box(route, box_links, addr, &mut bridges), &mut edit);
-        self.bridges = bridges;
+        let ways = self.ways(self.book.endpoints().collect()).await;
+        self.book.reroute(&mut |addr| is_off_box(&ways, addr), &mut edit);
+        self.bridges = bridges(&ways);
         self.shared = now;
         for gone in self.bent.iter().filter(|index| !self.links.contains_key(index)) {
             edit.element(hairpin_port(*gone), Some(Data::Nothing), None);
         }
         self.bent.retain(|index| self.links.contains_key(index));
         self.settle(&edit)?;
-        self.bend()
+        self.bend().await
     }
 
     /// The bridge ports that a process before us switched to hairpin mode.
@@ -241,7 +267,7 @@ impl Worker {
     /// Lets endpoints behind bridges reach themselves. A port is noted first: one
     /// that is noted and not switched does no harm, the other way round nobody
     /// would ever switch it back.
-    fn bend(&mut self) -> Result<(), DataplaneError> {
+    async fn bend(&mut self) -> Result<(), DataplaneError> {
         if self.bridges.is_empty() || !hairpin::bridged_packets_are_translated() {
             return Ok(());
         }
@@ -254,7 +280,7 @@ impl Worker {
         self.bent.extend(&ports);
         self.settle(&edit)?;
         for port in ports {
-            if let Err(error) = links::set_hairpin(&mut self.route, port, true) {
+            if let Err(error) = links::set_hairpin(&self.route, port, true).await {
                 let name = self.links.get(&port).map(|link| link.name.as_str()).unwrap_or_default();
                 tracing::warn!(%error, port = name, "no hairpin mode: an endpoint there may not reach itself");
             }
@@ -323,11 +349,13 @@ fn sweep_udp(udp: &UdpCheck) -> usize {
     })
 }
 
-/// Whether an endpoint is off the box; the bridge it sits behind is noted.
-fn off_box(route: &mut Link, links: &BoxLinks, addr: IpAddr, bridges: &mut BTreeSet<u32>) -> bool {
-    let way = links::way(route, links, addr);
-    bridges.extend(way.bridge);
-    way.off_box
+fn is_off_box(ways: &BTreeMap<IpAddr, Way>, addr: IpAddr) -> bool {
+    ways.get(&addr).is_some_and(|way| way.off_box)
+}
+
+/// The bridges that endpoints sit behind.
+fn bridges(ways: &BTreeMap<IpAddr, Way>) -> BTreeSet<u32> {
+    ways.values().filter_map(|way| way.bridge).collect()
 }
 
 /// Links are of no family; the note stands in the IPv4 table.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::chain::ChainName;
 use super::element::{Data, Slot, octets, of_frontend};
 use super::layout::SetName;
-use crate::desired::{Contribution, Frontend, FrontendAddr, Verdict};
+use crate::desired::{Change, Contribution, Frontend, FrontendAddr, Verdict};
 use crate::model::{IpFamily, ObjectKey, Protocol};
 
 type FrontendId = (FrontendAddr, Protocol, u16);
@@ -241,6 +241,27 @@ impl Book {
         }
     }
 
+    /// The endpoints that a change may want, and whether those in use are off the
+    /// box: besides its own those of Services that may take over a frontend.
+    pub(in crate::dataplane) fn endpoints_touched(&self, changes: &[Change]) -> BTreeMap<IpAddr, Option<bool>> {
+        let mut found = BTreeMap::new();
+        let sides = changes.iter().flat_map(|change| [&change.before, &change.after]).flatten();
+        for frontend in sides.flat_map(|side| &side.frontends) {
+            let id = (frontend.addr, frontend.protocol, frontend.port);
+            let holders = self.holders.get(&id).into_iter().flat_map(BTreeMap::values);
+            let others = holders.filter_map(|holder| frontend_of(holder, id));
+            for addr in others.chain([frontend]).flat_map(endpoint_ips) {
+                found.entry(addr).or_insert_with(|| self.off_box.get(&addr).copied());
+            }
+        }
+        found
+    }
+
+    /// The endpoints in use.
+    pub(in crate::dataplane) fn endpoints(&self) -> impl Iterator<Item = IpAddr> {
+        self.off_box.keys().copied()
+    }
+
     /// The families in which there is something to forward to.
     pub(in crate::dataplane) fn families_with_endpoints(&self) -> Vec<IpFamily> {
         let has = |family: &IpFamily| self.off_box.keys().any(|addr| IpFamily::of(*addr) == *family);
@@ -269,7 +290,8 @@ fn frontend_of(contribution: &Contribution, id: FrontendId) -> Option<&Frontend>
     contribution.frontends.iter().find(|f| (f.addr, f.protocol, f.port) == id)
 }
 
-fn endpoint_ips(frontend: &Frontend) -> Vec<IpAddr> {
+/// The addresses of its endpoints.
+pub(in crate::dataplane) fn endpoint_ips(frontend: &Frontend) -> Vec<IpAddr> {
     match &frontend.verdict {
         Verdict::Balance(balance) => balance.endpoints.iter().map(std::net::SocketAddr::ip).collect(),
         Verdict::Refuse | Verdict::Drop => Vec::new(),

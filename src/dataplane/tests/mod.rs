@@ -4,6 +4,7 @@
 
 mod affinity;
 mod conntrack;
+mod links;
 mod portion;
 
 use crate::desired::{Balance, Frontend, FrontendAddr, Verdict};

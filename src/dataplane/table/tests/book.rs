@@ -13,7 +13,7 @@ use super::super::element::{Data, Slot};
 use super::super::expr::Verdict;
 use super::super::layout::SetName;
 use super::super::{Book, Edit};
-use crate::desired::{self, Balance, Contribution, Frontend, FrontendAddr, ServiceRecords};
+use crate::desired::{self, Balance, Change, Contribution, Frontend, FrontendAddr, ServiceRecords};
 use crate::model::{IpFamily, ObjectKey, Protocol};
 
 #[derive(Default)]
@@ -123,6 +123,22 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// The changes of Services in a transaction.
+fn changes(transaction: &[Step], held: &BTreeMap<u8, Arc<Contribution>>) -> Vec<Change> {
+    let mut held = held.clone();
+    let mut changes = Vec::new();
+    for step in transaction {
+        let Step::Service(name, after) = step else { continue };
+        let after = after.clone().map(|frontends| contribution(*name, frontends));
+        let before = match &after {
+            Some(after) => held.insert(*name, Arc::clone(after)),
+            None => held.remove(name),
+        };
+        changes.push(Change { key: ObjectKey::new("t", &name.to_string()), before, after });
+    }
+    changes
+}
+
 fn host(addr: IpAddr) -> u8 {
     match addr {
         IpAddr::V4(addr) => addr.octets()[3],
@@ -143,13 +159,18 @@ proptest! {
         let mut away = BTreeSet::new();
         for transaction in transactions {
             let mut edit = Edit::default();
+            let touched = book.endpoints_touched(&changes(&transaction, &held));
             for step in transaction {
                 match step {
                     Step::Service(name, after) => {
                         let after = after.map(|frontends| contribution(name, frontends));
                         let key = ObjectKey::new("t", &name.to_string());
                         let before = held.get(&name).cloned();
-                        book.change(&key, before.as_ref(), after.as_ref(), &mut |addr| away.contains(&host(addr)), &mut edit);
+                        let mut off_box = |addr| {
+                            assert!(touched.contains_key(&addr), "nobody has asked for the way to {addr}");
+                            away.contains(&host(addr))
+                        };
+                        book.change(&key, before.as_ref(), after.as_ref(), &mut off_box, &mut edit);
                         match after {
                             Some(after) => drop(held.insert(name, after)),
                             None => drop(held.remove(&name)),
