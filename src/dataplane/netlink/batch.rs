@@ -93,9 +93,9 @@ pub(in crate::dataplane) fn kind(message: u16) -> u16 {
 
 /// Sends the operations as one transaction.
 pub(in crate::dataplane) fn commit(link: &mut Link, ops: &[Op]) -> Result<(), CommitError> {
-    let (bytes, bytes_max) = (encoded_len(ops), link.send_bytes_max());
-    if bytes > bytes_max {
-        return Err(CommitError::TooLarge { bytes, bytes_max });
+    let bytes = encoded_len(ops);
+    if !link.fits(bytes) {
+        return Err(CommitError::TooLarge { bytes, bytes_max: link.send_bytes_max() });
     }
     if ops.is_empty() { Ok(()) } else { commit_one(link, ops) }
 }
@@ -108,9 +108,8 @@ pub(in crate::dataplane) fn commit_staged(
     prepare: Vec<Op>,
     switch: Vec<Op>,
 ) -> Result<(), CommitError> {
-    let bytes_max = link.send_bytes_max();
-    if encoded_len(&prepare) + encoded_len(&switch) > bytes_max {
-        for piece in pieces(&prepare, bytes_max) {
+    if !link.fits(encoded_len(&prepare) + encoded_len(&switch)) {
+        for piece in pieces(&prepare, link.send_bytes_max()) {
             commit(link, piece)?;
         }
         return commit(link, &switch);

@@ -59,7 +59,18 @@ pub(in crate::dataplane) struct Link {
     socket: Socket,
     seq: u32,
     port: u32,
+    /// What we would like as send buffer, and what the kernel gave, less its own part.
+    send_buffer_bytes: usize,
     send_bytes_max: usize,
+}
+
+/// How many bytes a message may have when the kernel has been asked for a buffer.
+fn ask_for_send_buffer(socket: &Socket, bytes: usize) -> io::Result<usize> {
+    // The forced form needs privilege over the whole machine; a container falls back.
+    if setsockopt(socket, sockopt::SndBufForce, &bytes).is_err() {
+        setsockopt(socket, sockopt::SndBuf, &bytes)?;
+    }
+    Ok(nix::sys::socket::getsockopt(&socket.as_fd(), sockopt::SndBuf)?.saturating_sub(4096))
 }
 
 impl std::fmt::Debug for Link {
@@ -83,14 +94,10 @@ impl Link {
     /// buffer of so many bytes (which the kernel doubles).
     pub(in crate::dataplane) fn open_below(protocol: isize, send_buffer_bytes: usize) -> io::Result<Link> {
         let mut socket = Socket::new(protocol)?;
-        // The forced forms need privilege over the whole machine; a container falls back.
-        if setsockopt(&socket, sockopt::SndBufForce, &send_buffer_bytes).is_err() {
-            setsockopt(&socket, sockopt::SndBuf, &send_buffer_bytes)?;
-        }
+        let send_bytes_max = ask_for_send_buffer(&socket, send_buffer_bytes)?;
         if setsockopt(&socket, sockopt::RcvBufForce, &RECEIVE_BUFFER_BYTES).is_err() {
             setsockopt(&socket, sockopt::RcvBuf, &RECEIVE_BUFFER_BYTES)?;
         }
-        let send_bytes_max = nix::sys::socket::getsockopt(&socket.as_fd(), sockopt::SndBuf)?.saturating_sub(4096);
         let port = socket.bind_auto()?.port_number();
         // Older kernels know neither; errors are then only a number.
         for set in [Socket::set_cap_ack, Socket::set_ext_ack] {
@@ -98,7 +105,7 @@ impl Link {
                 tracing::debug!(%error, "netlink socket option refused");
             }
         }
-        Ok(Link { socket, seq: 1, port, send_bytes_max })
+        Ok(Link { socket, seq: 1, port, send_buffer_bytes, send_bytes_max })
     }
 
     pub(in crate::dataplane) fn join(&self, group: u32) -> io::Result<()> {
@@ -113,6 +120,17 @@ impl Link {
     /// How many bytes one transaction may have.
     pub(in crate::dataplane) fn send_bytes_max(&self) -> usize {
         self.send_bytes_max
+    }
+
+    /// Whether a transaction of so many bytes can be sent. If not the kernel is asked
+    /// again: `wmem_max` may have been raised.
+    pub(in crate::dataplane) fn fits(&mut self, bytes: usize) -> bool {
+        if bytes > self.send_bytes_max
+            && let Ok(now) = ask_for_send_buffer(&self.socket, self.send_buffer_bytes)
+        {
+            self.send_bytes_max = now;
+        }
+        bytes <= self.send_bytes_max
     }
 
     /// The next sequence number.
