@@ -160,7 +160,13 @@ impl ApiError {
     }
 
     fn invalid_kind(qualified: &str, group: &str, kind: &str, name: &str, causes: &[Cause]) -> ApiError {
-        let lines: Vec<String> = causes.iter().map(ToString::to_string).collect();
+        // The sentence says each fault once, however often the causes list it.
+        let mut lines: Vec<String> = Vec::new();
+        for line in causes.iter().map(ToString::to_string) {
+            if !lines.contains(&line) {
+                lines.push(line);
+            }
+        }
         let body = match lines.as_slice() {
             [one] => one.clone(),
             many => format!("[{}]", many.join(", ")),
@@ -292,5 +298,13 @@ mod tests {
         let causes = [Cause::required("spec.ports", ""), Cause::required("spec.x", "why")];
         let message = ApiError::invalid(Kind::Service, "s", &causes).message;
         assert_eq!(message, "Service \"s\" is invalid: [spec.ports: Required value, spec.x: Required value: why]");
+    }
+
+    #[test]
+    fn a_fault_told_twice_is_said_once() {
+        let causes = [Cause::required("spec.ports", ""), Cause::required("spec.ports", "")];
+        let error = ApiError::invalid(Kind::Service, "s", &causes);
+        assert_eq!(error.message, "Service \"s\" is invalid: spec.ports: Required value");
+        assert_eq!(error.details.unwrap().causes.len(), 2);
     }
 }

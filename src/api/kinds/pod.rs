@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::endpoints::{PROTOCOLS, optional};
-use super::read::{int, list, list_mut, pairs, present, set, set_default, text, within};
+use super::read::{int, list, list_mut, pairs, present, set, set_default, text, unset, within};
 use super::service::target_port;
 use crate::model::{Cause, name};
 
@@ -83,8 +83,8 @@ fn quality(value: &Value) -> &'static str {
     }
 }
 
-/// Checks a Pod.
-pub(super) fn validate(value: &Value) -> Vec<Cause> {
+/// Checks a Pod, by itself and against the one it follows.
+pub(super) fn validate(value: &Value, old: Option<&Value>) -> Vec<Cause> {
     let mut causes = Vec::new();
     pod_ip(value, &mut causes);
     let containers = list(value, "/spec/containers");
@@ -117,6 +117,9 @@ pub(super) fn validate(value: &Value) -> Vec<Cause> {
         optional(spec, "nodeName", "spec", name::dns1123_subdomain, &mut causes);
         optional(spec, "hostname", "spec", name::dns1123_label, &mut causes);
         optional(spec, "subdomain", "spec", name::dns1123_label, &mut causes);
+    }
+    if let Some(old) = old {
+        validate_change(old, value, &mut causes);
     }
     causes
 }
@@ -215,29 +218,23 @@ fn validate_probe(probe: &Value, member: &str, field: &str, causes: &mut Vec<Cau
     }
 }
 
-/// Checks a Pod against the one it follows: of the spec, images, tolerations,
-/// the deadline and the node it is bound to may change.
-pub(super) fn validate_update(old: &Value, new: &Value, subresource: Option<&str>) -> Vec<Cause> {
-    if subresource.is_some() {
-        return Vec::new();
-    }
-    let mut causes = validate(new);
+/// Of the spec, images, tolerations, the deadline and the node it is bound to may change.
+fn validate_change(old: &Value, new: &Value, causes: &mut Vec<Cause>) {
     if fixed(old) != fixed(new) {
         let detail = "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
         causes.push(Cause::forbidden("spec", detail));
     }
-    causes
 }
 
 fn fixed(value: &Value) -> Value {
     let mut spec = value.get("spec").cloned().unwrap_or_default();
     for member in ["activeDeadlineSeconds", "tolerations", "nodeName"] {
-        super::read::unset(&mut spec, member);
+        unset(&mut spec, member);
     }
     for member in ["/containers", "/initContainers"] {
         for container in list_mut(&mut spec, member) {
-            super::read::unset(container, "image");
-            super::read::unset(container, "imagePullPolicy");
+            unset(container, "image");
+            unset(container, "imagePullPolicy");
         }
     }
     spec

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::super::read::{list_mut, present, set, set_default, text, unset, within};
+use super::super::read::{given, list_mut, present, set, set_default, text, unset, within};
 use super::{is_external, is_external_name};
 
 /// Seconds a client stays with its endpoint unless told otherwise: three hours.
@@ -16,9 +16,8 @@ pub(in super::super) fn default(value: &mut Value) {
     match text(spec, "/sessionAffinity") {
         "None" => unset(spec, "sessionAffinityConfig"),
         "ClientIP" => {
-            let client = within(spec, "sessionAffinityConfig").and_then(|config| within(config, "clientIP"));
-            if let Some(client) = client {
-                set_default(client, "timeoutSeconds", AFFINITY_SECONDS);
+            if spec.pointer("/sessionAffinityConfig/clientIP/timeoutSeconds").is_none_or(Value::is_null) {
+                set(spec, "sessionAffinityConfig", json!({"clientIP": {"timeoutSeconds": AFFINITY_SECONDS}}));
             }
         }
         _ => {}
@@ -34,8 +33,9 @@ pub(in super::super) fn default(value: &mut Value) {
         }
     }
     let kind = text(spec, "/type").to_owned();
-    if matches!(kind.as_str(), "ClusterIP" | "NodePort" | "LoadBalancer") {
-        set_default(spec, "internalTrafficPolicy", "Cluster");
+    let absent = given(spec, "/internalTrafficPolicy").is_none();
+    if absent && matches!(kind.as_str(), "ClusterIP" | "NodePort" | "LoadBalancer") {
+        set(spec, "internalTrafficPolicy", "Cluster");
     }
     if kind == "LoadBalancer" {
         set_default(spec, "allocateLoadBalancerNodePorts", true);
@@ -54,8 +54,8 @@ pub(super) fn status(value: &mut Value) {
         within(status, "loadBalancer");
     }
     for ingress in list_mut(value, "/status/loadBalancer/ingress") {
-        if present(ingress, "/ip") {
-            set_default(ingress, "ipMode", "VIP");
+        if present(ingress, "/ip") && given(ingress, "/ipMode").is_none() {
+            set(ingress, "ipMode", "VIP");
         }
     }
 }
