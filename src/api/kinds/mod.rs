@@ -15,6 +15,8 @@ mod pod;
 mod read;
 mod service;
 mod table;
+#[cfg(test)]
+mod tests;
 
 use std::net::IpAddr;
 use std::ops::RangeInclusive;

@@ -189,7 +189,7 @@ fn token(revision: Revision, last: &ObjectKey) -> String {
 
 fn encode_token(revision: Option<Revision>, last: &ObjectKey) -> String {
     // -1 is Kubernetes' "whatever revision there is".
-    let revision = revision.map_or(Value::from(-1), |revision| revision.0.into());
+    let revision = revision.map_or_else(|| Value::from(-1), |revision| revision.0.into());
     let start = format!("{}/{}", last.namespace, last.name);
     TOKEN.encode(json!({"v": "meta.k8s.io/v1", "rv": revision, "start": start}).to_string())
 }

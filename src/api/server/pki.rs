@@ -277,7 +277,7 @@ fn write_private(path: &Path, bytes: &[u8]) -> Result<(), PkiError> {
     let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh).map_err(fault)?;
     file.write_all(bytes).and_then(|()| file.sync_all()).map_err(fault)?;
     fs::rename(&fresh, path).map_err(fault)?;
-    let parent = path.parent().unwrap_or(Path::new("/"));
+    let parent = path.parent().unwrap_or_else(|| Path::new("/"));
     fs::File::open(parent).and_then(|dir| dir.sync_all()).map_err(fault)
 }
 

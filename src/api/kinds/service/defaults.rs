@@ -13,12 +13,11 @@ pub(in super::super) fn default(value: &mut Value) {
     let Some(spec) = within(value, "spec") else { return };
     set_default(spec, "type", "ClusterIP");
     set_default(spec, "sessionAffinity", "None");
+    let timeless = spec.pointer("/sessionAffinityConfig/clientIP/timeoutSeconds").is_none_or(Value::is_null);
     match text(spec, "/sessionAffinity") {
         "None" => unset(spec, "sessionAffinityConfig"),
-        "ClientIP" => {
-            if spec.pointer("/sessionAffinityConfig/clientIP/timeoutSeconds").is_none_or(Value::is_null) {
-                set(spec, "sessionAffinityConfig", json!({"clientIP": {"timeoutSeconds": AFFINITY_SECONDS}}));
-            }
+        "ClientIP" if timeless => {
+            set(spec, "sessionAffinityConfig", json!({"clientIP": {"timeoutSeconds": AFFINITY_SECONDS}}));
         }
         _ => {}
     }
