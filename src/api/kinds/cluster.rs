@@ -57,6 +57,23 @@ pub(super) fn validate_namespace_part(new: &Value, subresource: &str) -> Vec<Cau
     (phase != wanted).then(|| Cause::invalid("status.Phase", &phase.into(), detail)).into_iter().collect()
 }
 
+/// What a Node has it can give, and its first range is the list's first.
+pub(super) fn default_node(value: &mut Value) {
+    if let Some(status) = value.get_mut("status") {
+        let capacity = status.get("capacity").cloned().filter(|_| !present(status, "/allocatable"));
+        if let Some(capacity) = capacity {
+            set(status, "allocatable", capacity);
+        }
+    }
+    let Some(spec) = value.get_mut("spec") else { return };
+    let (own, first) = (text(spec, "/podCIDR").to_owned(), text(spec, "/podCIDRs/0").to_owned());
+    if own.is_empty() && !first.is_empty() {
+        set(spec, "podCIDR", first);
+    } else if own != first {
+        set(spec, "podCIDRs", json!([own]));
+    }
+}
+
 /// Checks a Node.
 pub(super) fn validate_node(value: &Value) -> Vec<Cause> {
     let ranges = texts(value, "/spec/podCIDRs");

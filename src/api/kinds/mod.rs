@@ -96,7 +96,8 @@ pub fn default(kind: Kind, value: &mut Value) {
         Kind::Pod => pod::default(value),
         Kind::Namespace => cluster::default_namespace(value),
         Kind::Secret => config::default_secret(value),
-        Kind::Node | Kind::ConfigMap | Kind::Event => {}
+        Kind::Node => cluster::default_node(value),
+        Kind::ConfigMap | Kind::Event => {}
     }
 }
 
@@ -138,8 +139,10 @@ pub fn update(
     if kind == Kind::Service {
         return service::update(scene, old, new, subresource);
     }
-    if kind == Kind::EndpointSlice {
-        endpoint_slice::begin(new, Some(old));
+    match kind {
+        Kind::EndpointSlice => endpoint_slice::begin(new, Some(old)),
+        Kind::Pod if subresource.is_some() => pod::keep(old, new),
+        _ => {}
     }
     let mut causes = metadata::validate_update(old, new);
     if let Some(subresource) = subresource {
@@ -147,6 +150,7 @@ pub fn update(
         causes.extend(match kind {
             Kind::Namespace => cluster::validate_namespace_part(new, subresource),
             Kind::Node => cluster::validate_node_change(old, new),
+            Kind::Pod => pod::validate_status(old, new),
             _ => Vec::new(),
         });
         return settle(causes, Prepared::default());

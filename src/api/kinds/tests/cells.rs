@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use time::macros::datetime;
 
-use super::super::{row, table};
+use super::super::{field, field_supported, row, table};
 use super::world::{object, stored};
 use crate::model::Kind;
 
@@ -209,5 +209,35 @@ fn ages() {
     for (created, expected) in rows {
         let metadata = json!({"creationTimestamp": created});
         assert_eq!(cells(Kind::Namespace, json!({"metadata": metadata}))[2], expected, "{created}");
+    }
+}
+
+#[test]
+fn fields_a_selector_compares() {
+    let shown = |kind: Kind, members: Value, path: &str| field(kind, &stored(kind, &object(kind, "a", members)), path);
+    let service = json!({"spec": {"type": "NodePort", "clusterIP": "10.96.0.9"}});
+    let event = json!({"reportingComponent": "x", "involvedObject": {"name": "web"}});
+    let pod = json!({"spec": {"nodeName": "n"}, "status": {"podIP": "10.0.0.1", "phase": "Running"}});
+    let rows = [
+        (Kind::Service, &service, "spec.type", Some("NodePort")),
+        (Kind::Service, &service, "spec.clusterIP", Some("10.96.0.9")),
+        (Kind::Service, &service, "metadata.name", Some("a")),
+        (Kind::Service, &service, "metadata.namespace", Some("default")),
+        (Kind::Service, &service, "spec.externalName", None),
+        (Kind::Event, &event, "source", Some("x")),
+        (Kind::Event, &event, "involvedObject.name", Some("web")),
+        (Kind::Pod, &pod, "status.podIP", Some("10.0.0.1")),
+        (Kind::Pod, &pod, "spec.nodeName", Some("n")),
+        (Kind::Pod, &pod, "spec.hostNetwork", Some("false")),
+        (Kind::Pod, &pod, "status.nominatedNodeName", Some("")),
+        (Kind::Node, &json!({}), "spec.unschedulable", Some("false")),
+        (Kind::Node, &json!({}), "metadata.namespace", None),
+        (Kind::Namespace, &json!({"status": {"phase": "Active"}}), "status.phase", Some("Active")),
+        (Kind::Secret, &json!({"type": "Opaque"}), "type", Some("Opaque")),
+        (Kind::ConfigMap, &json!({}), "type", None),
+    ];
+    for (kind, members, path, expected) in rows {
+        assert_eq!(shown(kind, members.clone(), path).as_deref(), expected, "{kind} {path}");
+        assert_eq!(field_supported(kind, path), expected.is_some(), "{kind} {path}");
     }
 }

@@ -238,13 +238,58 @@ fn pods_are_checked_as_far_as_they_are_read() {
     refused(
         probe(json!({"tcpSocket": {"port": 0}, "successThreshold": 2, "periodSeconds": -1})),
         &[
+            (&at("livenessProbe.tcpSocket.port"), INV),
             (&at("livenessProbe.periodSeconds"), INV),
             (&at("livenessProbe.successThreshold"), INV),
-            (&at("livenessProbe.tcpSocket.port"), INV),
         ],
     );
     let spec = json!({"containers": [{"name": "c", "image": "i"}], "restartPolicy": "Foo", "hostname": "A"});
     refused(create(Kind::Pod, json!({"spec": spec})), &[("spec.restartPolicy", NS), ("spec.hostname", INV)]);
+}
+
+#[test]
+fn handlers_of_a_probe() {
+    let probe = |probe: Value| pod(json!({"name": "c", "image": "i", "readinessProbe": probe}));
+    let at = |member: &str| format!("spec.containers[0].readinessProbe.{member}");
+    let two = json!({"httpGet": {"port": 80, "scheme": "FTP"}, "exec": {}, "terminationGracePeriodSeconds": 0});
+    let grace = at("terminationGracePeriodSeconds");
+    refused(probe(two), &[(&at("exec.command"), REQ), (&at("httpGet"), FORB), (&grace, INV), (&grace, INV)]);
+    let made = probe(json!({"grpc": {"port": 80}})).unwrap();
+    assert_eq!(made["spec"]["containers"][0]["readinessProbe"]["grpc"], json!({"port": 80, "service": ""}));
+}
+
+#[test]
+fn a_pods_first_address_and_its_addresses_agree() {
+    let written = |status: Value| {
+        let mut world = World::single();
+        let members = json!({"spec": {"containers": [{"name": "c", "image": "i"}]}});
+        let mut made = world.create(Kind::Pod, object(Kind::Pod, "a", members)).unwrap();
+        made["metadata"]["ownerReferences"] = json!([{"apiVersion": "v1", "kind": "x", "name": "y", "uid": "z"}]);
+        made["status"] = status;
+        world.write(Kind::Pod, made, Some("status"))
+    };
+    let single = written(json!({"podIP": "10.0.0.1"})).unwrap();
+    assert_eq!(single["status"]["podIPs"], json!([{"ip": "10.0.0.1"}]));
+    assert_eq!(single["status"]["qosClass"], "BestEffort", "kept");
+    assert!(single["metadata"].get("ownerReferences").is_none(), "kept too");
+    let plural = written(json!({"podIPs": [{"ip": "10.0.0.1"}, {"ip": "fd00::1"}]})).unwrap();
+    assert_eq!(plural["status"]["podIP"], "10.0.0.1");
+    let both = written(json!({"podIP": "10.0.0.2", "podIPs": [{"ip": "10.0.0.1"}]})).unwrap();
+    assert_eq!(both["status"]["podIPs"], json!([{"ip": "10.0.0.2"}]));
+    refused(written(json!({"podIP": "foo"})), &[("status.podIPs[0]", INV)]);
+    let alike = json!({"podIPs": [{"ip": "10.0.0.1"}, {"ip": "10.0.0.2"}]});
+    refused(written(alike), &[("status.podIPs", INV)]);
+    refused(written(json!({"qosClass": "Guaranteed"})), &[("status.qosClass", INV)]);
+}
+
+#[test]
+fn who_limits_a_resource_asks_for_it() {
+    let resources = json!({"limits": {"cpu": "1", "memory": "1Gi"}});
+    let made = pod(json!({"name": "c", "image": "i", "resources": resources})).unwrap();
+    assert_eq!(made["spec"]["containers"][0]["resources"]["requests"], resources["limits"]);
+    assert_eq!(made["status"]["qosClass"], "Guaranteed");
+    let plain = pod(json!({"name": "c", "image": "i"})).unwrap();
+    assert_eq!(plain["spec"]["containers"][0]["resources"], json!({}));
 }
 
 #[test]
