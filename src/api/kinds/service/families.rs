@@ -178,7 +178,7 @@ fn lists(value: &Value, old: Option<&Value>) -> Vec<Cause> {
         return causes;
     }
     let held: Vec<IpFamily> = ips.iter().filter_map(|ip| Some(IpFamily::of(ip.parse().ok()?))).collect();
-    if ips.len() > 1 && (ips.len() > 2 || held.first() == held.get(1)) {
+    if ips.len() > 1 && held.iter().all(|family| held.first() == Some(family)) {
         causes.push(Cause::invalid(field, &all, "may specify no more than one IP for each IP family"));
     }
     for (i, ((ip, own), wanted)) in ips.iter().zip(&held).zip(&families).enumerate() {

@@ -78,7 +78,8 @@ fn lists_of_cluster_ips() {
     };
     let all = "spec.clusterIPs";
     refused(dual(json!(["10.96.0.5", "10.96.0.6"])), &[(all, INV)]);
-    refused(dual(json!(["10.96.0.5", "fd00::5", "10.96.0.6"])), &[(all, INV), (all, INV)]);
+    refused(dual(json!(["10.96.0.5", "fd00::5", "10.96.0.6"])), &[(all, INV)]);
+    refused(dual(json!(["10.96.0.5", "10.96.0.6", "10.96.0.7"])), &[(all, INV), (all, INV)]);
     refused(dual(json!(["None", "10.96.0.5"])), &[(all, INV)]);
     refused(dual(json!(["10.96.0.5", "None"])), &[("spec.clusterIPs[1]", INV)]);
     let swapped = json!({

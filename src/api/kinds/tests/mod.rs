@@ -4,6 +4,7 @@
 mod cells;
 mod endpoints;
 mod families;
+mod laws;
 mod plain;
 mod service_create;
 mod service_update;
