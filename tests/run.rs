@@ -74,6 +74,18 @@ fn a_data_directory_that_cannot_be_made_is_73() {
 }
 
 #[test]
+fn without_privilege_it_is_77_and_without_dataplane_none_is_needed() {
+    let world = World::new();
+    let home = Arc::new(Home::new());
+    let bare = |flags: &[&str]| home.run_under(&world, &["setpriv", "--inh-caps=-all", "--bounding-set=-all"], flags);
+    let said = support::Output::of(bare(&[]), "").fails(77);
+    assert!(said.contains("CAP_NET_ADMIN"), "{said}");
+    let edgesvc = Edgesvc::start_command(&world, &home, bare(&["--proxy-mode", "none", "--cluster-dns", "none"]));
+    edgesvc.cli(&["get", "services"]).ok();
+    assert_eq!(edgesvc.stop(), 0);
+}
+
+#[test]
 fn ready_is_said_to_systemd_to_people_and_over_http() {
     let world = World::new();
     let home = Arc::new(Home::new());
@@ -94,6 +106,26 @@ fn ready_is_said_to_systemd_to_people_and_over_http() {
 }
 
 #[test]
+fn metrics_are_served_where_asked_and_nothing_else_is() {
+    let world = World::new();
+    let home = Arc::new(Home::new());
+    let edgesvc = Edgesvc::start_in(&world, &home, &["--metrics-listen", "127.0.0.1:9100"]);
+    let metrics = world.get(NODE, "http://127.0.0.1:9100/metrics").unwrap();
+    assert!(metrics.contains("edgesvc_store_revision "), "{metrics}");
+    assert!(edgesvc.http("/metrics").ok().contains("edgesvc_store_revision "));
+    let other = world.get(NODE, "http://127.0.0.1:9100/api/v1/services").unwrap();
+    assert!(other.starts_with("404"), "{other}");
+    // Clients that stall there take nothing from the API.
+    let stall = || world.command(NODE, "socat").args(["-u", "EXEC:sleep 60", "TCP4:127.0.0.1:9100"]).spawn().unwrap();
+    let stalled: Vec<_> = (0..20).map(|_| stall()).collect();
+    edgesvc.cli(&["get", "services"]).ok();
+    for mut client in stalled {
+        drop(client.kill());
+        drop(client.wait());
+    }
+}
+
+#[test]
 fn what_every_cluster_has_is_there() {
     let world = World::new();
     let edgesvc = Edgesvc::start(&world);
@@ -109,6 +141,20 @@ fn what_every_cluster_has_is_there() {
 }
 
 #[test]
+fn what_is_always_there_comes_back_when_it_is_deleted() {
+    let world = World::new();
+    let edgesvc = Edgesvc::start(&world);
+    let uid = |kind: &str, name: &str| edgesvc.field(kind, name, &["metadata", "uid"]);
+    let node = edgesvc.cli(&["get", "nodes", "-o", "name"]).ok().trim().replace("node/", "");
+    let before = [uid("service", "kubernetes").unwrap(), uid("node", &node).unwrap()];
+    edgesvc.cli(&["delete", "service", "kubernetes"]).ok();
+    edgesvc.cli(&["delete", "node", &node]).ok();
+    let back = |kind: &str, name: &str, old: &String| uid(kind, name).is_ok_and(|uid| uid != *old);
+    assert!(wait_until(SOON, || back("service", "kubernetes", &before[0]) && back("node", &node, &before[1])));
+    assert_eq!(edgesvc.cluster_ip("kubernetes"), "10.43.0.1");
+}
+
+#[test]
 fn a_graceful_stop_leaves_the_rules_and_a_restart_adopts_them() {
     let world = World::new();
     let _server = echo_name(&world, "backend1", 8080);
@@ -117,7 +163,7 @@ fn a_graceful_stop_leaves_the_rules_and_a_restart_adopts_them() {
     edgesvc.apply(&web());
     let url = format!("http://{}/", edgesvc.cluster_ip("web"));
     eventually(SOON, || world.get(CLIENT, &url));
-    let rules = |world: &World| world.run(NODE, &["nft", "-a", "list", "table", "inet", "edgesvc"]).ok();
+    let rules = |world: &World| world.run(NODE, &["nft", "-a", "list", "table", "ip", "edgesvc"]).ok();
     let before = rules(&world);
     assert_eq!(edgesvc.stop(), 0);
     for _ in 0..20 {

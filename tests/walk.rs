@@ -271,6 +271,8 @@ fn the_ruleset_can_be_listed_exported_and_cleaned_up() {
     assert!(!left.contains("edgesvc"), "{left}");
     let links = world.run(NODE, &["ip", "link"]).ok();
     assert!(!links.contains("edgesvc0"), "{links}");
+    let port = world.run(NODE, &["bridge", "-d", "link", "show", "dev", "b1"]).ok();
+    assert!(port.contains("hairpin off"), "{port}");
 }
 
 #[test]

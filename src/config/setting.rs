@@ -114,8 +114,8 @@ pub const SETTINGS: [Setting; 16] = [
         "load-balancer-pool",
         "CIDR|A-B[,...]",
         "",
-        "the node's own addresses",
-        "Addresses for Services of type LoadBalancer"
+        "none",
+        "Addresses for Services of type LoadBalancer; not used yet"
     ),
     setting!("proxy-mode", "nftables|none", defaults::PROXY_MODE, "", "How packets find their endpoint"),
     setting!("log-level", "error|warn|info|debug|trace", defaults::LOG_LEVEL, "", "How much is logged to stderr"),

@@ -1,5 +1,6 @@
-//! What is there from the start: namespaces, this box as a Node, and the
-//! Service `default/kubernetes` (spec/api.md section 4, service.md 4.3).
+//! What is always there: namespaces, this box as a Node, and the Service
+//! `default/kubernetes` (spec/api.md section 4, service.md 4.3). Whoever deletes
+//! one of them sees it come back.
 
 use std::net::IpAddr;
 
@@ -8,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::draft::{create, replace, set};
 use super::worker::Truth;
-use super::{Facts, Scene};
+use super::{Decision, Facts, Scene};
 use crate::clock;
 use crate::clock::rfc3339;
 use crate::model::object::ParseError;
@@ -27,11 +28,36 @@ pub async fn bootstrap<T: Truth>(truth: &T, facts: &Facts) -> Result<(), Bootstr
     let mut scene = Scene { snapshot: &snapshot, facts, now: clock::now(), random: fastrand::Rng::new() };
     let (flash, memory) = (durable(&mut scene)?, observed(&mut scene)?);
     for (ops, durability) in [(flash, Durability::Flash), (memory, Durability::Memory)] {
-        if !ops.is_empty() {
-            truth.submit(Write { ops, durability }).await?;
+        // One by one: a Service that cannot have its address must not keep the box down.
+        for op in ops {
+            match truth.submit(Write { ops: vec![op], durability }).await {
+                Err(error @ WriteError::ClaimTaken { .. }) => {
+                    tracing::error!(%error, "the Service default/kubernetes is missing: delete the other and restart");
+                }
+                outcome => drop(outcome?),
+            }
         }
     }
     Ok(())
+}
+
+/// Whether the end of this object may be the end of one that is always there.
+pub(super) fn is_permanent(kind: Kind, key: &ObjectKey) -> bool {
+    match kind {
+        Kind::Namespace => NAMESPACES.contains(&&*key.name),
+        Kind::Service | Kind::Endpoints | Kind::EndpointSlice => *key == kubernetes(),
+        Kind::Node => true,
+        Kind::Pod | Kind::ConfigMap | Kind::Secret | Kind::Event => false,
+    }
+}
+
+/// Brings back what somebody deleted: first what was on flash, then the rest.
+pub(super) fn reconcile(scene: &mut Scene<'_>) -> Result<Decision, ParseError> {
+    let ops = durable(scene)?;
+    if ops.is_empty() {
+        return Ok(Decision { ops: observed(scene)?, ..Decision::default() });
+    }
+    Ok(Decision { ops, durability: Durability::Flash, again: Some(scene.now) })
 }
 
 /// Why the first objects could not be made.
@@ -58,11 +84,11 @@ pub(super) fn durable(scene: &mut Scene<'_>) -> Result<Vec<Op>, ParseError> {
         }
     }
     let key = kubernetes();
-    if scene.snapshot.get(Kind::Service, &key).is_none() {
-        if let Some(addr) = scene.facts.service_ranges.first().and_then(first_usable) {
-            let value = service(scene, &key, addr);
-            ops.push(create(Kind::Service, &value, vec![Claim::ClusterIp(addr)])?);
-        }
+    if scene.snapshot.get(Kind::Service, &key).is_none()
+        && let Some(addr) = scene.facts.service_ranges.first().and_then(first_usable)
+    {
+        let value = service(scene, &key, addr);
+        ops.push(create(Kind::Service, &value, vec![Claim::ClusterIp(addr)])?);
     }
     Ok(ops)
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::Task;
 use super::slices::SERVICE_NAME;
+use super::{Task, bootstrap};
 use crate::model::selector::selects;
 use crate::model::{Kind, Object, ObjectKey, Pod, Revision};
 use crate::store::{Event, EventType, Expired, Snapshot};
@@ -77,6 +77,9 @@ fn of_event(snapshot: &Snapshot, event: &Event, tasks: &mut BTreeSet<Task>) {
         _ => {}
     }
     if event.r#type == EventType::Deleted {
+        if bootstrap::is_permanent(object.kind, &object.key) {
+            tasks.insert(Task::Permanent);
+        }
         // An owner in foreground deletion waits for its dependents.
         tasks.extend(owners(object));
     }

@@ -22,6 +22,9 @@ pub(super) const HEADLESS: &str = "service.kubernetes.io/headless";
 /// Addresses of one subset: (IP, uid) to the address and its readiness.
 type Addrs = BTreeMap<(String, String), (Value, bool)>;
 
+/// The addresses of a port as IP, uid and readiness: ports with the same share a subset.
+type Shape = Vec<(String, String, bool)>;
+
 pub(super) fn reconcile(scene: &mut Scene<'_>, key: &ObjectKey) -> Result<Vec<Op>, ParseError> {
     let current = scene.snapshot.get(Kind::Endpoints, key);
     let Some(object) = scene.snapshot.get(Kind::Service, key) else {
@@ -81,7 +84,7 @@ fn subsets(object: &Object, service: &Service, pods: &[Selected<'_>]) -> Vec<(Ad
             entry.and_modify(|(_, was)| *was &= ready).or_insert_with(|| (address.clone(), ready));
         }
     }
-    let mut merged: BTreeMap<Vec<(String, String, bool)>, (Addrs, Vec<Value>)> = BTreeMap::new();
+    let mut merged: BTreeMap<Shape, (Addrs, Vec<Value>)> = BTreeMap::new();
     for (port, addrs) in by_port.into_values() {
         let shape = addrs.iter().map(|((ip, uid), (_, ready))| (ip.clone(), uid.clone(), *ready)).collect();
         merged.entry(shape).or_insert_with(|| (addrs, Vec::new())).1.extend(Some(port).filter(|port| !port.is_null()));

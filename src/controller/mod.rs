@@ -31,7 +31,7 @@ use time::OffsetDateTime;
 
 use crate::model::object::ParseError;
 use crate::model::{Kind, ObjectKey};
-use crate::store::{Op, Snapshot};
+use crate::store::{Durability, Op, Snapshot};
 
 /// What the controllers know of the box.
 #[derive(Clone, Debug, Default)]
@@ -71,6 +71,8 @@ impl Facts {
 /// One thing to bring to its desired state. The order is the order of work.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Task {
+    /// The objects that are always there.
+    Permanent,
     /// A Pod's binding, status and end.
     Pod(ObjectKey),
     /// The Endpoints of a Service.
@@ -95,14 +97,22 @@ struct Scene<'a> {
 }
 
 /// What to write, and when to look again although nothing changed.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Decision {
     ops: Vec<Op>,
+    durability: Durability,
     again: Option<OffsetDateTime>,
+}
+
+impl Default for Decision {
+    fn default() -> Decision {
+        Decision { ops: Vec::new(), durability: Durability::Memory, again: None }
+    }
 }
 
 fn decide(scene: &mut Scene<'_>, task: &Task) -> Result<Decision, ParseError> {
     let ops = match task {
+        Task::Permanent => return bootstrap::reconcile(scene),
         Task::Pod(key) => return pods::reconcile(scene, key),
         Task::Endpoints(key) => endpoints::reconcile(scene, key)?,
         Task::Slices(key) => slices::reconcile(scene, key)?,
@@ -110,5 +120,5 @@ fn decide(scene: &mut Scene<'_>, task: &Task) -> Result<Decision, ParseError> {
         Task::Namespace(key) => namespace::reconcile(scene, key)?,
         Task::Garbage(kind, key) => garbage::reconcile(scene, *kind, key)?,
     };
-    Ok(Decision { ops, again: None })
+    Ok(Decision { ops, ..Decision::default() })
 }

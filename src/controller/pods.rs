@@ -60,7 +60,7 @@ pub(super) fn reconcile(scene: &mut Scene<'_>, key: &ObjectKey) -> Result<Decisi
         set(&mut value, "status", status);
     }
     let ops = if value == before { Vec::new() } else { vec![draft::replace(object, &value)?] };
-    Ok(Decision { ops, again: None })
+    Ok(Decision { ops, ..Decision::default() })
 }
 
 fn end(scene: &Scene<'_>, object: &Object) -> Decision {
@@ -70,10 +70,10 @@ fn end(scene: &Scene<'_>, object: &Object) -> Decision {
     let grace = value.pointer("/metadata/deletionGracePeriodSeconds").and_then(Value::as_u64).unwrap_or_default();
     // deletionTimestamp already includes the grace period, as in Kubernetes.
     if grace > 0 && over > scene.now {
-        return Decision { ops: Vec::new(), again: Some(over) };
+        return Decision { again: Some(over), ..Decision::default() };
     }
     let ops = if object.meta.finalizers { Vec::new() } else { vec![draft::delete(object)] };
-    Decision { ops, again: None }
+    Decision { ops, ..Decision::default() }
 }
 
 fn status_of(value: &Value) -> Value {
@@ -128,7 +128,7 @@ fn run(scene: &Scene<'_>, pod: &Pod, value: &mut Value) {
         let running = json!({"running": {"startedAt": rfc3339(scene.now)}});
         let entry = |c: &Value| {
             json!({"name": c.get("name"), "image": c.get("image").and_then(Value::as_str).unwrap_or_default(), "imageID": "",
-                "ready": true, "started": true, "restartCount": 0, "state": running})
+                "ready": true, "started": true, "restartCount": 0, "state": running, "lastState": {}})
         };
         let statuses: Vec<Value> = images.map(entry).collect();
         set(&mut status, "containerStatuses", Value::from(statuses));

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::{Facts, Scene, Task, decide, dirty};
 use crate::clock;
 use crate::model::Revision;
-use crate::store::{Committed, Durability, Snapshot, Store, Write, WriteError};
+use crate::store::{Committed, Snapshot, Store, Write, WriteError};
 
 const BACKOFF_MIN: Duration = Duration::from_millis(5);
 const BACKOFF_MAX: Duration = Duration::from_secs(1000);
@@ -140,7 +140,7 @@ async fn step<T: Truth>(
         queue.failures.remove(&task);
         return;
     }
-    match truth.submit(Write { ops: decision.ops, durability: Durability::Memory }).await {
+    match truth.submit(Write { ops: decision.ops, durability: decision.durability }).await {
         Ok(_) => {
             queue.failures.remove(&task);
         }

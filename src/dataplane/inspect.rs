@@ -87,6 +87,7 @@ pub fn cleanup() -> Result<Vec<String>, DataplaneError> {
     let mut link = nft()?;
     let mut ops = Vec::new();
     let mut removed = Vec::new();
+    let bent = kernel::hairpin_ports(&mut link).map_err(DataplaneError::Socket)?;
     for family in IpFamily::BOTH {
         let held = kernel::read_held(&mut link, family).map_err(DataplaneError::Socket)?;
         for (table, there) in [(TABLE, held.present), (ANCHOR, held.anchored)] {
@@ -101,6 +102,11 @@ pub fn cleanup() -> Result<Vec<String>, DataplaneError> {
         Some(_) | None => DataplaneError::Commit(error),
     })?;
     let mut route = Link::open(netlink_sys::protocols::NETLINK_ROUTE).map_err(DataplaneError::Socket)?;
+    let ports = links::read_links(&mut route).map_err(DataplaneError::Link)?;
+    for (index, port) in ports.iter().filter(|(index, port)| port.hairpin && bent.contains(index)) {
+        links::set_hairpin(&mut route, *index, false).map_err(DataplaneError::Link)?;
+        removed.push(format!("hairpin mode of bridge port {}", port.name));
+    }
     removed.extend(links::remove(&mut route).map_err(DataplaneError::Link)?);
     Ok(removed)
 }

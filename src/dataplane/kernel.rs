@@ -274,6 +274,16 @@ pub(super) fn read_set(link: &mut Link, family: IpFamily, set: SetName) -> io::R
     Ok(found)
 }
 
+/// The bridge ports noted as switched by us; none where there is no table.
+pub(super) fn hairpin_ports(link: &mut Link) -> io::Result<BTreeSet<u32>> {
+    let found = match read_set(link, IpFamily::V4, SetName::HairpinPorts) {
+        Err(error) if error.raw_os_error() == Some(nix::libc::ENOENT) => return Ok(BTreeSet::new()),
+        found => found?,
+    };
+    let index = |slot: &Slot| Some(u32::from_ne_bytes(slot.key.start.get(..4)?.try_into().ok()?));
+    Ok(found.keys().filter_map(index).collect())
+}
+
 /// The operations of an edit, in the order in which they may be cut.
 pub(super) fn edit_ops(edit: &Edit) -> Vec<Op> {
     let mut ops = Vec::new();

@@ -17,12 +17,17 @@ const PEER: &str = "edgesvc1";
 const NEWLINK: u16 = 16;
 const DELLINK: u16 = 17;
 const GETLINK: u16 = 18;
+const SETLINK: u16 = 19;
 const NEWADDR: u16 = 20;
 const NEWROUTE: u16 = 24;
 const GETROUTE: u16 = 26;
 const CREATE_EXCL: u16 = 0x600;
 const CREATE_REPLACE: u16 = 0x500;
 const IFF_UP: u32 = 1;
+const AF_BRIDGE: u8 = 7;
+/// `IFLA_PROTINFO` with, for a bridge port, `IFLA_BRPORT_MODE`: hairpin mode.
+const PROTINFO: u16 = 12;
+const BRPORT_MODE: u16 = 4;
 /// `ifinfomsg`, `rtmsg`: what stands before the attributes.
 const LINK_HEADER: usize = 16;
 const ROUTE_HEADER: usize = 12;
@@ -30,10 +35,22 @@ const ROUTE_HEADER: usize = 12;
 /// One link of the box.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct BoxLink {
-    name: String,
+    pub(super) name: String,
     /// `None` for hardware.
-    kind: Option<String>,
-    master: Option<u32>,
+    pub(super) kind: Option<String>,
+    pub(super) master: Option<u32>,
+    /// A bridge port that may send a frame back out of itself.
+    pub(super) hairpin: bool,
+}
+
+/// Where packets of the box to an endpoint go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Way {
+    /// Replies may go to the client without us: the endpoint sits behind a gateway
+    /// or on a wire, not behind a bridge or pair of this box.
+    pub(super) off_box: bool,
+    /// The bridge it sits behind.
+    pub(super) bridge: Option<u32>,
 }
 
 pub(super) type BoxLinks = BTreeMap<u32, BoxLink>;
@@ -57,9 +74,13 @@ pub(super) fn read_links(route: &mut Link) -> io::Result<BoxLinks> {
     for answer in route.dump(GETLINK, &link_header(0, false))? {
         let content = answer.body.get(LINK_HEADER..).unwrap_or_default();
         let Some(index) = number(answer.body.get(4..8)) else { continue };
-        let kind = attrs::find(content, 18).and_then(|info| attrs::text(info, 1)).map(str::to_owned);
+        let info = attrs::find(content, 18);
+        let kind = info.and_then(|info| attrs::text(info, 1)).map(str::to_owned);
+        let hairpin = info
+            .filter(|info| attrs::text(info, 4) == Some("bridge"))
+            .is_some_and(|info| attrs::find(info, 5).and_then(|port| attrs::find(port, BRPORT_MODE)) == Some(&[1]));
         let name = attrs::text(content, 3).unwrap_or_default().to_owned();
-        links.insert(index, BoxLink { name, kind, master: number(attrs::find(content, 10)) });
+        links.insert(index, BoxLink { name, kind, master: number(attrs::find(content, 10)), hairpin });
     }
     Ok(links)
 }
@@ -170,30 +191,46 @@ pub(super) fn remove(route: &mut Link) -> io::Result<Option<String>> {
     Ok(Some(format!("link {LINK}")))
 }
 
-/// Whether replies of an endpoint may go to the client without us: it sits
-/// behind a gateway or on a wire, not behind a bridge or pair of this box.
-pub(super) fn is_off_box(route: &mut Link, links: &BoxLinks, addr: IpAddr) -> bool {
+/// Switches hairpin mode of a bridge port.
+pub(super) fn set_hairpin(route: &mut Link, port: u32, on: bool) -> io::Result<()> {
+    let mut mode = Attrs::new();
+    mode.bytes(BRPORT_MODE, &[u8::from(on)]);
+    let mut a = Attrs::new();
+    a.nest(PROTINFO, &mode);
+    let mut message = vec![AF_BRIDGE, 0, 0, 0];
+    message.extend(port.to_ne_bytes());
+    message.extend([0; 8]);
+    message.extend_from_slice(a.as_bytes());
+    route.request(SETLINK, 0, &message).map(drop)
+}
+
+/// Asks the routing table for the way to an endpoint.
+pub(super) fn way(route: &mut Link, links: &BoxLinks, addr: IpAddr) -> Way {
+    let off_box = Way { off_box: true, bridge: None };
     let mut message = vec![address_family(addr), if addr.is_ipv4() { 32 } else { 128 }, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
     let mut a = Attrs::new();
     a.bytes(1, &octets(addr));
     message.extend_from_slice(a.as_bytes());
     // No route: there is nothing to reply.
-    let Ok(answers) = route.request(GETROUTE, 0, &message) else { return false };
-    let Some(answer) = answers.first() else { return false };
+    let Ok(answers) = route.request(GETROUTE, 0, &message) else { return Way::default() };
+    let Some(answer) = answers.first() else { return Way::default() };
     let content = answer.body.get(ROUTE_HEADER..).unwrap_or_default();
     if answer.body.get(7) == Some(&2) {
-        return false;
+        return Way::default();
     }
     if attrs::find(content, 5).is_some() || attrs::find(content, 18).is_some() {
-        return true;
+        return off_box;
     }
-    let Some(index) = number(attrs::find(content, 4)) else { return false };
-    let Some(link) = links.get(&index) else { return false };
+    let Some(index) = number(attrs::find(content, 4)) else { return Way::default() };
+    let Some(link) = links.get(&index) else { return Way::default() };
     match link.kind.as_deref() {
-        Some("bridge") => links.values().any(|port| port.master == Some(index) && port.kind.is_none()),
-        Some("veth" | "tun" | "dummy" | "ifb" | "netkit") => false,
-        Some(_) => true,
-        None => link.name != "lo",
+        Some("bridge") => {
+            let wired = links.values().any(|port| port.master == Some(index) && port.kind.is_none());
+            Way { off_box: wired, bridge: Some(index) }
+        }
+        Some("veth" | "tun" | "dummy" | "ifb" | "netkit") => Way::default(),
+        None if link.name == "lo" => Way::default(),
+        Some(_) | None => off_box,
     }
 }
 

@@ -13,6 +13,7 @@
 //! or on a wire) and the client is not in `--cluster-cidr`.
 
 mod conntrack;
+mod hairpin;
 mod inspect;
 mod kernel;
 mod links;

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::conntrack::UdpFrontends;
+use super::hairpin;
 use super::kernel;
 use super::links::{self, BoxLinks};
 use super::netlink::Link;
@@ -25,6 +26,10 @@ pub(super) struct Worker {
     links: BoxLinks,
     /// Links in `same-link`.
     shared: BTreeSet<u32>,
+    /// Bridges with endpoints behind them.
+    bridges: BTreeSet<u32>,
+    /// Bridge ports we switched to hairpin mode: those in `hairpin-ports`.
+    bent: BTreeSet<u32>,
     forwarding: BTreeSet<IpFamily>,
     /// The book is ahead of the kernel.
     unsettled: bool,
@@ -45,10 +50,20 @@ impl Worker {
         }
         let found = links::set_up(&mut route, &options.cluster_dns, &options.service_ranges);
         warnings.extend(found.map_err(DataplaneError::Link)?);
-        let (book, shared) = (Book::default(), BTreeSet::new());
-        let (links, forwarding) = (BoxLinks::new(), BTreeSet::new());
-        let unsettled = true;
-        Ok(Worker { nft, route, options, owned, book, links, shared, forwarding, unsettled, warnings })
+        Ok(Worker {
+            nft,
+            route,
+            options,
+            owned,
+            book: Book::default(),
+            links: BoxLinks::new(),
+            shared: BTreeSet::new(),
+            bridges: BTreeSet::new(),
+            bent: BTreeSet::new(),
+            forwarding: BTreeSet::new(),
+            unsettled: true,
+            warnings,
+        })
     }
 
     /// The port our own notifications carry.
@@ -65,14 +80,18 @@ impl Worker {
         self.links = links::read_links(&mut self.route).map_err(DataplaneError::Link)?;
         let mut book = Book::default();
         let mut ignored = Edit::default();
+        let mut bridges = BTreeSet::new();
         let (route, box_links) = (&mut self.route, &self.links);
-        let mut off_box = |addr: IpAddr| links::is_off_box(route, box_links, addr);
+        let mut off_box = |addr: IpAddr| off_box(route, box_links, addr, &mut bridges);
         for contribution in contributions {
             book.change(&contribution.key, None, Some(contribution), &mut off_box, &mut ignored);
         }
         self.book = book;
+        self.bridges = bridges;
+        self.bent = self.bent_before()?;
         let operations = self.adopt()?;
         self.forward();
+        self.bend()?;
         let mut udp = UdpFrontends::default();
         for frontend in self.book.frontends() {
             udp.note(&frontend, Some(&frontend));
@@ -89,6 +108,7 @@ impl Worker {
         let mut desired = self.book.elements();
         self.shared = links::shared_links(&self.links).collect();
         desired.extend(self.shared.iter().flat_map(|index| same_link(*index)).map(|slot| (slot, Data::Nothing)));
+        desired.extend(self.bent.iter().map(|index| (hairpin_port(*index), Data::Nothing)));
         let wanted: BTreeSet<_> = self.book.chains().collect();
         for family in IpFamily::BOTH {
             let held = kernel::read_held(&mut self.nft, family).map_err(DataplaneError::Socket)?;
@@ -126,8 +146,9 @@ impl Worker {
         let mut edit = Edit::default();
         let mut udp = UdpFrontends::default();
         let mut forget = false;
-        let (route, box_links) = (&mut self.route, &self.links);
-        let mut off_box = |addr: IpAddr| links::is_off_box(route, box_links, addr);
+        let (route, box_links, bridges) = (&mut self.route, &self.links, &mut self.bridges);
+        let bridges_before = bridges.len();
+        let mut off_box = |addr: IpAddr| off_box(route, box_links, addr, bridges);
         for change in changes {
             self.book.change(&change.key, change.before.as_ref(), change.after.as_ref(), &mut off_box, &mut edit);
             let sides = [&change.before, &change.after];
@@ -139,6 +160,9 @@ impl Worker {
         }
         let operations = self.settle(&edit)?;
         self.forward();
+        if self.bridges.len() > bridges_before {
+            self.bend()?;
+        }
         if forget {
             self.sweep_affinity()?;
         }
@@ -156,10 +180,47 @@ impl Worker {
         for index in now.difference(&self.shared) {
             same_link(*index).into_iter().for_each(|slot| edit.element(slot, None, Some(Data::Nothing)));
         }
+        let mut bridges = BTreeSet::new();
         let (route, box_links) = (&mut self.route, &self.links);
-        self.book.reroute(&mut |addr| links::is_off_box(route, box_links, addr), &mut edit);
+        self.book.reroute(&mut |addr| off_box(route, box_links, addr, &mut bridges), &mut edit);
+        self.bridges = bridges;
         self.shared = now;
-        self.settle(&edit).map(drop)
+        for gone in self.bent.iter().filter(|index| !self.links.contains_key(index)) {
+            edit.element(hairpin_port(*gone), Some(Data::Nothing), None);
+        }
+        self.bent.retain(|index| self.links.contains_key(index));
+        self.settle(&edit)?;
+        self.bend()
+    }
+
+    /// The bridge ports that a process before us switched to hairpin mode.
+    fn bent_before(&mut self) -> Result<BTreeSet<u32>, DataplaneError> {
+        let ports = kernel::hairpin_ports(&mut self.nft).map_err(DataplaneError::Socket)?;
+        Ok(ports.into_iter().filter(|index| self.links.contains_key(index)).collect())
+    }
+
+    /// Lets endpoints behind bridges reach themselves. A port is noted first: one
+    /// that is noted and not switched does no harm, the other way round nobody
+    /// would ever switch it back.
+    fn bend(&mut self) -> Result<(), DataplaneError> {
+        if self.bridges.is_empty() || !hairpin::bridged_packets_are_translated() {
+            return Ok(());
+        }
+        let ports: BTreeSet<u32> = hairpin::ports(&self.links, &self.bridges).difference(&self.bent).copied().collect();
+        if ports.is_empty() {
+            return Ok(());
+        }
+        let mut edit = Edit::default();
+        ports.iter().for_each(|index| edit.element(hairpin_port(*index), None, Some(Data::Nothing)));
+        self.bent.extend(&ports);
+        self.settle(&edit)?;
+        for port in ports {
+            if let Err(error) = links::set_hairpin(&mut self.route, port, true) {
+                let name = self.links.get(&port).map(|link| link.name.as_str()).unwrap_or_default();
+                tracing::warn!(%error, port = name, "no hairpin mode: an endpoint there may not reach itself");
+            }
+        }
+        Ok(())
     }
 
     /// Sends an edit the book already has. If the kernel does not hold what we
@@ -234,6 +295,18 @@ impl Worker {
         }
         Ok(())
     }
+}
+
+/// Whether an endpoint is off the box; the bridge it sits behind is noted.
+fn off_box(route: &mut Link, links: &BoxLinks, addr: IpAddr, bridges: &mut BTreeSet<u32>) -> bool {
+    let way = links::way(route, links, addr);
+    bridges.extend(way.bridge);
+    way.off_box
+}
+
+/// Links are of no family; the note stands in the IPv4 table.
+fn hairpin_port(index: u32) -> Slot {
+    Slot::new(IpFamily::V4, SetName::HairpinPorts, index.to_ne_bytes().to_vec())
 }
 
 fn same_link(index: u32) -> [Slot; 2] {

@@ -102,7 +102,6 @@ fn options() -> Options {
         // Kept and told with their path, so that all of them can be told at once.
         duplicate_keys: DuplicateKeyPolicy::PassThrough,
         legacy_octal_numbers: true,
-        emit_comments: false,
         alias_limits: serde_saphyr::alias_limits! {
             max_total_replayed_events: ALIAS_NODES_MAX,
             max_replay_stack_depth: ALIAS_DEPTH_MAX,

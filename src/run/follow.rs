@@ -33,6 +33,8 @@ pub(super) struct Follower {
     pub(super) numbers: Numbers,
     /// Why the kernel does not equal the store, for `/readyz`.
     pub(super) lag: watch::Sender<Option<String>>,
+    /// Since when the kernel works on a change, for the watchdog.
+    pub(super) busy: watch::Sender<Option<Instant>>,
 }
 
 impl Follower {
@@ -60,10 +62,13 @@ impl Follower {
                 changed = snapshots.changed() => if changed.is_err() { return },
                 () = tokio::time::sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
             }
+            // Read once: a retry that falls due while we work is not taken for one that was made.
+            let due = wake.is_none_or(|at| at <= Instant::now());
             let snapshot = snapshots.borrow_and_update().clone();
             let changes = self.tracker.update(&snapshot);
+            self.busy.send_replace(Some(Instant::now()));
             let refused = match (&self.dataplane, retry) {
-                (Some(dataplane), Some(_)) if wake.is_some_and(|at| at <= Instant::now()) => {
+                (Some(dataplane), Some(_)) if due => {
                     dataplane.converge(self.tracker.contributions().cloned().collect()).await.err()
                 }
                 // A retry is due later and will compare everything.
@@ -74,6 +79,7 @@ impl Follower {
                     dataplane.apply(changes.clone()).await.err()
                 }
             };
+            self.busy.send_replace(None);
             self.tell_zone(&changes);
             match refused {
                 Some(error) => {
@@ -83,7 +89,7 @@ impl Follower {
                     self.lag.send_replace(Some(error.to_string()));
                     retry = Some((Instant::now() + pause, pause));
                 }
-                None if wake.is_none_or(|at| at <= Instant::now()) => {
+                None if due => {
                     retry = None;
                     self.equal(&snapshot);
                 }

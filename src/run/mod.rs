@@ -8,6 +8,7 @@
 mod facts;
 mod follow;
 mod telemetry;
+mod watchdog;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -32,6 +33,7 @@ use crate::dns;
 use crate::store::{self, Health, OpenError, Store};
 use follow::Follower;
 use telemetry::Numbers;
+use watchdog::Watchdog;
 
 /// The database's name in the data directory.
 const STORE_NAME: &str = "store.redb";
@@ -45,7 +47,7 @@ const STOP_MAX: Duration = Duration::from_secs(5);
 /// # Errors
 /// Whatever kept it from starting, with the exit code of its kind.
 pub fn run(config: Config) -> Result<(), Failure> {
-    telemetry::logs(&config);
+    telemetry::logs(&config)?;
     directory(&config.data_dir, 0o700)?;
     directory(&config.run_dir, 0o755)?;
     let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(THREADS_MAX));
@@ -101,19 +103,19 @@ async fn serve(config: Config) -> Result<(), Failure> {
         }
     };
     tokio::pin!(stop);
-    let running = tokio::select! {
+    let mut running = tokio::select! {
         started = Running::start(&config) => started?,
         () = &mut stop => return Ok(()),
     };
     telemetry::notify(&[NotifyState::Ready]);
     running.announce(&config);
-    tokio::select! {
-        () = &mut stop => {}
-        () = running.feed_watchdog() => {}
-    }
+    let ended = tokio::select! {
+        () = &mut stop => Ok(()),
+        failure = running.watch() => Err(failure),
+    };
     telemetry::notify(&[NotifyState::Stopping]);
     running.stop().await;
-    Ok(())
+    ended
 }
 
 /// Everything that runs.
@@ -122,11 +124,15 @@ struct Running {
     shutdown: watch::Sender<bool>,
     tasks: JoinSet<()>,
     checks: server::Checks,
+    watchdog: Watchdog,
     api_address: Option<SocketAddr>,
 }
 
 impl Running {
     async fn start(config: &Config) -> Result<Running, Failure> {
+        if !config.load_balancer_pool.is_empty() {
+            tracing::warn!("load-balancer-pool is not used yet: Services of type LoadBalancer stay pending");
+        }
         let (shutdown, stopped) = watch::channel(false);
         let store = open(config).await?;
         let facts = facts::facts(config);
@@ -137,6 +143,7 @@ impl Running {
         let numbers = Numbers::default();
         let (zone, zones) = watch::channel(dns::Zone::default());
         let (lag, lags) = watch::channel(None);
+        let (busy, kernel) = watch::channel(None);
         let desired_facts = desired::Facts {
             node_name: facts.node_name.as_str().into(),
             external_ip_cidrs: config.external_ip_cidrs.clone(),
@@ -148,6 +155,7 @@ impl Running {
             namespaces: OrdSet::new(),
             numbers: numbers.clone(),
             lag,
+            busy,
         };
         let snapshots = store.subscribe();
         follower.begin(&store.snapshot()).await.map_err(|error| dataplane_failure(&error))?;
@@ -159,9 +167,18 @@ impl Running {
         let api = Server::bind(options, store.clone(), stopped.clone()).await.map_err(|error| api_failure(&error))?;
         let api_address = api.address();
         tasks.spawn(api.run());
-        tasks.spawn(follower.run(snapshots));
+        let end = turned(stopped.clone());
+        tasks.spawn(async move {
+            tokio::select! {
+                () = follower.run(snapshots) => {}
+                () = end => {}
+            }
+        });
         tasks.spawn(controller::run(store.clone(), facts, turned(stopped)));
-        Ok(Running { store, shutdown, tasks, checks, api_address })
+        let asked = config.cluster_dns.first().map(|addr| SocketAddr::new(*addr, defaults::DNS_PORT));
+        let watchdog =
+            Watchdog { store: store.clone(), kernel, dns: asked.map(|at| (at, config.cluster_domain.clone())) };
+        Ok(Running { store, shutdown, tasks, checks, watchdog, api_address })
     }
 
     /// The one line that scripts wait for.
@@ -178,31 +195,35 @@ impl Running {
     /// Tells systemd that we are well, while we are; without a watchdog it only
     /// waits. A room that ended by itself is a fault: the process ends too, and is
     /// started again.
-    async fn feed_watchdog(&self) {
-        let Some(limit) = sd_notify::watchdog_enabled() else { return std::future::pending().await };
-        let mut ticks = tokio::time::interval(limit / 3);
-        loop {
-            ticks.tick().await;
-            let failing: Vec<Check> =
-                (self.checks)().into_iter().filter(|check| check.live && check.failure.is_some()).collect();
-            if failing.is_empty() {
-                telemetry::notify(&[NotifyState::Watchdog]);
-            } else {
-                tracing::error!(?failing, "not well; the watchdog is not fed");
+    async fn watch(&mut self) -> Failure {
+        let feeding = async {
+            let Some(limit) = sd_notify::watchdog_enabled() else { return std::future::pending::<()>().await };
+            let mut ticks = tokio::time::interval(limit / 3);
+            ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            loop {
+                ticks.tick().await;
+                match self.watchdog.failure().await {
+                    None => telemetry::notify(&[NotifyState::Watchdog]),
+                    Some(failure) => tracing::error!(failure, "not well; the watchdog is not fed"),
+                }
             }
+        };
+        tokio::select! {
+            () = feeding => {}
+            _ = self.tasks.join_next() => {}
         }
+        Failure::new(Code::Bug, "error: a part of edgesvc has ended by itself; the log says which")
     }
 
     async fn stop(mut self) {
         self.shutdown.send_replace(true);
         let ended = async { while self.tasks.join_next().await.is_some() {} };
-        // The follower ends with the store's last handle; everybody else by themselves.
         if tokio::time::timeout(Limits::default().drain + STOP_MAX, ended).await.is_err() {
             tracing::warn!("a room did not end in time");
         }
         self.tasks.shutdown().await;
-        let Running { store, checks, tasks, .. } = self;
-        drop((checks, tasks));
+        let Running { store, checks, tasks, watchdog, .. } = self;
+        drop((checks, tasks, watchdog));
         if tokio::time::timeout(STOP_MAX, store.close()).await.is_err() {
             tracing::warn!("the store did not close in time; nothing is lost");
         }
@@ -295,6 +316,7 @@ fn api_options(
         socket: config.socket(),
         socket_group: None,
         listen: config.listen,
+        metrics_listen: config.metrics_listen,
         data_dir: config.data_dir.clone(),
         hostname: facts.node_name.clone(),
         service_ips: config.service_cluster_ip_ranges.iter().map(first).collect(),

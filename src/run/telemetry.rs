@@ -10,8 +10,11 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
+use crate::cli::exit::{Code, Failure};
 use crate::config::{Config, LogFormat};
 use crate::dns::Counters;
 use crate::model::Kind;
@@ -19,23 +22,28 @@ use crate::store::Store;
 
 /// Starts logging. journald stamps lines itself, so they carry a time only on a
 /// terminal or in a file.
-pub(super) fn logs(config: &Config) {
+///
+/// # Errors
+/// `EDGESVC_LOG` is no filter.
+pub(super) fn logs(config: &Config) -> Result<(), Failure> {
     let filter = config.log_filter.clone().unwrap_or_else(|| {
         // The libraries below us log at info what is debugging to a user.
         format!("warn,edgesvc={0}", config.log_level.as_str())
     });
-    let filter = EnvFilter::try_new(&filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter: Targets = filter
+        .parse()
+        .map_err(|error| Failure::new(Code::Config, format!("EDGESVC_LOG: {filter:?} is no filter: {error}")))?;
     let journald = std::env::var_os("JOURNAL_STREAM").is_some();
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
+    let lines =
+        tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
+    let registry = tracing_subscriber::registry().with(filter);
     // Only a second start within one process could fail, and it would log as the first does.
     drop(match (config.log_format, journald) {
-        (LogFormat::Json, _) => builder.json().try_init(),
-        (LogFormat::Text, true) => builder.without_time().try_init(),
-        (LogFormat::Text, false) => builder.try_init(),
+        (LogFormat::Json, _) => registry.with(lines.json()).try_init(),
+        (LogFormat::Text, true) => registry.with(lines.without_time()).try_init(),
+        (LogFormat::Text, false) => registry.with(lines).try_init(),
     });
+    Ok(())
 }
 
 /// Numbers the rooms keep up to date.

@@ -136,6 +136,11 @@ impl Store {
         self.snapshots.clone()
     }
 
+    /// Whether the writer lives: without it nothing will ever be written again.
+    pub fn is_running(&self) -> bool {
+        !self.queue.is_closed()
+    }
+
     /// Whether writes succeed.
     pub fn health(&self) -> Health {
         self.health.borrow().clone()

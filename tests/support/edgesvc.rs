@@ -49,7 +49,15 @@ impl Home {
 
     /// `edgesvc run` in the node, with this home and `flags`, not yet started.
     pub(crate) fn run_command(&self, world: &World, flags: &[&str]) -> Command {
-        let mut command = world.command(NODE, BINARY);
+        self.run_under(world, &[], flags)
+    }
+
+    /// The same, started by another program with its words.
+    pub(crate) fn run_under(&self, world: &World, wrapper: &[&str], flags: &[&str]) -> Command {
+        let mut words = wrapper.to_vec();
+        words.push(BINARY);
+        let mut command = world.command(NODE, words[0]);
+        command.args(&words[1..]);
         command.args(["run", "--data-dir", &self.text_path("data"), "--run-dir", &self.text_path("run")]);
         command.args(flags).env("EDGESVC_LOG", "info").stdin(Stdio::null());
         command
@@ -175,6 +183,9 @@ impl<'w> Edgesvc<'w> {
             Some(status) => Ok(status),
             None => Err(format!("still running after SIGTERM:\n{}", log.0.lock().unwrap().text)),
         });
+        // Whoever waits for a room out of habit makes every restart slow.
+        let text = self.log();
+        assert!(!text.contains("did not end in time"), "{text}");
         status.code().unwrap_or(128)
     }
 

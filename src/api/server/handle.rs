@@ -14,7 +14,7 @@ use super::identity::{self, User};
 use super::query::Query;
 use super::route::{self, Route, Target};
 use super::stream::AnswerBody;
-use super::{Api, create, delete, discovery, health, list, openapi, patch, replace, review, watch};
+use super::{Api, create, delete, discovery, health, list, openapi, patch, replace, review, scrape, watch};
 use crate::model::Kind;
 
 /// What every request to the deprecated Endpoints is told.
@@ -114,9 +114,7 @@ fn documents(call: &mut Call, route: &Route) -> Outcome {
         Route::Root => Ok(discovery::root(call)),
         Route::Version => Ok(discovery::version(call)),
         Route::Health { endpoint, check } => Ok(health::answer(call, endpoint, check.as_deref())),
-        Route::Metrics => {
-            Ok(Answer::new(200, "text/plain; version=0.0.4; charset=utf-8", (call.api.metrics)().into_bytes()))
-        }
+        Route::Metrics => Ok(scrape::metrics(&call.api)),
         Route::OpenApiV2 => openapi::v2(call),
         Route::OpenApiV3Index => Ok(openapi::v3_index(call)),
         Route::OpenApiV3(path) => openapi::v3(call, path),

@@ -34,6 +34,7 @@ mod recent;
 mod replace;
 mod review;
 mod route;
+mod scrape;
 mod selector;
 mod show;
 mod stream;
@@ -71,6 +72,8 @@ pub struct Options {
     pub socket_group: Option<u32>,
     /// The TLS port, if there is one.
     pub listen: Option<SocketAddr>,
+    /// Where `/metrics` is served over plain HTTP, if anywhere.
+    pub metrics_listen: Option<SocketAddr>,
     /// Where certificates and `admin.kubeconfig` live.
     pub data_dir: PathBuf,
     /// A name clients may call this box by.
@@ -146,13 +149,14 @@ pub struct Server {
     socket: PathBuf,
     unix: UnixListener,
     tls: Option<(TcpListener, TlsAcceptor)>,
+    scrape: Option<TcpListener>,
 }
 
 impl Server {
-    /// Binds both doors, prepares the certificates and writes `admin.kubeconfig`.
+    /// Binds all doors, prepares the certificates and writes `admin.kubeconfig`.
     pub async fn bind(options: Options, store: Store, shutdown: latest::Receiver<bool>) -> Result<Server, ServeError> {
-        let Options { socket, socket_group, listen, data_dir, hostname, service_ips, rules, limits, checks, metrics } =
-            options;
+        let Options { socket, socket_group, listen, metrics_listen, data_dir, hostname, service_ips, .. } = options;
+        let Options { rules, limits, checks, metrics, .. } = options;
         let unix = listen::unix(&socket, socket_group).await?;
         let mut tls = None;
         let mut address = None;
@@ -164,6 +168,10 @@ impl Server {
             tls = Some((listener, listen::acceptor(pki)?));
             address = Some(bound);
         }
+        let scrape = match metrics_listen {
+            Some(at) => Some(listen::tcp(at).await?),
+            None => None,
+        };
         let api = Arc::new(Api {
             store,
             rules,
@@ -176,7 +184,7 @@ impl Server {
             recent: recent::Recent::default(),
             shutdown,
         });
-        Ok(Server { api, socket, unix, tls })
+        Ok(Server { api, socket, unix, tls, scrape })
     }
 
     /// Where TLS answers.
@@ -187,7 +195,7 @@ impl Server {
     /// Serves until the shutdown turns true (or its sender is gone), then stops
     /// accepting, ends watches cleanly and lets requests finish within the drain time.
     pub async fn run(self) {
-        let Server { api, socket, unix, tls } = self;
+        let Server { api, socket, unix, tls, scrape } = self;
         let permits = Arc::new(Semaphore::new(api.limits.connections as usize));
         let local = listen::accept_loop(
             Arc::clone(&permits),
@@ -203,10 +211,20 @@ impl Server {
             )
             .await;
         };
+        let scraped = async {
+            let Some(listener) = &scrape else { return std::future::pending().await };
+            listen::accept_loop(
+                Arc::new(Semaphore::new(scrape::SCRAPERS_MAX)),
+                || async { listener.accept().await.map(|(stream, _)| stream) },
+                |stream, permit| scrape::serve(Arc::clone(&api), stream, permit),
+            )
+            .await;
+        };
         let mut shutdown = api.shutdown.clone();
         tokio::select! {
             () = local => {}
             () = remote => {}
+            () = scraped => {}
             () = stopped(&mut shutdown) => {}
         }
         if let Err(error) = std::fs::remove_file(&socket) {

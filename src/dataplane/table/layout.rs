@@ -30,6 +30,7 @@ pub(in crate::dataplane) enum SetName {
     EndpointIps,
     OffBox,
     SameLink,
+    HairpinPorts,
     AffinityServices,
     AffinityNodePorts,
     Services,
@@ -39,7 +40,7 @@ pub(in crate::dataplane) enum SetName {
 }
 
 impl SetName {
-    pub(in crate::dataplane) const ALL: [SetName; 14] = [
+    pub(in crate::dataplane) const ALL: [SetName; 15] = [
         SetName::Endpoints,
         SetName::NodePortEndpoints,
         SetName::Sources,
@@ -48,6 +49,7 @@ impl SetName {
         SetName::EndpointIps,
         SetName::OffBox,
         SetName::SameLink,
+        SetName::HairpinPorts,
         SetName::AffinityServices,
         SetName::AffinityNodePorts,
         SetName::Services,
@@ -66,6 +68,7 @@ impl SetName {
             SetName::EndpointIps => "endpoint-ips",
             SetName::OffBox => "off-box",
             SetName::SameLink => "same-link",
+            SetName::HairpinPorts => "hairpin-ports",
             SetName::AffinityServices => "affinity-services",
             SetName::AffinityNodePorts => "affinity-nodeports",
             SetName::Services => "services",
@@ -125,6 +128,7 @@ pub(in crate::dataplane) fn shape(name: SetName, family: IpFamily) -> SetShape {
         SetName::ClusterIps | SetName::EndpointIps | SetName::OffBox => (vec![ip], Maps::Nothing),
         SetName::Hairpin => (vec![ip, ip], Maps::Nothing),
         SetName::SameLink => (vec![LINK, LINK], Maps::Nothing),
+        SetName::HairpinPorts => (vec![LINK], Maps::Nothing),
     };
     // Only a set that packets fill needs a ceiling; the others grow by themselves.
     let size = name.is_dynamic().then_some(AFFINITY_ENTRIES_MAX);

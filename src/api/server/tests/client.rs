@@ -85,6 +85,7 @@ impl Harness {
             socket: dir.path().join("edgesvc.sock"),
             socket_group: None,
             listen,
+            metrics_listen: None,
             data_dir: dir.path().to_owned(),
             hostname: "box".to_owned(),
             service_ips: vec!["10.43.0.1".parse().unwrap()],
