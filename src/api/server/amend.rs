@@ -41,8 +41,8 @@ pub(super) async fn amend(
     let old = live.value();
     metadata::carry(live, &old, &mut new, patched)?;
     metadata::confine(kind, &old, &mut new, subresource);
-    let sent = new.clone();
     kinds::default(kind, &mut new);
+    let sent = new.clone();
     codec::fill(ty, &mut new);
     let scene = persist::scene(call, snapshot, options.dry_run);
     let prepared = kinds::update(kind, &scene, &old, &mut new, subresource)

@@ -39,22 +39,17 @@ pub(in super::super) fn default(value: &mut Value) {
     if kind == "LoadBalancer" {
         set_default(spec, "allocateLoadBalancerNodePorts", true);
     }
+    if kind == "LoadBalancer" {
+        // An address of a load balancer is virtual unless said otherwise.
+        let ingress = list_mut(value, "/status/loadBalancer/ingress");
+        for row in ingress.filter(|row| present(row, "/ip") && given(row, "/ipMode").is_none()) {
+            set(row, "ipMode", "VIP");
+        }
+    }
     if is_external_name(value) {
         super::unset_spec(value, "internalTrafficPolicy");
     }
     if is_external(value) && !present(value, "/spec/externalTrafficPolicy") {
         super::set_spec(value, "externalTrafficPolicy", "Cluster".into());
-    }
-}
-
-/// An ingress address of a load balancer is virtual unless said otherwise.
-pub(super) fn status(value: &mut Value) {
-    if let Some(status) = within(value, "status") {
-        within(status, "loadBalancer");
-    }
-    for ingress in list_mut(value, "/status/loadBalancer/ingress") {
-        if present(ingress, "/ip") && given(ingress, "/ipMode").is_none() {
-            set(ingress, "ipMode", "VIP");
-        }
     }
 }

@@ -49,7 +49,6 @@ pub(super) fn update(
     default(new);
     let mut causes = metadata::validate_update(old, new);
     if subresource.is_some() {
-        defaults::status(new);
         causes.extend(metadata::validate_kind_update(old, new));
         causes.extend(validation::status(new, old));
         return settle(causes, prepared(scene, new, warnings::status(new)));

@@ -255,3 +255,26 @@ async fn services_have_no_generation() {
     let next = api.patch_spec("a", json!({"sessionAffinity": "ClientIP"})).await.expect(200).json();
     assert!(next["metadata"].get("generation").is_none());
 }
+
+#[tokio::test]
+async fn who_writes_owns_the_defaults_and_nobody_the_allocations() {
+    let api = Harness::start().await;
+    api.service("a").await;
+    let owned = |object: &Value, manager: &str, subresource: &str| {
+        let entries = object["metadata"]["managedFields"].as_array().unwrap();
+        let by = |entry: &&Value| {
+            entry["manager"] == manager && entry["subresource"].as_str().unwrap_or_default() == subresource
+        };
+        entries.iter().find(by).unwrap()["fieldsV1"].clone()
+    };
+    let patch = json!({"spec": {"type": "LoadBalancer"}});
+    let next = api.merge(&format!("{SERVICES}/a?fieldManager=m"), &patch).await.expect(200).json();
+    let fields = owned(&next, "m", "");
+    for member in ["f:type", "f:externalTrafficPolicy", "f:allocateLoadBalancerNodePorts"] {
+        assert!(fields["f:spec"].get(member).is_some(), "{member}: {fields}");
+    }
+    assert!(!next["metadata"]["managedFields"].to_string().contains("f:nodePort"), "{next}");
+    let patch = json!({"status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}}});
+    let next = api.merge(&format!("{SERVICES}/a/status?fieldManager=s"), &patch).await.expect(200).json();
+    assert_eq!(owned(&next, "s", "status"), json!({"f:status": {"f:loadBalancer": {"f:ingress": {}}}}));
+}
