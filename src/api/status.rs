@@ -1,6 +1,8 @@
 //! Refusals as `metav1.Status` (spec/api.md section 5): the code, the reason a
 //! program reads, the sentence a person reads, and the details of both.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 
 use crate::model::{Cause, Kind};
@@ -161,12 +163,9 @@ impl ApiError {
 
     fn invalid_kind(qualified: &str, group: &str, kind: &str, name: &str, causes: &[Cause]) -> ApiError {
         // The sentence says each fault once, however often the causes list it.
-        let mut lines: Vec<String> = Vec::new();
-        for line in causes.iter().map(ToString::to_string) {
-            if !lines.contains(&line) {
-                lines.push(line);
-            }
-        }
+        let mut said = BTreeSet::new();
+        let lines: Vec<String> =
+            causes.iter().map(ToString::to_string).filter(|line| said.insert(line.clone())).collect();
         let body = match lines.as_slice() {
             [one] => one.clone(),
             many => format!("[{}]", many.join(", ")),

@@ -1,10 +1,12 @@
 //! The kinds without a namespace: `v1` Namespace and Node.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::address::range_faults;
 use super::metadata::{finalizer_name, standard_finalizer};
-use super::read::{list, present, set, text, texts, within};
+use super::read::{FAULTS_MAX, enough, list, present, set, text, texts, within};
 use crate::model::{Cause, IpFamily};
 
 /// Every namespace carries its name as a label.
@@ -40,6 +42,7 @@ fn namespace_finalizers(value: &Value, field: impl Fn(usize) -> String) -> Vec<C
         let field = field(i);
         finalizer_name(own, &field).into_iter().chain(standard_finalizer(own, &field)).collect::<Vec<_>>()
     })
+    .take(FAULTS_MAX)
     .collect()
 }
 
@@ -79,7 +82,7 @@ pub(super) fn validate_node(value: &Value) -> Vec<Cause> {
     let ranges = texts(value, "/spec/podCIDRs");
     let rows = ranges.iter().enumerate();
     let mut causes: Vec<Cause> =
-        rows.flat_map(|(i, range)| range_faults(&format!("spec.podCIDRs[{i}]"), range)).collect();
+        rows.flat_map(|(i, range)| range_faults(&format!("spec.podCIDRs[{i}]"), range)).take(FAULTS_MAX).collect();
     let nets = ranges.iter().filter_map(|range| range.parse::<ipnet::IpNet>().ok());
     let families: Vec<IpFamily> = nets.map(|net| IpFamily::of(net.addr())).collect();
     if families.len() > 2 || (families.len() == 2 && families.first() == families.get(1)) {
@@ -92,9 +95,9 @@ pub(super) fn validate_node(value: &Value) -> Vec<Cause> {
 /// Checks what of a Node may not change once set.
 pub(super) fn validate_node_change(old: &Value, new: &Value) -> Vec<Cause> {
     let mut causes = Vec::new();
-    let addresses = list(new, "/status/addresses");
-    for (i, address) in addresses.iter().enumerate() {
-        if addresses.iter().take(i).any(|earlier| earlier == address) {
+    let mut seen = BTreeSet::new();
+    for (i, address) in list(new, "/status/addresses").iter().enumerate() {
+        if !seen.insert((text(address, "/type"), text(address, "/address"))) && !enough(&causes) {
             causes.push(Cause::duplicate(format!("status.addresses[{i}]"), address));
         }
     }

@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use super::read::{annotation, pairs, present, set, set_default, text, unset, within};
+use super::read::{annotation, enough, pairs, present, set, set_default, text, unset, within};
 use crate::model::{Cause, Kind};
 
 /// Bytes of all values of a ConfigMap or Secret: Kubernetes' limit.
@@ -44,16 +44,21 @@ pub(super) fn validate_config_map(value: &Value) -> Vec<Cause> {
     let (mut causes, mut bytes) = (Vec::new(), 0);
     for (key, content) in pairs(value, "/data") {
         let field = format!("data[{key}]");
+        bytes += content.as_str().map(str::len).unwrap_or_default();
+        if enough(&causes) {
+            continue;
+        }
         causes.extend(key_faults(&field, key));
         if value.get("binaryData").is_some_and(|data| data.get(key).is_some()) {
             let detail = "duplicate of key present in binaryData";
             causes.push(Cause::invalid(&field, &key.as_str().into(), detail));
         }
-        bytes += content.as_str().map(str::len).unwrap_or_default();
     }
     for (key, content) in pairs(value, "/binaryData") {
-        causes.extend(key_faults(&format!("binaryData[{key}]"), key));
         bytes += decoded_length(content);
+        if !enough(&causes) {
+            causes.extend(key_faults(&format!("binaryData[{key}]"), key));
+        }
     }
     if bytes > DATA_BYTES_MAX {
         // No field: the whole object is to blame.
@@ -66,8 +71,10 @@ pub(super) fn validate_config_map(value: &Value) -> Vec<Cause> {
 pub(super) fn validate_secret(value: &Value) -> Vec<Cause> {
     let (mut causes, mut bytes) = (Vec::new(), 0);
     for (key, content) in pairs(value, "/data") {
-        causes.extend(key_faults(&format!("data[{key}]"), key));
         bytes += decoded_length(content);
+        if !enough(&causes) {
+            causes.extend(key_faults(&format!("data[{key}]"), key));
+        }
     }
     if bytes > DATA_BYTES_MAX {
         causes.push(Cause::too_long("data", DATA_BYTES_MAX));

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::address::{canonical_ip_faults, endpoint_ip_faults, ip_faults};
 use super::endpoints::{pointed, protocol};
-use super::read::{list, list_mut, set, text, unset};
+use super::read::{enough, list, list_mut, set, text, unset};
 use crate::model::{Cause, name};
 
 const ENDPOINTS_MAX: usize = 1000;
@@ -60,6 +60,9 @@ fn validate_ports(value: &Value, causes: &mut Vec<Cause>) {
     }
     let mut seen = BTreeSet::new();
     for (i, port) in ports.iter().enumerate() {
+        if enough(causes) {
+            return;
+        }
         let (field, own) = (format!("ports[{i}]"), text(port, "/name"));
         if !own.is_empty() {
             pointed(port, "name", &field, name::dns1123_label, causes);
@@ -79,6 +82,9 @@ fn validate_endpoints(value: &Value, address_type: &str, causes: &mut Vec<Cause>
         return;
     }
     for (i, endpoint) in endpoints.iter().enumerate() {
+        if enough(causes) {
+            return;
+        }
         validate_endpoint(endpoint, address_type, &format!("endpoints[{i}]"), causes);
     }
 }
@@ -91,7 +97,7 @@ fn validate_endpoint(endpoint: &Value, address_type: &str, field: &str, causes: 
     } else if addresses.len() > ADDRESSES_MAX {
         causes.push(Cause::too_many(&list_field, addresses.len(), ADDRESSES_MAX));
     }
-    for (j, address) in addresses.iter().enumerate() {
+    for (j, address) in addresses.iter().enumerate().take(ADDRESSES_MAX) {
         causes.extend(address_faults(address.as_str().unwrap_or_default(), address_type, &list_field, j));
     }
     pointed(endpoint, "nodeName", field, name::dns1123_subdomain, causes);

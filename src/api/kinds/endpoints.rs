@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::address::{endpoint_ip_faults, ip_faults, ip_warning};
-use super::read::{given, int, list, list_mut, present, set_default, text};
+use super::read::{enough, given, int, list, list_mut, present, set_default, text};
 use crate::model::{Cause, name};
 
 pub(super) const PROTOCOLS: [&str; 3] = ["SCTP", "TCP", "UDP"];
@@ -25,17 +25,26 @@ pub(super) fn validate(value: &Value, old: Option<&Value>) -> Vec<Cause> {
         return causes;
     }
     for (i, subset) in list(value, "/subsets").iter().enumerate() {
+        if enough(&causes) {
+            break;
+        }
         let field = format!("subsets[{i}]");
         if !present(subset, "/addresses") && !present(subset, "/notReadyAddresses") {
             causes.push(Cause::required(&field, "must specify `addresses` or `notReadyAddresses`"));
         }
         for member in LISTS {
             for (j, address) in list(subset, &format!("/{member}")).iter().enumerate() {
+                if enough(&causes) {
+                    break;
+                }
                 validate_address(address, &format!("{field}.{member}[{j}]"), &mut causes);
             }
         }
         let ports = list(subset, "/ports");
         for (k, port) in ports.iter().enumerate() {
+            if enough(&causes) {
+                break;
+            }
             validate_port(port, ports.len() > 1, &format!("{field}.ports[{k}]"), &mut causes);
         }
     }

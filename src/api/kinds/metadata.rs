@@ -3,14 +3,18 @@
 //! The real server looks at metadata twice on an update, once for all kinds and
 //! once in the kind's own rules, and tells each fault as often; so do we.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
-use super::read::{list, pairs, present, text, texts};
+use super::read::{FAULTS_MAX, enough, list, pairs, present, text, texts};
 use crate::model::{Cause, Kind, name};
 
 /// Bytes of all annotations of an object together, keys included: Kubernetes' limit.
 const ANNOTATION_BYTES_MAX: usize = 256 * 1024;
 
+/// Controllers too many that are told of: each fault shows all owners.
+const CONTROLLERS_TOLD_MAX: usize = 8;
 const STANDARD_FINALIZERS: [&str; 3] = ["orphan", "foregroundDeletion", "kubernetes"];
 
 /// A rule for names: the broken sub-rules.
@@ -51,6 +55,9 @@ pub(super) fn labels(value: &Value, pointer: &str, field: &str) -> Vec<Cause> {
         causes.extend(key_faults.iter().map(|fault| Cause::invalid(field, &key.as_str().into(), fault)));
         let value_faults = name::label_value(content.as_str().unwrap_or_default());
         causes.extend(value_faults.iter().map(|fault| Cause::invalid(field, content, fault)));
+        if enough(&causes) {
+            break;
+        }
     }
     causes
 }
@@ -95,7 +102,10 @@ fn validate_annotations(value: &Value, causes: &mut Vec<Cause>) {
     for (key, content) in pairs(value, "/metadata/annotations") {
         bytes += key.len() + content.as_str().map(str::len).unwrap_or_default();
         let faults = name::qualified_name(&key.to_lowercase());
-        causes.extend(faults.iter().map(|fault| Cause::invalid("metadata.annotations", &key.as_str().into(), fault)));
+        if !enough(causes) {
+            let invalid = |fault: &String| Cause::invalid("metadata.annotations", &key.as_str().into(), fault);
+            causes.extend(faults.iter().map(invalid));
+        }
     }
     if bytes > ANNOTATION_BYTES_MAX {
         causes.push(Cause::too_long("metadata.annotations", ANNOTATION_BYTES_MAX));
@@ -106,6 +116,9 @@ fn finalizers(value: &Value) -> Vec<Cause> {
     let mut causes = Vec::new();
     for finalizer in list(value, "/metadata/finalizers") {
         causes.extend(finalizer_name(finalizer, "metadata.finalizers"));
+        if enough(&causes) {
+            break;
+        }
     }
     let all = texts(value, "/metadata/finalizers");
     let has = |wanted: &str| all.iter().any(|own| own == wanted);
@@ -131,13 +144,16 @@ pub(super) fn standard_finalizer(finalizer: &Value, field: &str) -> Option<Cause
 
 fn standard_finalizers(value: &Value) -> impl Iterator<Item = Cause> {
     let rows = list(value, "/metadata/finalizers").iter().enumerate();
-    rows.filter_map(|(i, own)| standard_finalizer(own, &format!("metadata.finalizers[{i}]")))
+    rows.filter_map(|(i, own)| standard_finalizer(own, &format!("metadata.finalizers[{i}]"))).take(FAULTS_MAX)
 }
 
 fn validate_owners(value: &Value, causes: &mut Vec<Cause>) {
     let field = "metadata.ownerReferences";
-    let mut controller: Option<String> = None;
+    let (mut controller, mut more): (Option<String>, usize) = (None, 0);
     for owner in list(value, "/metadata/ownerReferences") {
+        if enough(causes) {
+            return;
+        }
         for (member, detail) in [
             ("apiVersion", "version must not be empty"),
             ("kind", "must not be empty"),
@@ -159,6 +175,10 @@ fn validate_owners(value: &Value, causes: &mut Vec<Cause>) {
             controller = Some(own);
             continue;
         };
+        more += 1;
+        if more > CONTROLLERS_TOLD_MAX {
+            return;
+        }
         let detail = format!(
             "Only one reference can have Controller set to true. Found \"true\" in references for {first} and {own}"
         );
@@ -172,7 +192,7 @@ fn validate_owners(value: &Value, causes: &mut Vec<Cause>) {
 fn changes(old: &Value, new: &Value) -> Vec<Cause> {
     let mut causes = Vec::new();
     if present(old, "/metadata/deletionTimestamp") {
-        let before = texts(old, "/metadata/finalizers");
+        let before: BTreeSet<String> = texts(old, "/metadata/finalizers").into_iter().collect();
         let added: Vec<String> =
             texts(new, "/metadata/finalizers").into_iter().filter(|item| !before.contains(item)).collect();
         if !added.is_empty() {

@@ -3,6 +3,17 @@
 
 use serde_json::{Map, Value};
 
+use crate::model::Cause;
+
+/// Faults of one part of an object that are told: a body of millions of them is
+/// not answered with gigabytes.
+pub(super) const FAULTS_MAX: usize = 1000;
+
+/// Enough faults were found.
+pub(super) fn enough(causes: &[Cause]) -> bool {
+    causes.len() >= FAULTS_MAX
+}
+
 /// The text at a JSON pointer, empty when absent.
 pub(super) fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
     value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::super::address::ip_faults;
 use super::super::endpoints::{PROTOCOLS, optional};
-use super::super::read::{annotation, int, list, list_mut, present, text, unset};
+use super::super::read::{annotation, enough, int, list, list_mut, present, text, unset};
 use super::super::service::target_port;
 use super::PROBES;
 use crate::model::{Cause, IpFamily, name};
@@ -28,6 +28,9 @@ pub(in super::super) fn validate(value: &Value, old: Option<&Value>) -> Vec<Caus
     let mut names = BTreeSet::new();
     for member in ["containers", "initContainers"] {
         for (i, container) in list(value, &format!("/spec/{member}")).iter().enumerate() {
+            if enough(&causes) {
+                break;
+            }
             let (field, own) = (format!("spec.{member}[{i}]"), text(container, "/name"));
             validate_container(container, &field, &mut causes);
             if !names.insert(own) {
@@ -88,6 +91,9 @@ fn validate_container(container: &Value, field: &str, causes: &mut Vec<Cause>) {
     }
     let mut names = BTreeSet::new();
     for (k, port) in list(container, "/ports").iter().enumerate() {
+        if enough(causes) {
+            return;
+        }
         let field = format!("{field}.ports[{k}]");
         let own = text(port, "/name");
         optional(port, "name", &field, name::port_name, causes);
@@ -186,7 +192,9 @@ pub(in super::super) fn validate_status(old: &Value, new: &Value) -> Vec<Cause> 
         let stored: BTreeSet<&str> = list(old, &pointer).iter().map(|row| text(row, "/ip")).collect();
         let ips: Vec<&str> = list(new, &pointer).iter().map(|row| text(row, "/ip")).collect();
         for (i, ip) in ips.iter().enumerate().filter(|(_, ip)| !stored.contains(*ip)) {
-            causes.extend(ip_faults(&format!("{field}[{i}]"), ip));
+            if !enough(&causes) {
+                causes.extend(ip_faults(&format!("{field}[{i}]"), ip));
+            }
         }
         let families: Vec<IpFamily> = ips.iter().filter_map(|ip| Some(IpFamily::of(ip.parse().ok()?))).collect();
         if ips.len() > 2 || (families.len() == 2 && families.first() == families.get(1)) {

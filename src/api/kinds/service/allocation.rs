@@ -107,8 +107,8 @@ struct Pool<'s, 'a> {
     scene: &'s Scene<'a>,
     owner: ObjectKey,
     claims: Claims,
-    /// Numbers somewhere in the request: never picked for another port of it.
-    named: BTreeSet<u16>,
+    /// The same with all numbers in the request: those are never picked for another port of it.
+    kept: Claims,
     /// Ports without a number get one.
     gives: bool,
 }
@@ -118,13 +118,12 @@ impl Pool<'_, '_> {
         let manual = value.pointer("/spec/allocateLoadBalancerNodePorts") == Some(&json!(false));
         let numbers = list(value, "/spec/ports").iter().map(|row| int(row, "/nodePort"));
         let numbers = numbers.chain(Some(int(value, "/spec/healthCheckNodePort")));
-        Pool {
-            scene,
-            owner: key(value),
-            claims: scene.snapshot.claims().clone(),
-            named: numbers.filter_map(|number| u16::try_from(number).ok()).collect(),
-            gives: !(manual && kind_of(value) == "LoadBalancer"),
+        let (owner, claims) = (key(value), scene.snapshot.claims().clone());
+        let mut kept = claims.clone();
+        for number in numbers.filter_map(|number| u16::try_from(number).ok()) {
+            kept.entry(Claim::NodePort(number)).or_insert_with(|| owner.clone());
         }
+        Pool { scene, owner, claims, kept, gives: !(manual && kind_of(value) == "LoadBalancer") }
     }
 
     /// Takes a number that was asked for.
@@ -143,13 +142,11 @@ impl Pool<'_, '_> {
     }
 
     fn pick(&mut self, what: &str) -> Result<u16, Rejection> {
-        let mut claims = self.claims.clone();
-        for port in &self.named {
-            claims.entry(Claim::NodePort(*port)).or_insert_with(|| self.owner.clone());
-        }
-        let picked = allocate::node_port(&claims, &self.scene.rules.node_ports, &mut fastrand::Rng::new());
+        let picked = allocate::node_port(&self.kept, &self.scene.rules.node_ports, &mut fastrand::Rng::new());
         let port = picked.map_err(|error| Rejection::Internal(format!("failed to allocate a {what}: {error}")))?;
-        self.claims.insert(Claim::NodePort(port), self.owner.clone());
+        for claims in [&mut self.claims, &mut self.kept] {
+            claims.insert(Claim::NodePort(port), self.owner.clone());
+        }
         Ok(port)
     }
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::super::Scene;
 use super::super::address::ip_faults;
-use super::super::read::{given, present, text, texts};
+use super::super::read::{enough, given, present, text, texts};
 use super::{is_external_name, is_headless, kind_of, set_spec};
 use crate::model::{Cause, IpFamily};
 
@@ -200,6 +200,9 @@ fn family_words(value: &Value, families: &[String]) -> Vec<Cause> {
         if !seen.insert(family) {
             causes.push(Cause::duplicate(&field, &json!(family)));
         }
+        if enough(&causes) {
+            break;
+        }
     }
     let policy = given(value, "/spec/ipFamilyPolicy").filter(|policy| !POLICIES.contains(policy));
     causes.extend(policy.map(|policy| Cause::not_supported(POLICY_FIELD, &policy.into(), &POLICIES)));
@@ -210,6 +213,9 @@ fn family_words(value: &Value, families: &[String]) -> Vec<Cause> {
 fn ip_list(ips: &[String], all: &Value, stored: &[String]) -> Vec<Cause> {
     let mut causes = Vec::new();
     for (i, ip) in ips.iter().enumerate() {
+        if enough(&causes) {
+            break;
+        }
         if i == 0 && ip == "None" {
             if ips.len() > 1 {
                 causes.push(Cause::invalid("spec.clusterIPs", all, "'None' must be the first and only value"));

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::super::address::{endpoint_ip_faults, ip_faults, range_faults};
 use super::super::endpoints::PROTOCOLS;
 use super::super::metadata::labels;
-use super::super::read::{annotation, given, int, list, text, texts};
+use super::super::read::{FAULTS_MAX, annotation, enough, given, int, list, text, texts};
 use super::{TOPOLOGY_HINTS, is_external, is_external_name, is_headless, kind_of, needs_health_check};
 use crate::model::{Cause, name};
 
@@ -28,6 +28,9 @@ pub(super) fn validate(value: &Value, old: Option<&Value>) -> Vec<Cause> {
     let rows = list(value, "/spec/ports");
     let mut names = BTreeSet::new();
     for (i, row) in rows.iter().enumerate() {
+        if enough(&causes) {
+            break;
+        }
         port(row, rows.len() > 1, &format!("spec.ports[{i}]"), &mut names, &mut causes);
     }
     causes.extend(labels(value, "/spec/selector", "spec.selector"));
@@ -133,7 +136,7 @@ pub(in super::super) fn target_port(row: &Value, member: &str, field: &str, caus
 fn port_numbers(value: &Value, rows: &[Value], causes: &mut Vec<Cause>) {
     let node_ports = || rows.iter().enumerate().filter(|(_, row)| int(row, "/nodePort") != 0);
     if kind_of(value) == "ClusterIP" {
-        causes.extend(node_ports().map(|(i, _)| {
+        causes.extend(node_ports().take(FAULTS_MAX).map(|(i, _)| {
             Cause::forbidden(format!("spec.ports[{i}].nodePort"), "may not be used when `type` is 'ClusterIP'")
         }));
     }
@@ -147,7 +150,7 @@ fn port_numbers(value: &Value, rows: &[Value], causes: &mut Vec<Cause>) {
     let mut seen = BTreeSet::new();
     for (i, row) in rows.iter().enumerate() {
         let (protocol, number) = (text(row, "/protocol"), int(row, "/port"));
-        if !seen.insert((protocol, number)) {
+        if !seen.insert((protocol, number)) && !enough(causes) {
             let shown = json!({
                 "Name": "", "Protocol": protocol, "AppProtocol": null, "Port": number, "TargetPort": 0, "NodePort": 0,
             });
@@ -167,8 +170,11 @@ fn affinity(value: &Value, causes: &mut Vec<Cause>) {
 }
 
 fn external_ips(value: &Value, old: Option<&Value>, causes: &mut Vec<Cause>) {
-    let stored = old.map(|old| texts(old, "/spec/externalIPs")).unwrap_or_default();
+    let stored: BTreeSet<String> = old.into_iter().flat_map(|old| texts(old, "/spec/externalIPs")).collect();
     for (i, ip) in texts(value, "/spec/externalIPs").iter().enumerate() {
+        if enough(causes) {
+            return;
+        }
         let field = format!("spec.externalIPs[{i}]");
         let faults = if stored.contains(ip) { Vec::new() } else { ip_faults(&field, ip) };
         causes.extend(if faults.is_empty() { endpoint_ip_faults(&field, ip) } else { faults });
@@ -183,11 +189,10 @@ fn source_ranges(value: &Value, old: Option<&Value>, causes: &mut Vec<Cause>) {
         if !balanced {
             causes.push(Cause::forbidden(field, BALANCED_ONLY));
         }
-        let stored = old.map(|old| texts(old, "/spec/loadBalancerSourceRanges")).unwrap_or_default();
-        let is_new = |range: &str| !stored.iter().any(|old| old.trim() == range);
-        for (i, range) in listed.iter().map(|range| range.trim()).enumerate().filter(|(_, range)| is_new(range)) {
-            causes.extend(range_faults(&format!("{field}[{i}]"), range));
-        }
+        let stored = old.into_iter().flat_map(|old| texts(old, "/spec/loadBalancerSourceRanges"));
+        let stored: BTreeSet<String> = stored.map(|range| range.trim().to_owned()).collect();
+        let rows = listed.iter().map(|range| range.trim()).enumerate().filter(|(_, range)| !stored.contains(*range));
+        causes.extend(rows.flat_map(|(i, range)| range_faults(&format!("{field}[{i}]"), range)).take(FAULTS_MAX));
     } else if let Some(noted) = annotation(value, SOURCE_RANGES) {
         let field = format!("metadata.annotations[{SOURCE_RANGES}]");
         if !balanced {
@@ -195,7 +200,8 @@ fn source_ranges(value: &Value, old: Option<&Value>, causes: &mut Vec<Cause>) {
         }
         let kept = old.and_then(|old| annotation(old, SOURCE_RANGES)) == Some(noted);
         if !kept && !noted.trim().is_empty() {
-            causes.extend(noted.trim().split(',').flat_map(|range| range_faults(&field, range.trim())));
+            let faults = noted.trim().split(',').flat_map(|range| range_faults(&field, range.trim()));
+            causes.extend(faults.take(FAULTS_MAX));
         }
     }
 }
@@ -243,6 +249,9 @@ pub(super) fn status(value: &Value, old: &Value) -> Vec<Cause> {
     }
     let stored: BTreeSet<&str> = list(old, "/status/loadBalancer/ingress").iter().map(|row| text(row, "/ip")).collect();
     for (i, row) in rows.iter().enumerate() {
+        if enough(&causes) {
+            break;
+        }
         let (ip, mode, host) = (text(row, "/ip"), given(row, "/ipMode"), text(row, "/hostname"));
         if !ip.is_empty() && !stored.contains(ip) {
             causes.extend(ip_faults(&format!("{field}[{i}].ip"), ip));

@@ -64,3 +64,45 @@ proptest! {
         }
     }
 }
+
+/// A body full of faults is answered in kilobytes, whatever the list they stand in.
+#[test]
+fn many_faults_are_told_up_to_a_limit() {
+    let many = 20_000;
+    let labels: Value =
+        (0..many).map(|i| (format!("bad key {i}"), json!("bad value"))).collect::<serde_json::Map<_, _>>().into();
+    let owner = json!({"apiVersion": "v1", "kind": "x", "name": "y", "uid": "z", "controller": true});
+    let metadata = json!({
+        "labels": labels, "annotations": labels, "finalizers": vec!["bad name"; many],
+        "ownerReferences": vec![owner; 1000],
+    });
+    let rows = [
+        (
+            Kind::Service,
+            json!({"spec": {
+                "ports": vec![json!({}); many], "externalIPs": vec!["foo"; many], "selector": labels, "type": "LoadBalancer",
+                "allocateLoadBalancerNodePorts": false, "loadBalancerSourceRanges": vec!["foo"; many],
+            }}),
+        ),
+        (
+            Kind::Service,
+            json!({"spec": {"clusterIP": "foo", "clusterIPs": vec!["foo"; many], "ipFamilies": vec!["x"; many]}}),
+        ),
+        (Kind::Endpoints, json!({"subsets": vec![json!({}); many]})),
+        (Kind::Endpoints, json!({"subsets": [{"addresses": vec![json!({}); many], "ports": vec![json!({}); many]}]})),
+        (
+            Kind::EndpointSlice,
+            json!({"addressType": "IPv4", "endpoints": vec![json!({"addresses": vec!["x"; 90]}); 1000]}),
+        ),
+        (Kind::EndpointSlice, json!({"addressType": "IPv4", "ports": vec![json!({"name": "A"}); 20_000]})),
+        (Kind::ConfigMap, json!({"data": labels})),
+        (Kind::Pod, json!({"spec": {"containers": vec![json!({}); many]}})),
+        (Kind::Node, json!({"spec": {"podCIDRs": vec!["x"; many]}})),
+    ];
+    for (kind, members) in rows {
+        let mut value = super::world::object(kind, "a", members);
+        value["metadata"].as_object_mut().unwrap().extend(metadata.as_object().unwrap().clone());
+        let faults = super::world::faults(World::single().create(kind, value));
+        assert!((1000..20_000).contains(&faults.len()), "{kind}: {}", faults.len());
+    }
+}
