@@ -38,7 +38,10 @@ pub(super) async fn amend(
     let (kind, name) = (live.kind, live.key.name.to_string());
     let Amendment { wanted: mut new, subresource, patched, applied } = amendment;
     let ty = schema::type_of(kind);
-    let old = live.value();
+    let mut old = live.value();
+    // Who does not write through the API stores less: to a client that is no change.
+    kinds::default(kind, &mut old);
+    codec::fill(ty, &mut old);
     metadata::carry(live, &old, &mut new, patched)?;
     metadata::confine(kind, &old, &mut new, subresource);
     kinds::default(kind, &mut new);

@@ -3,6 +3,9 @@
 
 use serde_json::{Value, json};
 
+use crate::model::{Draft, Kind};
+use crate::store::{Durability, Expect, Op, Write};
+
 use super::client::{Harness, Reply, SERVICES, causes, service};
 
 const SLICES: &str = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices";
@@ -277,4 +280,29 @@ async fn who_writes_owns_the_defaults_and_nobody_the_allocations() {
     let patch = json!({"status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}}});
     let next = api.merge(&format!("{SERVICES}/a/status?fieldManager=s"), &patch).await.expect(200).json();
     assert_eq!(owned(&next, "s", "status"), json!({"f:status": {"f:loadBalancer": {"f:ingress": {}}}}));
+}
+
+#[tokio::test]
+async fn what_other_rooms_stored_without_defaults_can_be_changed() {
+    let api = Harness::start().await;
+    let at = "2026-01-02T03:04:05Z";
+    let metadata = json!({"name": "a", "namespace": "default", "uid": "u", "creationTimestamp": at, "generation": 1});
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"containers": [{"name": "c", "image": "i"}]},
+    });
+    let slice = json!({
+        "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "metadata": metadata, "addressType": "IPv4",
+        "endpoints": [{"addresses": ["10.0.0.1"]}], "ports": [{"port": 80}],
+    });
+    let put = |kind: Kind, value: &Value| {
+        let draft = Box::new(Draft::new(kind, value).unwrap());
+        Op::Put { draft, expect: Expect::Absent, claims: Vec::new() }
+    };
+    let ops = vec![put(Kind::Pod, &pod), put(Kind::EndpointSlice, &slice)];
+    api.store.submit(Write { ops, durability: Durability::Memory }).await.unwrap();
+    for path in ["/api/v1/namespaces/default/pods/a", &format!("{SLICES}/a")] {
+        let stored = api.get(path).await.expect(200).json();
+        assert_eq!(api.put(path, &stored).await.expect(200).json(), stored, "no change");
+        api.merge(path, &json!({"metadata": {"labels": {"x": "y"}}})).await.expect(200);
+    }
 }
