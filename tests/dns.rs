@@ -82,9 +82,9 @@ fn a_headless_service_answers_with_its_ready_endpoints() {
         &["_web._tcp.head.default.svc.cluster.local", "SRV"],
         &["0 50 8080 10-9-0-11.head.default.svc.cluster.local.", "0 50 8080 10-9-0-12.head.default.svc.cluster.local."],
     );
-    edgesvc.cli(&["delete", "pod", "two"]).ok();
+    edgesvc.cli(&["delete", "pod", "two", "--now"]).ok();
     answers(&world, CLIENT, &["head.default.svc.cluster.local", "A"], &["10.9.0.11"]);
-    edgesvc.cli(&["delete", "pod", "one"]).ok();
+    edgesvc.cli(&["delete", "pod", "one", "--now"]).ok();
     refuses(&world, &["head.default.svc.cluster.local", "A"], "NXDOMAIN");
 }
 

@@ -160,7 +160,7 @@ fn a_backend_dies_and_traffic_moves_on() {
     let url = format!("http://{}/", edgesvc.cluster_ip("web"));
     answers(&world, CLIENT, &url);
     drop(servers.pop());
-    edgesvc.cli(&["delete", "pod", "backend3"]).ok();
+    edgesvc.cli(&["delete", "pod", "backend3", "--now"]).ok();
     let moved = wait_until(SOON, || {
         let seen = world.spread(CLIENT, &url, 30);
         seen.keys().map(String::as_str).eq(["backend1", "backend2"])
@@ -180,7 +180,7 @@ fn a_service_without_endpoints_refuses_at_once_and_serves_when_one_appears() {
     }
     edgesvc.apply(&pod("one", "web", "10.9.0.11", 8080));
     answers(&world, CLIENT, &url);
-    edgesvc.cli(&["delete", "pod", "one"]).ok();
+    edgesvc.cli(&["delete", "pod", "one", "--now"]).ok();
     is_refused(&world, CLIENT, &url);
 }
 

@@ -105,6 +105,19 @@ impl ApiError {
             .with(Details::default())
     }
 
+    /// 422 about a patch whose outcome is no object of its kind. It names the field
+    /// `patch` and no object, as the real server does.
+    pub fn invalid_patch(patched: &str, why: &str) -> ApiError {
+        let cause = Cause::invalid("patch", &patched.into(), why);
+        ApiError::invalid_kind("", "", "", "", std::slice::from_ref(&cause))
+    }
+
+    /// 422 for a JSON patch that does not apply.
+    pub fn unprocessable() -> ApiError {
+        let message = "the server rejected our request due to an error in our request";
+        ApiError::new(422, "Invalid", message).with(Details::default())
+    }
+
     /// 406.
     pub fn not_acceptable(accepted: &[&str]) -> ApiError {
         let message = format!("only the following media types are accepted: {}", accepted.join(", "));
@@ -224,10 +237,12 @@ impl ApiError {
             metadata.insert("continue".to_owned(), Value::from(token.clone()));
         }
         let mut status = json!({
-            "kind": "Status", "apiVersion": "v1", "metadata": metadata, "status": "Failure",
-            "message": self.message, "reason": self.reason,
+            "kind": "Status", "apiVersion": "v1", "metadata": metadata, "status": "Failure", "message": self.message,
         });
         if let Some(members) = status.as_object_mut() {
+            if !self.reason.is_empty() {
+                members.insert("reason".to_owned(), Value::from(self.reason));
+            }
             if let Some(details) = &self.details {
                 members.insert("details".to_owned(), details.to_value());
             }

@@ -222,6 +222,9 @@ pub struct Delete {
     /// Seconds a Pod has to end
     #[arg(long, value_name = "SECONDS")]
     pub grace_period: Option<u32>,
+    /// The same as --grace-period 1
+    #[arg(long, conflicts_with = "grace_period")]
+    pub now: bool,
     /// name prints TYPE/NAME
     #[arg(short, long, value_name = "FORMAT")]
     pub output: Option<Format>,

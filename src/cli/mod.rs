@@ -148,7 +148,7 @@ async fn delete(args: Delete) -> Result<(), Failure> {
         ignore_not_found: args.ignore_not_found,
         wait: args.wait,
         timeout: args.timeout,
-        grace_seconds: args.grace_period,
+        grace_seconds: if args.now { Some(1) } else { args.grace_period },
         format: args.output.unwrap_or_default(),
     };
     delete::delete(&mut connect(&args.server).await?, &options).await

@@ -148,6 +148,10 @@ fn condition(scene: &Scene<'_>, status: &mut Value, r#type: &str, content: Value
         return;
     }
     let at = same.and_then(|c| c.get("lastTransitionTime").cloned()).unwrap_or_else(|| json!(rfc3339(scene.now)));
+    // No omitted member but null, as the API keeps a time nobody set.
+    if let Some(members) = next.as_object_mut() {
+        members.insert("lastProbeTime".to_owned(), Value::Null);
+    }
     set(&mut next, "lastTransitionTime", at);
     match old.and_then(|at| list.get_mut(at)) {
         Some(slot) => *slot = next,

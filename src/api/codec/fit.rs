@@ -54,7 +54,7 @@ fn fill_shape(shape: Shape, value: &mut Value) {
     }
 }
 
-/// What Go writes for a value nobody set; a time nobody set is left out.
+/// What Go writes for a value nobody set.
 fn zero(shape: Shape) -> Option<Value> {
     match shape {
         Shape::String | Shape::Bytes => Some(Value::String(String::new())),
@@ -64,7 +64,8 @@ fn zero(shape: Shape) -> Option<Value> {
         Shape::Quantity => Some(Value::String("0".to_owned())),
         Shape::Object(_) | Shape::Map(_) | Shape::FieldsV1 => Some(Value::Object(Map::new())),
         Shape::List(_) => Some(Value::Array(Vec::new())),
-        Shape::Time | Shape::MicroTime | Shape::Any => None,
+        Shape::Time | Shape::MicroTime => Some(Value::Null),
+        Shape::Any => None,
     }
 }
 

@@ -57,8 +57,12 @@ impl PatchError {
 
 /// Applies an RFC 6902 patch, all operations or none.
 pub fn json_patch(current: &Value, patch: &[u8]) -> Result<Value, PatchError> {
-    let patch: json_patch::Patch = serde_json::from_slice(patch)
+    let operations: Vec<serde_json::Map<String, Value>> = serde_json::from_slice(patch)
         .map_err(|error| PatchError::bad_request(format!("error decoding patch: {error}")))?;
+    // A list of operations, only not of ones there are: that does not fit the object.
+    let operations = Value::Array(operations.into_iter().map(Value::Object).collect());
+    let patch: json_patch::Patch =
+        serde_json::from_value(operations).map_err(|error| PatchError::invalid(error.to_string()))?;
     let count = patch.0.len();
     if count > JSON_PATCH_OPERATIONS_MAX {
         return Err(PatchError::too_large(format!(

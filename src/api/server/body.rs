@@ -1,5 +1,7 @@
 //! Bodies of requests: read within the limits, decoded by their Content-Type.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::{Body as _, Incoming};
@@ -11,6 +13,11 @@ use super::accept::{ACCEPTED, JSON, PROTOBUF, YAML};
 use super::limits::Limits;
 use super::query::Validation;
 use crate::model::schema::Type;
+
+/// How much of a body is taken in although the answer is known without it.
+const UNREAD_BYTES_MAX: usize = 256 * 1024;
+/// How long that may take.
+const UNREAD_WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// How a body is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +63,18 @@ pub(super) async fn read(incoming: Incoming, limits: &Limits) -> Result<Bytes, A
     }
 }
 
+/// Takes in what nobody read, within [`UNREAD_BYTES_MAX`]: a client that is still
+/// sending would find its connection broken instead of the answer.
+pub(super) async fn discard(incoming: Incoming, limits: &Limits) {
+    if incoming.is_end_stream() {
+        return;
+    }
+    let rest = Limited::new(incoming, UNREAD_BYTES_MAX.min(limits.body_bytes)).collect();
+    if tokio::time::timeout(UNREAD_WAIT_MAX.min(limits.body_deadline), rest).await.is_err() {
+        tracing::debug!("a client did not send the rest of its body");
+    }
+}
+
 /// Decodes an object. Its `apiVersion` and `kind` are part of the value, wherever
 /// the format keeps them.
 pub(super) fn decode(ty: &'static Type, payload: &Payload) -> Result<Decoded, ApiError> {
@@ -69,7 +88,7 @@ pub(super) fn decode(ty: &'static Type, payload: &Payload) -> Result<Decoded, Ap
 }
 
 /// The 400 for a body that is no object of this type.
-pub(super) fn not_decoded(ty: &Type, error: &DecodeError) -> ApiError {
+pub(super) fn not_decoded(ty: &Type, error: &dyn std::fmt::Display) -> ApiError {
     ApiError::bad_request(format!("{} in version \"v1\" cannot be handled as a {}: {error}", ty.name, ty.name))
 }
 

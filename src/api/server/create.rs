@@ -21,8 +21,10 @@ const NAME_ATTEMPTS_MAX: usize = 8;
 /// POST to a collection.
 pub(super) async fn post(call: &mut Call, target: &Target, payload: &Payload) -> Outcome {
     let options = WriteOptions::parse(&call.query, "CreateOptions", &call.agent, false)?;
-    let decoded = body::decode(schema::type_of(target.kind), payload)?;
-    body::judge(&decoded.problems, options.validation, &mut call.warnings).map_err(ApiError::bad_request)?;
+    let ty = schema::type_of(target.kind);
+    let decoded = body::decode(ty, payload)?;
+    body::judge(&decoded.problems, options.validation, &mut call.warnings)
+        .map_err(|strict| body::not_decoded(ty, &strict))?;
     let mut value = decoded.value;
     metadata::check_type(target.kind, &mut value)?;
     metadata::check_key(target.kind, target.namespace.as_deref(), None, &mut value)?;
@@ -47,7 +49,7 @@ pub(super) async fn create(
 ) -> Outcome {
     let kind = target.kind;
     if !metadata::text(&value, "resourceVersion").is_empty() {
-        return Err(ApiError::internal("resourceVersion should not be set on objects to be created"));
+        return Err(ApiError::new(500, "", "resourceVersion should not be set on objects to be created"));
     }
     let now = crate::clock::rfc3339(crate::clock::now());
     if matches!(ownership, Ownership::Update) {
@@ -91,6 +93,9 @@ pub(super) async fn create(
         match persist::put(call, draft, Expect::Absent, prepared.claims, dry_run).await? {
             Attempt::Done(object) => {
                 call.warnings.extend(prepared.warnings);
+                if options.dry_run {
+                    return show::not_stored(201, call.accepted, &call.query, &object);
+                }
                 return show::object(201, call.accepted, &call.query, &object);
             }
             Attempt::Again(error) => failure = error,

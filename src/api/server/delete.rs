@@ -8,7 +8,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::super::kinds;
-use super::super::status::ApiError;
+use super::super::status::{ApiError, Details};
 use super::answer::{Answer, Outcome};
 use super::body::{self, Payload};
 use super::handle::Call;
@@ -85,20 +85,24 @@ async fn delete(call: &Call, target: &Target, options: &DeleteOptions) -> Result
 }
 
 fn preconditions(live: &Object, options: &DeleteOptions) -> Result<(), ApiError> {
-    let failed = |what: &str, asked: &str, found: &str| {
-        let why = format!("Precondition failed: {what} in precondition: {asked}, {what} in object meta: {found}");
-        let mut error = ApiError::conflict(live.kind, &live.key.name, &why);
-        if let Some(details) = &mut error.details {
-            details.kind = live.kind.resource().kind.to_owned();
-        }
-        error
+    let failed = |what: &str, asked: &str, found: &str, happened: &str| {
+        let kind = live.kind.qualified_kind();
+        let message = format!(
+            "Operation cannot be fulfilled on {kind} \"{}\": the {what} in the precondition ({asked}) does not match the \
+             {what} in record ({found}). The object might have been {happened}",
+            live.key.name
+        );
+        // Here, unlike elsewhere, Kubernetes names the kind, not the resource.
+        let row = live.kind.resource();
+        let details = Details { kind: row.kind.to_owned(), ..Details::resource(live.kind, &live.key.name) };
+        ApiError::new(409, "Conflict", message).with(details)
     };
     if let Some(uid) = options.uid.as_deref().filter(|uid| **uid != *live.meta.uid) {
-        return Err(failed("UID", uid, &live.meta.uid));
+        return Err(failed("UID", uid, &live.meta.uid, "deleted and then recreated"));
     }
     let revision = live.revision.to_string();
     if let Some(asked) = options.revision.as_deref().filter(|asked| **asked != revision) {
-        return Err(failed("ResourceVersion", asked, &revision));
+        return Err(failed("ResourceVersion", asked, &revision, "modified"));
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, IF_NONE_MATCH, USER_AGENT};
 use hyper::{HeaderMap, Method, Request, Response};
@@ -58,7 +59,11 @@ pub(super) async fn handle(api: Arc<Api>, user: User, request: Request<Incoming>
         warnings: Vec::new(),
     };
     let path = head.uri.path();
-    let outcome = respond(&mut call, &head.method, path, &head.headers, incoming).await;
+    let mut incoming = Some(incoming);
+    let outcome = respond(&mut call, &head.method, path, &head.headers, &mut incoming).await;
+    if let Some(unread) = incoming {
+        body::discard(unread, &call.api.limits).await;
+    }
     let answer = match outcome {
         Ok(answer) => answer,
         Err(error) => {
@@ -75,7 +80,14 @@ fn header(headers: &HeaderMap, name: hyper::header::HeaderName) -> Option<String
     headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
 }
 
-async fn respond(call: &mut Call, method: &Method, path: &str, headers: &HeaderMap, incoming: Incoming) -> Outcome {
+/// Whoever reads the body takes it.
+async fn respond(
+    call: &mut Call,
+    method: &Method,
+    path: &str,
+    headers: &HeaderMap,
+    incoming: &mut Option<Incoming>,
+) -> Outcome {
     let route = route::route(path);
     // No bearer token is known to us yet, so each is a bad one.
     if headers.contains_key(AUTHORIZATION) {
@@ -93,11 +105,10 @@ async fn respond(call: &mut Call, method: &Method, path: &str, headers: &HeaderM
         call.accepted = accept::negotiate(Some(&call.accept), call.accepted.pretty)?;
         return objects(call, verb, target, incoming).await;
     }
-    let body = || body::read(incoming, &call.api.limits);
     match (&route, method.as_str()) {
         (Route::Review(kind), "POST") => {
             call.accepted = accept::negotiate(Some(&call.accept), call.accepted.pretty)?;
-            let bytes = body().await?;
+            let bytes = whole(call, incoming).await?;
             review::create(call, *kind, &bytes)
         }
         (Route::Unserved(what), _) => Err(ApiError::not_implemented(what)),
@@ -153,7 +164,7 @@ fn verb(call: &Call, method: &Method, route: &Route) -> &'static str {
     }
 }
 
-async fn objects(call: &mut Call, verb: &str, target: &Target, incoming: Incoming) -> Outcome {
+async fn objects(call: &mut Call, verb: &str, target: &Target, incoming: &mut Option<Incoming>) -> Outcome {
     // GET of one object with ?watch=1 is a GET in Kubernetes only without the flag.
     if verb == "watch" {
         return watch::watch(call, target);
@@ -174,24 +185,31 @@ async fn objects(call: &mut Call, verb: &str, target: &Target, incoming: Incomin
             replace::put(call, target, &payload).await
         }
         "patch" if !collection && subresource != Some("finalize") => {
-            let bytes = body::read(incoming, &call.api.limits).await?;
+            let bytes = whole(call, incoming).await?;
             patch::patch(call, target, &bytes).await
         }
         "delete" if subresource.is_none() => {
-            let bytes = body::read(incoming, &call.api.limits).await?;
+            let bytes = whole(call, incoming).await?;
             delete::one(call, target, &bytes).await
         }
         "deletecollection" if row.delete_collection && (target.namespace.is_some() || !row.namespaced) => {
-            let bytes = body::read(incoming, &call.api.limits).await?;
+            let bytes = whole(call, incoming).await?;
             delete::collection(call, target, &bytes).await
         }
         _ => Err(ApiError::method_not_allowed()),
     }
 }
 
-async fn payload(call: &Call, incoming: Incoming) -> Result<Payload, ApiError> {
+async fn payload(call: &Call, incoming: &mut Option<Incoming>) -> Result<Payload, ApiError> {
     // The type first: a body that nobody will read is not waited for.
     let format = body::format(call.content_type.as_deref())?;
-    let bytes = body::read(incoming, &call.api.limits).await?;
+    let bytes = whole(call, incoming).await?;
     Ok(Payload { format, bytes })
+}
+
+async fn whole(call: &Call, incoming: &mut Option<Incoming>) -> Result<Bytes, ApiError> {
+    match incoming.take() {
+        Some(incoming) => body::read(incoming, &call.api.limits).await,
+        None => Ok(Bytes::new()),
+    }
 }

@@ -161,8 +161,9 @@ fn check_match(revision_match: Option<&str>, asked: Option<&str>) -> Result<(), 
 
 /// The page a token goes on with.
 fn continued(call: &Call, target: &Target, token: &str, limit: usize) -> Result<Page, ApiError> {
-    let (revision, after) =
-        parse_token(token).ok_or_else(|| ApiError::bad_request("continue key is not valid: it was not made here"))?;
+    let (revision, after) = parse_token(token).ok_or_else(|| {
+        ApiError::bad_request("invalid continue token: continue key is not valid: it was not made here")
+    })?;
     let current = call.api.store.snapshot();
     let Some(revision) = revision else {
         // A token given with a 410: go on with what there is now.

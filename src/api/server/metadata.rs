@@ -129,7 +129,10 @@ pub(super) fn carry(live: &Object, old: &Value, new: &mut Value, patched: bool) 
         if patched {
             causes.push(Cause::invalid("metadata.uid", &uid.into(), "field is immutable"));
         } else {
-            let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {}", live.meta.uid);
+            let why = format!(
+                "StorageError: invalid object, Code: 4, Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
+                live.meta.uid
+            );
             return Err(ApiError::conflict(kind, &name, &why));
         }
     }

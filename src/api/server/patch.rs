@@ -3,10 +3,10 @@
 use bytes::Bytes;
 use serde_json::Value;
 
+use super::super::codec::{self, Decoded, FieldProblem};
 use super::super::managed_fields::{self, ApplyError, Writer};
 use super::super::patch::{self as patches, PatchError};
 use super::super::status::{ApiError, Details, StatusCause};
-use super::super::{codec, codec::Decoded};
 use super::amend::{self, Amendment};
 use super::answer::Outcome;
 use super::body;
@@ -37,13 +37,15 @@ enum Patch {
 pub(super) async fn patch(call: &mut Call, target: &Target, bytes: &Bytes) -> Outcome {
     let media = call.content_type.as_deref().map(body::media).unwrap_or_default().to_owned();
     if !ACCEPTED.contains(&media.as_str()) {
-        return Err(ApiError::unsupported_media_type(&ACCEPTED));
+        return Err(ApiError::new(415, "UnsupportedMediaType", "415: Unsupported Media Type").with(Details::default()));
     }
     let options = WriteOptions::parse(&call.query, "PatchOptions", &call.agent, media == APPLY)?;
     if media == APPLY {
         return apply(call, target, bytes, &options).await;
     }
-    let json = || serde_json::from_slice(bytes).map_err(|error| ApiError::bad_request(error.to_string()));
+    let json = || {
+        serde_json::from_slice(bytes).map_err(|error| ApiError::bad_request(format!("error decoding patch: {error}")))
+    };
     let parsed = match media.as_str() {
         JSON_PATCH => Patch::Operations(bytes.clone()),
         MERGE_PATCH => Patch::Merge(json()?),
@@ -61,15 +63,17 @@ pub(super) async fn patch(call: &mut Call, target: &Target, bytes: &Bytes) -> Ou
             Patch::Merge(patch) => patches::merge_patch(&current, patch),
             Patch::Strategic(patch) => patches::strategic(ty, &current, patch),
         };
-        let patched = patched.map_err(|error| refused(kind, name, error))?;
+        let patched = patched.map_err(refused)?;
+        let whole = match parsed {
+            Patch::Strategic(_) => String::from_utf8_lossy(bytes).into_owned(),
+            Patch::Operations(_) | Patch::Merge(_) => patched.to_string(),
+        };
         let Decoded { value: mut wanted, problems } =
-            codec::prune(ty, patched).map_err(|error| body::not_decoded(ty, &error))?;
+            codec::prune(ty, patched).map_err(|error| ApiError::invalid_patch(&whole, &error.to_string()))?;
         let mut warnings = Vec::new();
-        body::judge(&problems, options.validation, &mut warnings).map_err(|strict| {
-            let cause = Cause::invalid("patch", &String::from_utf8_lossy(bytes).into_owned().into(), &strict);
-            ApiError::invalid(kind, name, &[cause])
-        })?;
-        metadata::check_type(kind, &mut wanted)?;
+        body::judge(&problems, options.validation, &mut warnings)
+            .map_err(|strict| ApiError::invalid_patch(&whole, &strict))?;
+        metadata::check_type(kind, &mut wanted).map_err(|error| ApiError::invalid_patch(&whole, &error.message))?;
         check_same_key(target, &wanted)?;
         metadata::check_key(kind, target.namespace.as_deref(), Some(name), &mut wanted)?;
         let expected = expected_revision(&wanted)?;
@@ -101,16 +105,15 @@ fn check_same_key(target: &Target, wanted: &Value) -> Result<(), ApiError> {
     Ok(())
 }
 
-fn refused(kind: Kind, name: &str, error: PatchError) -> ApiError {
+fn refused(error: PatchError) -> ApiError {
     match error {
         PatchError::TooLarge { message } => ApiError::too_large(message),
         PatchError::BadRequest { message } => ApiError::bad_request(message),
-        PatchError::Invalid { message } => ApiError::new(
-            422,
-            "Invalid",
-            format!("the server rejected our request due to an error in our request: {message}"),
-        )
-        .with(Details::resource(kind, name)),
+        PatchError::Invalid { message } => {
+            // The client is told no more than the real server tells it.
+            tracing::debug!(message, "a JSON patch does not apply");
+            ApiError::unprocessable()
+        }
     }
 }
 
@@ -126,6 +129,22 @@ async fn apply(call: &mut Call, target: &Target, bytes: &Bytes, options: &WriteO
     }
     body::judge(&problems, options.validation, &mut call.warnings).map_err(ApiError::bad_request)?;
     metadata::check_type(kind, &mut applied)?;
+    // What the schema does not have, nobody can own.
+    let unknown = problems.iter().find_map(|problem| match problem {
+        FieldProblem::Unknown { path } => Some(path),
+        FieldProblem::Duplicate { .. } => None,
+    });
+    if let Some(unknown) = unknown {
+        let object = format!(
+            "{}/{name}; {}, Kind={}",
+            target.namespace.as_deref().unwrap_or_default(),
+            kind.api_version(),
+            ty.name
+        );
+        let message =
+            format!("failed to create typed patch object ({object}): .{unknown}: field not declared in schema");
+        return Err(ApiError::new(500, "", message));
+    }
     metadata::check_key(kind, target.namespace.as_deref(), Some(name), &mut applied)?;
     if applied.pointer("/metadata/managedFields").and_then(Value::as_array).is_some_and(|list| !list.is_empty()) {
         return Err(ApiError::bad_request("metadata.managedFields must be nil"));

@@ -53,7 +53,7 @@ impl Query {
         let Some(text) = self.get("resourceVersion") else { return Ok(None) };
         text.parse().map(Some).map_err(|_| {
             ApiError::bad_request(format!(
-                "resourceVersion: Invalid value: \"{text}\": strconv.ParseUint: parsing \"{text}\": invalid syntax"
+                "invalid resource version: resourceVersion: Invalid value: \"{text}\": strconv.ParseUint: parsing \"{text}\": invalid syntax"
             ))
         })
     }
@@ -105,11 +105,11 @@ impl WriteOptions {
     pub(super) fn parse(query: &Query, options: &str, agent: &str, apply: bool) -> Result<WriteOptions, ApiError> {
         let mut causes = Vec::new();
         let validation = match query.get("fieldValidation") {
-            None | Some("Warn") => Validation::Warn,
+            None | Some("" | "Warn") => Validation::Warn,
             Some("Ignore") => Validation::Ignore,
             Some("Strict") => Validation::Strict,
             Some(other) => {
-                causes.push(Cause::not_supported("fieldValidation", &other.into(), &["Ignore", "Strict", "Warn"]));
+                causes.push(Cause::not_supported("fieldValidation", &other.into(), &["", "Ignore", "Strict", "Warn"]));
                 Validation::Warn
             }
         };
@@ -141,8 +141,8 @@ impl WriteOptions {
 }
 
 fn dry_run(values: &[Value], causes: &mut Vec<Cause>) -> bool {
-    for value in values.iter().filter(|value| value.as_str() != Some("All")) {
-        causes.push(Cause::not_supported("dryRun", value, &["All"]));
+    if values.iter().any(|value| value.as_str() != Some("All")) {
+        causes.push(Cause::not_supported("dryRun", &values.into(), &["All"]));
     }
     !values.is_empty()
 }

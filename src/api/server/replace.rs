@@ -19,8 +19,10 @@ pub(super) async fn put(call: &mut Call, target: &Target, payload: &Payload) -> 
     let kind = target.kind;
     let name = target.name.as_deref().unwrap_or_default();
     let options = WriteOptions::parse(&call.query, "UpdateOptions", &call.agent, false)?;
-    let decoded = body::decode(schema::type_of(kind), payload)?;
-    body::judge(&decoded.problems, options.validation, &mut call.warnings).map_err(ApiError::bad_request)?;
+    let ty = schema::type_of(kind);
+    let decoded = body::decode(ty, payload)?;
+    body::judge(&decoded.problems, options.validation, &mut call.warnings)
+        .map_err(|strict| body::not_decoded(ty, &strict))?;
     let mut value = decoded.value;
     metadata::check_type(kind, &mut value)?;
     if metadata::text(&value, "name").is_empty() {

@@ -43,6 +43,18 @@ pub(super) fn object(code: u16, accepted: Accepted, query: &Query, object: &Obje
     })
 }
 
+/// The answer to a dry run that would have created an object: no revision names it.
+pub(super) fn not_stored(code: u16, accepted: Accepted, query: &Query, shown: &Object) -> Result<Answer, ApiError> {
+    if accepted.form != Form::Object {
+        return object(code, accepted, query, shown);
+    }
+    let mut value = shown.value();
+    if let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.remove("resourceVersion");
+    }
+    Ok(Answer::value(code, accepted, &value))
+}
+
 /// `PartialObjectMetadata` of an object.
 pub(super) fn metadata_only(object: &Object) -> Value {
     let metadata = object.value().get_mut("metadata").map(Value::take).unwrap_or_default();

@@ -179,3 +179,41 @@ async fn health_is_told_check_by_check() {
     api.get("/livez/ping").await.expect(200);
     api.get("/livez/none").await.expect(404);
 }
+
+/// A client that is still sending must find the answer, not a broken connection.
+#[tokio::test]
+async fn a_refusal_does_not_wait_for_nor_break_on_the_body() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let api = Harness::start().await;
+    let mut stream = tokio::net::UnixStream::connect(api.socket()).await.unwrap();
+    stream.write_all(b"POST /api/v1/services HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n").await.unwrap();
+    for _ in 0..100 {
+        stream.write_all(&[b' '; 1000]).await.unwrap();
+        tokio::task::yield_now().await;
+    }
+    let mut answer = vec![0; 12];
+    stream.read_exact(&mut answer).await.unwrap();
+    assert_eq!(answer, b"HTTP/1.1 405");
+}
+
+#[tokio::test]
+async fn a_patch_that_makes_no_object_names_the_field_patch() {
+    let api = Harness::start().await;
+    api.service("a").await;
+    for patch in [json!({"spec": {"ports": "x"}}), json!({"kind": "Pod"})] {
+        let refused = api.merge(&format!("{SERVICES}/a"), &patch).await.expect(422).json();
+        assert_eq!(refused["details"]["causes"][0]["field"], "patch", "{refused}");
+        assert_eq!(refused["reason"], "Invalid");
+    }
+}
+
+#[tokio::test]
+async fn what_an_apply_does_not_find_in_the_schema_nobody_can_own() {
+    let api = Harness::start().await;
+    let value = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "a"}, "spec": {"foo": 1}});
+    let refused = api.apply(&format!("{SERVICES}/a?fieldManager=m"), &value).await.expect(500).json();
+    assert!(refused["message"].as_str().unwrap().ends_with(".spec.foo: field not declared in schema"), "{refused}");
+    let value = json!({"metadata": {"name": "b"}, "spec": {"ports": [{"port": 80}]}});
+    let shown = api.post(&format!("{SERVICES}?dryRun=All"), &value).await.expect(201).json();
+    assert!(shown["metadata"].get("resourceVersion").is_none(), "{shown}");
+}
