@@ -1,6 +1,8 @@
 //! Refusals as `metav1.Status` (spec/api.md section 5): the code, the reason a
 //! program reads, the sentence a person reads, and the details of both.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 
 use crate::model::{Cause, Kind};
@@ -173,7 +175,10 @@ impl ApiError {
     }
 
     fn invalid_kind(qualified: &str, group: &str, kind: &str, name: &str, causes: &[Cause]) -> ApiError {
-        let lines: Vec<String> = causes.iter().map(ToString::to_string).collect();
+        // The sentence says each fault once, however often the causes list it.
+        let mut said = BTreeSet::new();
+        let lines: Vec<String> =
+            causes.iter().map(ToString::to_string).filter(|line| said.insert(line.clone())).collect();
         let body = match lines.as_slice() {
             [one] => one.clone(),
             many => format!("[{}]", many.join(", ")),
@@ -307,5 +312,13 @@ mod tests {
         let causes = [Cause::required("spec.ports", ""), Cause::required("spec.x", "why")];
         let message = ApiError::invalid(Kind::Service, "s", &causes).message;
         assert_eq!(message, "Service \"s\" is invalid: [spec.ports: Required value, spec.x: Required value: why]");
+    }
+
+    #[test]
+    fn a_fault_told_twice_is_said_once() {
+        let causes = [Cause::required("spec.ports", ""), Cause::required("spec.ports", "")];
+        let error = ApiError::invalid(Kind::Service, "s", &causes);
+        assert_eq!(error.message, "Service \"s\" is invalid: spec.ports: Required value");
+        assert_eq!(error.details.unwrap().causes.len(), 2);
     }
 }

@@ -18,7 +18,8 @@ pub fn prune(ty: &'static Type, value: Value) -> Result<Decoded, DecodeError> {
 }
 
 /// Adds what the real server writes even when the client left it out: empty
-/// structs such as `status: {}` and zeros of required fields. For objects about
+/// structs such as `status: {}`, zeros of required fields and `null` for lists such
+/// as a slice's `endpoints`, which it also writes for an empty list. For objects about
 /// to be stored, after defaulting; never for an apply patch, whose fields are
 /// owned as sent.
 pub fn fill(ty: &'static Type, value: &mut Value) {
@@ -32,6 +33,10 @@ pub fn fill(ty: &'static Type, value: &mut Value) {
         }
         if let Some(value) = members.get_mut(field.name) {
             fill_shape(field.shape, value);
+            // What the real server stores has no empty lists, only absent ones.
+            if field.zero == Zero::Written && matches!(value, Value::Array(items) if items.is_empty()) {
+                *value = Value::Null;
+            }
         }
     }
 }

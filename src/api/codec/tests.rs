@@ -89,6 +89,16 @@ fn filling_adds_what_the_server_always_writes() {
 }
 
 #[test]
+fn lists_the_server_always_writes_are_null_when_empty() {
+    for sent in [json!({"addressType": "IPv4"}), json!({"addressType": "IPv4", "endpoints": [], "ports": []})] {
+        let mut value = sent;
+        fill(type_of(Kind::EndpointSlice), &mut value);
+        let expected = json!({"metadata": {}, "addressType": "IPv4", "endpoints": null, "ports": null});
+        assert_eq!(value, expected);
+    }
+}
+
+#[test]
 fn times_are_written_in_utc() {
     let body = br#"{"metadata":{"creationTimestamp":"2024-02-29T23:30:00.75-01:00"},"eventTime":"2024-01-02T03:04:05.000006Z"}"#;
     let value = decode_json(type_of(Kind::Event), body).unwrap().value;

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::endpoints::{optional, protocol};
-use super::read::{list, list_mut, set_default, special, text};
+use super::address::{canonical_ip_faults, endpoint_ip_faults, ip_faults};
+use super::endpoints::{pointed, protocol};
+use super::read::{enough, list, list_mut, set, text, unset};
 use crate::model::{Cause, name};
 
 const ENDPOINTS_MAX: usize = 1000;
@@ -17,13 +18,23 @@ const ADDRESS_TYPES: [&str; 3] = ["FQDN", "IPv4", "IPv6"];
 /// Ports have a name, if an empty one, and speak TCP.
 pub(super) fn default(value: &mut Value) {
     for port in list_mut(value, "/ports") {
-        set_default(port, "name", "");
-        set_default(port, "protocol", "TCP");
+        for (member, content) in [("name", ""), ("protocol", "TCP")] {
+            if port.get(member).is_none_or(Value::is_null) {
+                set(port, member, content);
+            }
+        }
     }
 }
 
-/// Checks a slice.
-pub(super) fn validate(value: &Value) -> Vec<Cause> {
+/// Drops what v1 does not store any more.
+pub(super) fn begin(value: &mut Value, old: Option<&Value>) {
+    if old.is_none_or(|old| old.get("endpoints") != value.get("endpoints")) {
+        list_mut(value, "/endpoints").for_each(|endpoint| unset(endpoint, "deprecatedTopology"));
+    }
+}
+
+/// Checks a slice; endpoints that are stored already are not held against it.
+pub(super) fn validate(value: &Value, old: Option<&Value>) -> Vec<Cause> {
     let mut causes = Vec::new();
     let address_type = text(value, "/addressType");
     if address_type.is_empty() {
@@ -31,39 +42,51 @@ pub(super) fn validate(value: &Value) -> Vec<Cause> {
     } else if !ADDRESS_TYPES.contains(&address_type) {
         causes.push(Cause::not_supported("addressType", &address_type.into(), &ADDRESS_TYPES));
     }
-    let endpoints = list(value, "/endpoints");
-    if endpoints.len() > ENDPOINTS_MAX {
-        causes.push(Cause::too_many("endpoints", endpoints.len(), ENDPOINTS_MAX));
-        return causes;
+    validate_ports(value, &mut causes);
+    if old.is_none_or(|old| old.get("endpoints") != value.get("endpoints")) {
+        validate_endpoints(value, address_type, &mut causes);
     }
-    for (i, endpoint) in endpoints.iter().enumerate() {
-        validate_endpoint(endpoint, address_type, &format!("endpoints[{i}]"), &mut causes);
-    }
-    let ports = list(value, "/ports");
-    if ports.len() > PORTS_MAX {
-        causes.push(Cause::too_many("ports", ports.len(), PORTS_MAX));
-        return causes;
-    }
-    let mut seen = BTreeSet::new();
-    for (i, port) in ports.iter().enumerate() {
-        let (field, own) = (format!("ports[{i}]"), text(port, "/name"));
-        optional(port, "name", &field, name::dns1123_label, &mut causes);
-        if !seen.insert(own) {
-            causes.push(Cause::duplicate(format!("{field}.name"), &own.into()));
-        }
-        protocol(port, &field, &mut causes);
-        optional(port, "appProtocol", &field, name::qualified_name, &mut causes);
+    if old.is_some_and(|old| text(old, "/addressType") != address_type) {
+        causes.push(Cause::invalid("addressType", &address_type.into(), "field is immutable"));
     }
     causes
 }
 
-/// Checks a slice against the one it follows.
-pub(super) fn validate_update(old: &Value, new: &Value) -> Vec<Cause> {
-    let mut causes = validate(new);
-    if text(old, "/addressType") != text(new, "/addressType") {
-        causes.push(Cause::invalid("addressType", &text(new, "/addressType").into(), "field is immutable"));
+fn validate_ports(value: &Value, causes: &mut Vec<Cause>) {
+    let ports = list(value, "/ports");
+    if ports.len() > PORTS_MAX {
+        causes.push(Cause::too_many("ports", ports.len(), PORTS_MAX));
+        return;
     }
-    causes
+    let mut seen = BTreeSet::new();
+    for (i, port) in ports.iter().enumerate() {
+        if enough(causes) {
+            return;
+        }
+        let (field, own) = (format!("ports[{i}]"), text(port, "/name"));
+        if !own.is_empty() {
+            pointed(port, "name", &field, name::dns1123_label, causes);
+        }
+        if !seen.insert(own) {
+            causes.push(Cause::duplicate(format!("{field}.name"), &own.into()));
+        }
+        protocol(port, &field, causes);
+        pointed(port, "appProtocol", &field, name::qualified_name, causes);
+    }
+}
+
+fn validate_endpoints(value: &Value, address_type: &str, causes: &mut Vec<Cause>) {
+    let endpoints = list(value, "/endpoints");
+    if endpoints.len() > ENDPOINTS_MAX {
+        causes.push(Cause::too_many("endpoints", endpoints.len(), ENDPOINTS_MAX));
+        return;
+    }
+    for (i, endpoint) in endpoints.iter().enumerate() {
+        if enough(causes) {
+            return;
+        }
+        validate_endpoint(endpoint, address_type, &format!("endpoints[{i}]"), causes);
+    }
 }
 
 fn validate_endpoint(endpoint: &Value, address_type: &str, field: &str, causes: &mut Vec<Cause>) {
@@ -74,55 +97,80 @@ fn validate_endpoint(endpoint: &Value, address_type: &str, field: &str, causes: 
     } else if addresses.len() > ADDRESSES_MAX {
         causes.push(Cause::too_many(&list_field, addresses.len(), ADDRESSES_MAX));
     }
-    for (j, address) in addresses.iter().enumerate() {
-        validate_address(address, address_type, &list_field, j, causes);
+    for (j, address) in addresses.iter().enumerate().take(ADDRESSES_MAX) {
+        causes.extend(address_faults(address.as_str().unwrap_or_default(), address_type, &list_field, j));
     }
-    optional(endpoint, "hostname", field, name::dns1123_label, causes);
-    optional(endpoint, "nodeName", field, name::dns1123_subdomain, causes);
-    for member in ["forZones", "forNodes"] {
-        let hints = list(endpoint, &format!("/hints/{member}"));
-        let hint_field = format!("{field}.hints.{member}");
-        if hints.len() > HINTS_MAX {
-            causes.push(Cause::too_many(&hint_field, hints.len(), HINTS_MAX));
-            continue;
-        }
-        let mut seen = BTreeSet::new();
-        for (j, hint) in hints.iter().enumerate() {
-            let own = text(hint, "/name");
-            if !seen.insert(own) {
-                causes.push(Cause::duplicate(format!("{hint_field}[{j}].name"), &own.into()));
-            }
+    pointed(endpoint, "nodeName", field, name::dns1123_subdomain, causes);
+    pointed(endpoint, "hostname", field, name::dns1123_label, causes);
+    for (member, rule) in
+        [("forZones", name::label_value as fn(&str) -> Vec<String>), ("forNodes", name::dns1123_subdomain)]
+    {
+        let field = format!("{field}.hints.{member}");
+        if !validate_hints(list(endpoint, &format!("/hints/{member}")), rule, &field, causes) {
+            return;
         }
     }
 }
 
-fn validate_address(address: &Value, address_type: &str, list_field: &str, j: usize, causes: &mut Vec<Cause>) {
-    let (shown, field) = (address.as_str().unwrap_or_default(), format!("{list_field}[{j}]"));
-    if address_type == "FQDN" {
-        let bare = shown.strip_suffix('.').unwrap_or(shown);
-        causes.extend(name::dns1123_subdomain(bare).iter().map(|fault| Cause::invalid(&field, address, fault)));
-        if !bare.contains('.') {
-            causes.push(Cause::invalid(
-                &field,
-                address,
-                "should be a domain with at least two segments separated by dots",
-            ));
-        }
-        return;
+/// Says whether the list was short enough to be looked at.
+fn validate_hints(hints: &[Value], rule: fn(&str) -> Vec<String>, field: &str, causes: &mut Vec<Cause>) -> bool {
+    if hints.len() > HINTS_MAX {
+        causes.push(Cause::too_many(field, hints.len(), HINTS_MAX));
+        return false;
     }
-    let Some(addr) = name::strict_ip(shown) else {
-        causes.push(Cause::invalid(&field, address, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"));
-        return;
+    let mut seen = BTreeSet::new();
+    for (j, hint) in hints.iter().enumerate() {
+        let (own, field) = (text(hint, "/name"), format!("{field}[{j}].name"));
+        if !seen.insert(own) {
+            causes.push(Cause::duplicate(&field, &own.into()));
+        }
+        causes.extend(rule(own).iter().map(|fault| Cause::invalid(&field, &own.into(), fault)));
+    }
+    true
+}
+
+/// An address of an unknown type is not looked at: the type is the fault.
+fn address_faults(shown: &str, address_type: &str, list_field: &str, j: usize) -> Vec<Cause> {
+    let field = format!("{list_field}[{j}]");
+    let is_v6 = shown.contains(':');
+    let (mut causes, wrong_family) = match address_type {
+        "IPv4" => (ip_faults(&field, shown), is_v6),
+        "IPv6" => (canonical_ip_faults(&field, shown), !is_v6),
+        "FQDN" => return domain_fault(&field, shown).into_iter().collect(),
+        _ => return Vec::new(),
     };
-    match address_type {
-        "IPv4" if !addr.is_ipv4() => causes.push(Cause::invalid(list_field, address, "must be an IPv4 address")),
-        "IPv6" if !addr.is_ipv6() => causes.push(Cause::invalid(list_field, address, "must be an IPv6 address")),
-        _ => {
-            if addr.to_string() != shown {
-                let detail = format!("must be in canonical form (\"{addr}\")");
-                causes.push(Cause::invalid(&field, address, &detail));
-            }
-            causes.extend(special(addr).map(|detail| Cause::invalid(&field, address, detail)));
+    if causes.is_empty() {
+        if wrong_family {
+            // The real server names the list here, not the address.
+            let detail = format!("must be an {address_type} address");
+            causes.push(Cause::invalid(list_field, &shown.into(), &detail));
         }
+        causes.extend(endpoint_ip_faults(&field, shown));
     }
+    causes
+}
+
+fn domain_fault(field: &str, shown: &str) -> Option<Cause> {
+    if shown.is_empty() {
+        return Some(Cause::required(field, ""));
+    }
+    let bare = shown.strip_suffix('.').unwrap_or(shown);
+    let faults = name::dns1123_subdomain(bare);
+    if !faults.is_empty() {
+        return Some(Cause::invalid(field, &bare.into(), &faults.join(",")));
+    }
+    if !bare.contains('.') {
+        let detail = "should be a domain with at least two segments separated by dots";
+        return Some(Cause::invalid(field, &bare.into(), detail));
+    }
+    bare.split('.').find_map(|label| {
+        let faults = name::dns1123_label(label);
+        (!faults.is_empty()).then(|| Cause::invalid(field, &label.into(), &faults.join(",")))
+    })
+}
+
+/// What the maker of a slice should hear although it is accepted.
+pub(super) fn warnings(value: &Value) -> Vec<String> {
+    let named = text(value, "/addressType") == "FQDN";
+    named.then(|| "spec.addressType: FQDN endpoints are deprecated".to_owned()).into_iter().collect()
 }

@@ -2,10 +2,12 @@
 
 use serde_json::Value;
 
-use super::read::{int, list, list_mut, present, set_default, special, text};
+use super::address::{endpoint_ip_faults, ip_faults, ip_warning};
+use super::read::{enough, given, int, list, list_mut, present, set_default, text};
 use crate::model::{Cause, name};
 
 pub(super) const PROTOCOLS: [&str; 3] = ["SCTP", "TCP", "UDP"];
+const LISTS: [&str; 2] = ["addresses", "notReadyAddresses"];
 
 /// Ports speak TCP unless said otherwise.
 pub(super) fn default(value: &mut Value) {
@@ -23,41 +25,43 @@ pub(super) fn validate(value: &Value, old: Option<&Value>) -> Vec<Cause> {
         return causes;
     }
     for (i, subset) in list(value, "/subsets").iter().enumerate() {
+        if enough(&causes) {
+            break;
+        }
         let field = format!("subsets[{i}]");
         if !present(subset, "/addresses") && !present(subset, "/notReadyAddresses") {
             causes.push(Cause::required(&field, "must specify `addresses` or `notReadyAddresses`"));
         }
-        for member in ["addresses", "notReadyAddresses"] {
+        for member in LISTS {
             for (j, address) in list(subset, &format!("/{member}")).iter().enumerate() {
+                if enough(&causes) {
+                    break;
+                }
                 validate_address(address, &format!("{field}.{member}[{j}]"), &mut causes);
             }
         }
         let ports = list(subset, "/ports");
         for (k, port) in ports.iter().enumerate() {
+            if enough(&causes) {
+                break;
+            }
             validate_port(port, ports.len() > 1, &format!("{field}.ports[{k}]"), &mut causes);
         }
     }
     causes
 }
 
+/// The real server checks the form of an address and its range apart, the names
+/// in between, and says all.
 fn validate_address(address: &Value, field: &str, causes: &mut Vec<Cause>) {
-    let (shown, ip_field) = (text(address, "/ip"), format!("{field}.ip"));
-    match name::strict_ip(shown) {
-        Some(addr) => causes.extend(special(addr).map(|detail| Cause::invalid(&ip_field, &shown.into(), detail))),
-        None => {
-            // The real server checks the form and the range apart, and says both.
-            let detail = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)";
-            causes.push(Cause::invalid(&ip_field, &shown.into(), detail));
-            if shown.parse::<std::net::IpAddr>().is_err() {
-                causes.push(Cause::invalid(&ip_field, &shown.into(), "must be a valid IP address"));
-            }
-        }
-    }
+    let (ip, ip_field) = (text(address, "/ip"), format!("{field}.ip"));
+    causes.extend(ip_faults(&ip_field, ip));
     optional(address, "hostname", field, name::dns1123_label, causes);
-    optional(address, "nodeName", field, name::dns1123_subdomain, causes);
+    pointed(address, "nodeName", field, name::dns1123_subdomain, causes);
+    causes.extend(endpoint_ip_faults(&ip_field, ip));
 }
 
-/// Checks a text when it is there.
+/// Checks a text when it is not empty.
 pub(super) fn optional(
     value: &Value,
     member: &str,
@@ -65,8 +69,20 @@ pub(super) fn optional(
     rule: fn(&str) -> Vec<String>,
     causes: &mut Vec<Cause>,
 ) {
-    let shown = text(value, &format!("/{member}"));
-    if !shown.is_empty() {
+    if present(value, &format!("/{member}")) {
+        pointed(value, member, field, rule, causes);
+    }
+}
+
+/// Checks a text when it is there, be it empty.
+pub(super) fn pointed(
+    value: &Value,
+    member: &str,
+    field: &str,
+    rule: fn(&str) -> Vec<String>,
+    causes: &mut Vec<Cause>,
+) {
+    if let Some(shown) = given(value, &format!("/{member}")) {
         let field = format!("{field}.{member}");
         causes.extend(rule(shown).iter().map(|fault| Cause::invalid(&field, &shown.into(), fault)));
     }
@@ -82,15 +98,26 @@ fn validate_port(port: &Value, named: bool, field: &str, causes: &mut Vec<Cause>
         causes.push(Cause::invalid(format!("{field}.port"), &number.into(), "must be between 1 and 65535, inclusive"));
     }
     protocol(port, field, causes);
-    optional(port, "appProtocol", field, name::qualified_name, causes);
+    pointed(port, "appProtocol", field, name::qualified_name, causes);
 }
 
 /// Checks `protocol`, which defaults have filled.
 pub(super) fn protocol(port: &Value, field: &str, causes: &mut Vec<Cause>) {
     let shown = text(port, "/protocol");
-    if shown.is_empty() {
-        causes.push(Cause::required(format!("{field}.protocol"), ""));
-    } else if !PROTOCOLS.contains(&shown) {
+    if !PROTOCOLS.contains(&shown) {
         causes.push(Cause::not_supported(format!("{field}.protocol"), &shown.into(), &PROTOCOLS));
     }
+}
+
+/// What a client should hear of addresses that are accepted.
+pub(super) fn warnings(value: &Value) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for (i, subset) in list(value, "/subsets").iter().enumerate() {
+        for member in LISTS {
+            for (j, address) in list(subset, &format!("/{member}")).iter().enumerate() {
+                warnings.extend(ip_warning(&format!("subsets[{i}].{member}[{j}].ip"), text(address, "/ip")));
+            }
+        }
+    }
+    warnings
 }

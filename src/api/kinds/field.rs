@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::read::text;
 use crate::model::{Kind, Object};
 
 /// Whether a kind can be selected by a field, beside name and namespace.
@@ -49,12 +50,20 @@ pub fn field(kind: Kind, object: &Object, path: &str) -> Option<String> {
         "metadata.namespace" => return Some(object.key.namespace.to_string()),
         _ => {}
     }
-    let member = match (kind, path) {
-        (Kind::Event, "source") => "/source/component".to_owned(),
-        _ => format!("/{}", path.replace('.', "/")),
+    // Two places may say it; the first that does counts.
+    let places: Option<[&str; 2]> = match (kind, path) {
+        (Kind::Event, "source") => Some(["/source/component", "/reportingComponent"]),
+        (Kind::Pod, "status.podIP") => Some(["/status/podIPs/0/ip", "/status/podIP"]),
+        _ => None,
     };
+    let value = object.value();
+    if let Some(places) = places {
+        let found = places.into_iter().map(|place| text(&value, place)).find(|own| !own.is_empty());
+        return Some(found.unwrap_or_default().to_owned());
+    }
+    let member = format!("/{}", path.replace('.', "/"));
     let boolean = matches!(path, "spec.hostNetwork" | "spec.unschedulable");
-    Some(match object.value().pointer(&member) {
+    Some(match value.pointer(&member) {
         Some(Value::String(text)) => text.clone(),
         Some(Value::Bool(on)) => on.to_string(),
         Some(Value::Number(number)) => number.to_string(),

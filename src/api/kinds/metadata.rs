@@ -1,25 +1,49 @@
 //! The rules of `metadata` that hold for every kind (spec/api.md section 4).
+//!
+//! The real server looks at metadata twice on an update, once for all kinds and
+//! once in the kind's own rules, and tells each fault as often; so do we.
+
+use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::read::{list, pairs, present, text, texts};
+use super::read::{FAULTS_MAX, enough, list, pairs, present, text, texts};
 use crate::model::{Cause, Kind, name};
 
 /// Bytes of all annotations of an object together, keys included: Kubernetes' limit.
 const ANNOTATION_BYTES_MAX: usize = 256 * 1024;
 
+/// Controllers too many that are told of: each fault shows all owners.
+const CONTROLLERS_TOLD_MAX: usize = 8;
 const STANDARD_FINALIZERS: [&str; 3] = ["orphan", "foregroundDeletion", "kubernetes"];
 
-/// Checks the metadata of an object.
+/// A rule for names: the broken sub-rules.
+type Rule = fn(&str) -> Vec<String>;
+
+/// Checks the metadata of an object by the rules of its kind.
 pub(super) fn validate(kind: Kind, value: &Value) -> Vec<Cause> {
     let mut causes = Vec::new();
-    validate_name(kind, value, &mut causes);
-    causes.extend(labels(value, "/metadata/labels", "metadata.labels"));
-    validate_annotations(value, &mut causes);
-    for finalizer in list(value, "/metadata/finalizers") {
-        validate_finalizer(finalizer, &mut causes);
+    validate_name(rule(kind), value, &mut causes);
+    causes.extend(content(value));
+    causes.extend(finalizers(value));
+    if kind != Kind::Event {
+        causes.extend(standard_finalizers(value));
     }
-    validate_owners(value, &mut causes);
+    causes
+}
+
+/// Checks what an update of any kind, or of its status, may not do.
+pub(super) fn validate_update(old: &Value, new: &Value) -> Vec<Cause> {
+    let mut causes = content(new);
+    causes.extend(finalizers(new));
+    causes.extend(changes(old, new));
+    causes
+}
+
+/// The same in the rules of a kind, which know the standard finalizers.
+pub(super) fn validate_kind_update(old: &Value, new: &Value) -> Vec<Cause> {
+    let mut causes = changes(old, new);
+    causes.extend(standard_finalizers(new));
     causes
 }
 
@@ -31,26 +55,30 @@ pub(super) fn labels(value: &Value, pointer: &str, field: &str) -> Vec<Cause> {
         causes.extend(key_faults.iter().map(|fault| Cause::invalid(field, &key.as_str().into(), fault)));
         let value_faults = name::label_value(content.as_str().unwrap_or_default());
         causes.extend(value_faults.iter().map(|fault| Cause::invalid(field, content, fault)));
+        if enough(&causes) {
+            break;
+        }
     }
     causes
 }
 
-fn validate_name(kind: Kind, value: &Value, causes: &mut Vec<Cause>) {
-    let rule = match kind {
+fn rule(kind: Kind) -> Rule {
+    match kind {
         Kind::Service | Kind::Namespace => name::dns1123_label,
-        Kind::Node
-        | Kind::Endpoints
-        | Kind::EndpointSlice
-        | Kind::Pod
-        | Kind::ConfigMap
-        | Kind::Secret
-        | Kind::Event => name::dns1123_subdomain,
-    };
+        Kind::Node | Kind::Endpoints | Kind::EndpointSlice | Kind::Pod | Kind::ConfigMap | Kind::Secret => {
+            name::dns1123_subdomain
+        }
+        Kind::Event => name::path_segment,
+    }
+}
+
+fn validate_name(rule: Rule, value: &Value, causes: &mut Vec<Cause>) {
     let base = text(value, "/metadata/generateName");
-    // The suffix that follows makes a trailing dash or dot good.
-    let bare = base.strip_suffix(['-', '.']).unwrap_or(base);
-    if !bare.is_empty() {
-        let faults = rule(bare);
+    if !base.is_empty() {
+        // The suffix that follows makes a trailing dash good, and a dash before it.
+        let tail = base.len().checked_sub(2).filter(|_| base.ends_with('-'));
+        let masked = tail.and_then(|end| base.get(..end)).map(|head| format!("{head}a"));
+        let faults = rule(masked.as_deref().unwrap_or(base));
         causes.extend(faults.iter().map(|fault| Cause::invalid("metadata.generateName", &base.into(), fault)));
     }
     let own = text(value, "/metadata/name");
@@ -61,31 +89,71 @@ fn validate_name(kind: Kind, value: &Value, causes: &mut Vec<Cause>) {
     causes.extend(rule(own).iter().map(|fault| Cause::invalid("metadata.name", &own.into(), fault)));
 }
 
+/// Labels, annotations and owners.
+fn content(value: &Value) -> Vec<Cause> {
+    let mut causes = labels(value, "/metadata/labels", "metadata.labels");
+    validate_annotations(value, &mut causes);
+    validate_owners(value, &mut causes);
+    causes
+}
+
 fn validate_annotations(value: &Value, causes: &mut Vec<Cause>) {
     let mut bytes = 0;
     for (key, content) in pairs(value, "/metadata/annotations") {
         bytes += key.len() + content.as_str().map(str::len).unwrap_or_default();
         let faults = name::qualified_name(&key.to_lowercase());
-        causes.extend(faults.iter().map(|fault| Cause::invalid("metadata.annotations", &key.as_str().into(), fault)));
+        if !enough(causes) {
+            let invalid = |fault: &String| Cause::invalid("metadata.annotations", &key.as_str().into(), fault);
+            causes.extend(faults.iter().map(invalid));
+        }
     }
     if bytes > ANNOTATION_BYTES_MAX {
         causes.push(Cause::too_long("metadata.annotations", ANNOTATION_BYTES_MAX));
     }
 }
 
-fn validate_finalizer(finalizer: &Value, causes: &mut Vec<Cause>) {
-    let own = finalizer.as_str().unwrap_or_default();
-    let faults = name::qualified_name(own);
-    causes.extend(faults.iter().map(|fault| Cause::invalid("metadata.finalizers", finalizer, fault)));
-    if faults.is_empty() && !own.contains('/') && !STANDARD_FINALIZERS.contains(&own) {
-        let detail = "name is neither a standard finalizer name nor is it fully qualified";
-        causes.push(Cause::invalid("metadata.finalizers", finalizer, detail));
+fn finalizers(value: &Value) -> Vec<Cause> {
+    let mut causes = Vec::new();
+    for finalizer in list(value, "/metadata/finalizers") {
+        causes.extend(finalizer_name(finalizer, "metadata.finalizers"));
+        if enough(&causes) {
+            break;
+        }
     }
+    let all = texts(value, "/metadata/finalizers");
+    let has = |wanted: &str| all.iter().any(|own| own == wanted);
+    if has("orphan") && has("foregroundDeletion") {
+        let detail = "finalizer orphan and foregroundDeletion cannot be both set";
+        causes.push(Cause::invalid("metadata.finalizers", &all.into(), detail));
+    }
+    causes
+}
+
+/// Checks the form of a finalizer's name.
+pub(super) fn finalizer_name(finalizer: &Value, field: &str) -> Vec<Cause> {
+    let faults = name::qualified_name(finalizer.as_str().unwrap_or_default());
+    faults.iter().map(|fault| Cause::invalid(field, finalizer, fault)).collect()
+}
+
+/// A finalizer without a prefix must be one of Kubernetes' own.
+pub(super) fn standard_finalizer(finalizer: &Value, field: &str) -> Option<Cause> {
+    let own = finalizer.as_str().unwrap_or_default();
+    let detail = "name is neither a standard finalizer name nor is it fully qualified";
+    (!own.contains('/') && !STANDARD_FINALIZERS.contains(&own)).then(|| Cause::invalid(field, finalizer, detail))
+}
+
+fn standard_finalizers(value: &Value) -> impl Iterator<Item = Cause> {
+    let rows = list(value, "/metadata/finalizers").iter().enumerate();
+    rows.filter_map(|(i, own)| standard_finalizer(own, &format!("metadata.finalizers[{i}]"))).take(FAULTS_MAX)
 }
 
 fn validate_owners(value: &Value, causes: &mut Vec<Cause>) {
-    let mut controller: Option<&str> = None;
+    let field = "metadata.ownerReferences";
+    let (mut controller, mut more): (Option<String>, usize) = (None, 0);
     for owner in list(value, "/metadata/ownerReferences") {
+        if enough(causes) {
+            return;
+        }
         for (member, detail) in [
             ("apiVersion", "version must not be empty"),
             ("kind", "must not be empty"),
@@ -93,38 +161,38 @@ fn validate_owners(value: &Value, causes: &mut Vec<Cause>) {
             ("uid", "must not be empty"),
         ] {
             if !present(owner, &format!("/{member}")) {
-                let member = format!("metadata.ownerReferences.{member}");
-                causes.push(Cause::invalid(member, &"".into(), detail));
+                causes.push(Cause::invalid(format!("{field}.{member}"), &"".into(), detail));
             }
+        }
+        if text(owner, "/apiVersion") == "v1" && text(owner, "/kind") == "Event" {
+            causes.push(Cause::invalid(field, owner, "/v1, Kind=Event is disallowed from being an owner"));
         }
         if owner.get("controller").and_then(Value::as_bool) != Some(true) {
             continue;
         }
-        if let Some(first) = controller {
-            let detail = format!(
-                "Only one reference can have Controller set to true. Found \"true\" in references for {first} and {}",
-                text(owner, "/kind")
-            );
-            causes.push(Cause::invalid("metadata.ownerReferences", owner, &detail));
+        let own = format!("{}/{}", text(owner, "/kind"), text(owner, "/name"));
+        let Some(first) = &controller else {
+            controller = Some(own);
+            continue;
+        };
+        more += 1;
+        if more > CONTROLLERS_TOLD_MAX {
+            return;
         }
-        controller = Some(text(owner, "/kind"));
+        let detail = format!(
+            "Only one reference can have Controller set to true. Found \"true\" in references for {first} and {own}"
+        );
+        let all = value.pointer("/metadata/ownerReferences").unwrap_or(&Value::Null);
+        causes.push(Cause::invalid(field, all, &detail));
     }
 }
 
-/// Checks what of the metadata may not change. What the caller carries over
-/// silently (creation time, generation) is not looked at.
-pub(super) fn validate_update(old: &Value, new: &Value) -> Vec<Cause> {
+/// What may not change. What the caller carries over silently (creation time,
+/// generation) is not looked at.
+fn changes(old: &Value, new: &Value) -> Vec<Cause> {
     let mut causes = Vec::new();
-    for member in ["name", "namespace", "uid", "deletionTimestamp", "deletionGracePeriodSeconds"] {
-        let pointer = format!("/metadata/{member}");
-        let (before, after) = (old.pointer(&pointer), new.pointer(&pointer));
-        if before.unwrap_or(&Value::Null) != after.unwrap_or(&Value::Null) {
-            let shown = after.unwrap_or(&Value::Null);
-            causes.push(Cause::invalid(format!("metadata.{member}"), shown, "field is immutable"));
-        }
-    }
     if present(old, "/metadata/deletionTimestamp") {
-        let before = texts(old, "/metadata/finalizers");
+        let before: BTreeSet<String> = texts(old, "/metadata/finalizers").into_iter().collect();
         let added: Vec<String> =
             texts(new, "/metadata/finalizers").into_iter().filter(|item| !before.contains(item)).collect();
         if !added.is_empty() {
@@ -134,5 +202,14 @@ pub(super) fn validate_update(old: &Value, new: &Value) -> Vec<Cause> {
             causes.push(Cause::forbidden("metadata.finalizers", &detail));
         }
     }
+    for member in ["name", "namespace", "uid", "deletionTimestamp", "deletionGracePeriodSeconds"] {
+        let pointer = format!("/metadata/{member}");
+        let (before, after) = (old.pointer(&pointer), new.pointer(&pointer));
+        if before.unwrap_or(&Value::Null) != after.unwrap_or(&Value::Null) {
+            let shown = after.unwrap_or(&Value::Null);
+            causes.push(Cause::invalid(format!("metadata.{member}"), shown, "field is immutable"));
+        }
+    }
+    causes.extend(content(new));
     causes
 }

@@ -3,15 +3,20 @@
 //! snapshot, the rules and the moment in [`Scene`] alone. Objects arrive with
 //! their JSON types checked and unknown members dropped (the codec's work).
 
+mod address;
+mod cluster;
+mod config;
 mod endpoint_slice;
 mod endpoints;
+mod event;
 mod field;
 mod metadata;
-mod plain;
 mod pod;
 mod read;
 mod service;
 mod table;
+#[cfg(test)]
+mod tests;
 
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
@@ -89,30 +94,37 @@ pub fn default(kind: Kind, value: &mut Value) {
         Kind::Endpoints => endpoints::default(value),
         Kind::EndpointSlice => endpoint_slice::default(value),
         Kind::Pod => pod::default(value),
-        Kind::Namespace | Kind::Node | Kind::ConfigMap | Kind::Secret | Kind::Event => plain::default(kind, value),
+        Kind::Namespace => cluster::default_namespace(value),
+        Kind::Secret => config::default_secret(value),
+        Kind::Node => cluster::default_node(value),
+        Kind::ConfigMap | Kind::Event => {}
     }
 }
 
 /// Completes and checks a new object. The caller has set name, uid, creation
 /// time and generation.
 pub fn create(kind: Kind, scene: &Scene<'_>, value: &mut Value) -> Result<Prepared, Rejection> {
-    if kind == Kind::Service {
-        return service::create(scene, value);
-    }
-    let mut causes = metadata::validate(kind, value);
     match kind {
-        Kind::Endpoints => causes.extend(endpoints::validate(value, None)),
-        Kind::EndpointSlice => causes.extend(endpoint_slice::validate(value)),
-        Kind::Pod => {
-            pod::begin(value);
-            causes.extend(pod::validate(value));
-        }
-        Kind::Service | Kind::Namespace | Kind::Node | Kind::ConfigMap | Kind::Secret | Kind::Event => {
-            plain::begin(kind, value);
-            causes.extend(plain::validate(kind, value));
-        }
+        Kind::Service => return service::create(scene, value),
+        Kind::EndpointSlice => endpoint_slice::begin(value, None),
+        Kind::Pod => pod::begin(value),
+        Kind::Namespace => cluster::begin_namespace(value),
+        Kind::Endpoints | Kind::Node | Kind::ConfigMap | Kind::Secret | Kind::Event => {}
     }
-    settle(causes, Prepared::default())
+    let causes = if kind == Kind::Event {
+        // The real server looks at an event's metadata only when the rest is good.
+        let causes = event::validate(value);
+        if causes.is_empty() { metadata::validate(kind, value) } else { causes }
+    } else {
+        let mut causes = metadata::validate(kind, value);
+        causes.extend(validate(kind, value, None));
+        causes
+    };
+    let mut warnings = warnings(kind, value);
+    if kind == Kind::EndpointSlice {
+        warnings.extend(endpoint_slice::warnings(value));
+    }
+    settle(causes, Prepared { claims: Vec::new(), warnings })
 }
 
 /// Completes and checks the successor of a stored object. A subresource writes
@@ -127,17 +139,64 @@ pub fn update(
     if kind == Kind::Service {
         return service::update(scene, old, new, subresource);
     }
-    let mut causes = metadata::validate(kind, new);
-    causes.extend(metadata::validate_update(old, new));
     match kind {
-        Kind::Endpoints => causes.extend(endpoints::validate(new, Some(old))),
-        Kind::EndpointSlice => causes.extend(endpoint_slice::validate_update(old, new)),
-        Kind::Pod => causes.extend(pod::validate_update(old, new, subresource)),
-        Kind::Service | Kind::Namespace | Kind::Node | Kind::ConfigMap | Kind::Secret | Kind::Event => {
-            causes.extend(plain::validate_update(kind, old, new));
-        }
+        Kind::EndpointSlice => endpoint_slice::begin(new, Some(old)),
+        Kind::Pod if subresource.is_some() => pod::keep(old, new),
+        _ => {}
     }
-    settle(causes, Prepared::default())
+    let mut causes = metadata::validate_update(old, new);
+    if let Some(subresource) = subresource {
+        causes.extend(metadata::validate_kind_update(old, new));
+        causes.extend(match kind {
+            Kind::Namespace => cluster::validate_namespace_part(new, subresource),
+            Kind::Node => cluster::validate_node_change(old, new),
+            Kind::Pod => pod::validate_status(old, new),
+            _ => Vec::new(),
+        });
+        return settle(causes, Prepared::default());
+    }
+    causes.extend(validate_kind_update(kind, old, new));
+    settle(causes, Prepared { claims: Vec::new(), warnings: warnings(kind, new) })
+}
+
+/// The kind's own rules of an update, in the real server's order.
+fn validate_kind_update(kind: Kind, old: &Value, new: &Value) -> Vec<Cause> {
+    let whole = || {
+        let mut causes = metadata::validate(kind, new);
+        causes.extend(validate(kind, new, Some(old)));
+        causes
+    };
+    let meta = || metadata::validate_kind_update(old, new);
+    let parts = match kind {
+        Kind::Endpoints | Kind::Pod => vec![meta(), whole()],
+        Kind::ConfigMap | Kind::Secret => vec![meta(), config::validate_change(kind, old, new), whole()],
+        Kind::Namespace => vec![whole(), meta()],
+        Kind::Node => vec![whole(), meta(), cluster::validate_node_change(old, new)],
+        Kind::EndpointSlice => vec![whole()],
+        Kind::Service | Kind::Event => vec![validate(kind, new, Some(old))],
+    };
+    parts.into_iter().flatten().collect()
+}
+
+/// The rules of a kind, metadata aside.
+fn validate(kind: Kind, value: &Value, old: Option<&Value>) -> Vec<Cause> {
+    match kind {
+        Kind::Endpoints => endpoints::validate(value, old),
+        Kind::EndpointSlice => endpoint_slice::validate(value, old),
+        Kind::Pod => pod::validate(value, old),
+        Kind::Namespace => cluster::validate_namespace(value),
+        Kind::Node => cluster::validate_node(value),
+        Kind::ConfigMap => config::validate_config_map(value),
+        Kind::Secret => config::validate_secret(value),
+        Kind::Event => event::validate(value),
+        // Service goes its own way, with allocation in between.
+        Kind::Service => Vec::new(),
+    }
+}
+
+/// What the client should hear of an object that is accepted.
+fn warnings(kind: Kind, value: &Value) -> Vec<String> {
+    if kind == Kind::Endpoints { endpoints::warnings(value) } else { Vec::new() }
 }
 
 /// The claims an object shows.

@@ -1,9 +1,18 @@
 //! Reading and writing JSON values whose shape the codec has checked. Absent and
 //! empty are one, as they are for Kubernetes' own types.
 
-use std::net::IpAddr;
-
 use serde_json::{Map, Value};
+
+use crate::model::Cause;
+
+/// Faults of one part of an object that are told: a body of millions of them is
+/// not answered with gigabytes.
+pub(super) const FAULTS_MAX: usize = 1000;
+
+/// Enough faults were found.
+pub(super) fn enough(causes: &[Cause]) -> bool {
+    causes.len() >= FAULTS_MAX
+}
 
 /// The text at a JSON pointer, empty when absent.
 pub(super) fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
@@ -33,6 +42,17 @@ pub(super) fn texts(value: &Value, pointer: &str) -> Vec<String> {
 /// The pairs of the map at a JSON pointer.
 pub(super) fn pairs<'a>(value: &'a Value, pointer: &str) -> impl Iterator<Item = (&'a String, &'a Value)> + use<'a> {
     value.pointer(pointer).and_then(Value::as_object).into_iter().flatten()
+}
+
+/// The text at a JSON pointer, none when absent: for what Kubernetes holds by
+/// pointer, where the empty text is a value.
+pub(super) fn given<'a>(value: &'a Value, pointer: &str) -> Option<&'a str> {
+    value.pointer(pointer).and_then(Value::as_str)
+}
+
+/// An annotation.
+pub(super) fn annotation<'a>(value: &'a Value, wanted: &str) -> Option<&'a str> {
+    value.pointer("/metadata/annotations").and_then(|all| all.get(wanted)).and_then(Value::as_str)
 }
 
 /// Something other than absent, null, or empty stands there.
@@ -75,23 +95,4 @@ pub(super) fn within<'a>(value: &'a mut Value, member: &str) -> Option<&'a mut V
         *inner = Map::new().into();
     }
     Some(inner)
-}
-
-/// Why an address cannot be an endpoint or an external IP; none when it can.
-pub(super) fn special(addr: IpAddr) -> Option<&'static str> {
-    let (link_local, link_local_multicast) = match addr {
-        IpAddr::V4(v4) => (v4.is_link_local(), matches!(v4.octets(), [224, 0, 0, _])),
-        IpAddr::V6(v6) => (v6.is_unicast_link_local(), v6.segments().first() == Some(&0xff02)),
-    };
-    if addr.is_unspecified() {
-        Some("may not be unspecified (0.0.0.0 or ::)")
-    } else if addr.is_loopback() {
-        Some("may not be in the loopback range (127.0.0.0/8, ::1/128)")
-    } else if link_local {
-        Some("may not be in the link-local range (169.254.0.0/16, fe80::/10)")
-    } else if link_local_multicast {
-        Some("may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)")
-    } else {
-        None
-    }
 }

@@ -38,11 +38,14 @@ pub(super) async fn amend(
     let (kind, name) = (live.kind, live.key.name.to_string());
     let Amendment { wanted: mut new, subresource, patched, applied } = amendment;
     let ty = schema::type_of(kind);
-    let old = live.value();
+    let mut old = live.value();
+    // Who does not write through the API stores less: to a client that is no change.
+    kinds::default(kind, &mut old);
+    codec::fill(ty, &mut old);
     metadata::carry(live, &old, &mut new, patched)?;
     metadata::confine(kind, &old, &mut new, subresource);
-    let sent = new.clone();
     kinds::default(kind, &mut new);
+    let sent = new.clone();
     codec::fill(ty, &mut new);
     let scene = persist::scene(call, snapshot, options.dry_run);
     let prepared = kinds::update(kind, &scene, &old, &mut new, subresource)

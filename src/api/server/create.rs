@@ -71,6 +71,10 @@ pub(super) async fn create(
         check_namespace(&snapshot, target)?;
         let name = metadata::text(&value, "name").to_owned();
         let key = ObjectKey::new(target.namespace.as_deref().unwrap_or_default(), &name);
+        let mut new = value.clone();
+        // The rules first, as the real server: a fault is told even when the name is taken.
+        let prepared = kinds::create(kind, &persist::scene(call, &snapshot, options.dry_run), &mut new)
+            .map_err(|rejection| persist::rejected(kind, &name, rejection))?;
         if let Some(found) = snapshot.get(kind, &key) {
             failure = ApiError::already_exists(kind, &name, found.meta.deleting);
             names_left -= 1;
@@ -79,9 +83,6 @@ pub(super) async fn create(
             }
             continue;
         }
-        let mut new = value.clone();
-        let prepared = kinds::create(kind, &persist::scene(call, &snapshot, options.dry_run), &mut new)
-            .map_err(|rejection| persist::rejected(kind, &name, rejection))?;
         if matches!(ownership, Ownership::Update) {
             let api_version = kind.api_version();
             let writer = Writer { manager: &options.manager, api_version: &api_version, subresource: None, time: &now };

@@ -25,6 +25,10 @@ pub(super) async fn put(call: &mut Call, target: &Target, payload: &Payload) -> 
         .map_err(|strict| body::not_decoded(ty, &strict))?;
     let mut value = decoded.value;
     metadata::check_type(kind, &mut value)?;
+    if metadata::text(&value, "name").is_empty() {
+        let message = format!("the name of the object ({name} based on URL) was undeterminable: name must be provided");
+        return Err(ApiError::bad_request(message));
+    }
     metadata::check_key(kind, target.namespace.as_deref(), Some(name), &mut value)?;
     let expected = expected_revision(&value)?;
     let mut failure = ApiError::modified(kind, name);

@@ -1,42 +1,38 @@
-//! Cluster IPs and node ports against the claims of the snapshot (spec/service.md
-//! sections 4.3 and 5). Chosen from a random start above the static band, so that
-//! values users ask for by hand are rarely in the way.
+//! Cluster IPs and node ports of a Service, asked of the claims in the snapshot
+//! (spec/service.md sections 4.3 and 5). The first fault is answered alone.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
-use ipnet::IpNet;
 use serde_json::{Value, json};
 
 use super::super::read::{int, list, set, text, texts};
 use super::super::{Rejection, Scene};
-use super::{has_node_ports, is_external_name, is_headless, key, needs_health_check, set_spec};
+use super::{families, has_node_ports, is_external_name, is_headless, key, kind_of, needs_health_check, set_spec};
+use crate::allocate::{self, AllocateError, Claims};
 use crate::model::{Cause, Claim, IpFamily, ObjectKey};
 
-/// Gives the Service an address of each of its families.
+/// Gives the Service an address of each family it has none of.
 pub(super) fn cluster_ips(scene: &Scene<'_>, old: Option<&Value>, value: &mut Value) -> Result<(), Rejection> {
-    if is_external_name(value) || is_headless(value) {
-        return Ok(());
-    }
-    let (owner, held) = (key(value), old.map(super::held_claims).unwrap_or_default());
+    let Some(first) = first_missing(old, value) else { return Ok(()) };
+    let owner = key(value);
+    let claims = set_aside(scene, &owner);
     let mut ips = texts(value, "/spec/clusterIPs");
     let asked = json!(ips);
-    let families = texts(value, "/spec/ipFamilies");
-    for ip in &ips {
-        let Ok(addr) = ip.parse::<IpAddr>() else { continue };
-        if !held.contains(&Claim::ClusterIp(addr)) {
-            request(scene, &owner, addr).map_err(|detail| {
-                let detail = format!("failed to allocate IP {addr}: {detail}");
-                Rejection::Invalid(vec![Cause::invalid("spec.clusterIPs", &asked, &detail)])
-            })?;
-        }
-    }
-    for family in families.iter().skip(ips.len()) {
+    let invalid = |ip: &str, error: &AllocateError| {
+        let detail = format!("failed to allocate IP {ip}: {error}");
+        Rejection::Invalid(vec![Cause::invalid("spec.clusterIPs", &asked, &detail)])
+    };
+    for (i, family) in texts(value, "/spec/ipFamilies").iter().enumerate().skip(first) {
         let range = scene.rules.service_ranges.iter().find(|range| IpFamily::of(range.network()).as_str() == family);
-        let Some(range) = range else { continue };
-        let addr = pick_addr(scene, *range)
-            .ok_or_else(|| Rejection::Internal("failed to allocate a serviceIP: range is full".to_owned()))?;
-        ips.push(addr.to_string());
+        if let Some(ip) = ips.get(i) {
+            let Ok(addr) = ip.parse::<IpAddr>() else { continue };
+            request_ip(scene, &claims, addr, &owner).map_err(|error| invalid(ip, &error))?;
+        } else if let Some(range) = range {
+            let addr = allocate::cluster_ip(&claims, *range, &mut fastrand::Rng::new())
+                .map_err(|error| Rejection::Internal(full("a serviceIP", &owner, &error)))?;
+            ips.push(addr.to_string());
+        }
     }
     if let Some(first) = ips.first() {
         set_spec(value, "clusterIP", json!(first));
@@ -45,192 +41,183 @@ pub(super) fn cluster_ips(scene: &Scene<'_>, old: Option<&Value>, value: &mut Va
     Ok(())
 }
 
-fn request(scene: &Scene<'_>, owner: &ObjectKey, addr: IpAddr) -> Result<(), String> {
-    let ranges = &scene.rules.service_ranges;
-    if !ranges.iter().any(|range| offset(*range, addr).is_some()) {
-        let shown: Vec<String> = ranges.iter().map(IpNet::to_string).collect();
-        return Err(format!(
-            "the provided IP ({addr}) is not in the valid range. The range of valid IPs is {}",
-            shown.join(",")
-        ));
+/// The index of the first family whose address is to be allocated; none when all
+/// addresses stay as they are.
+fn first_missing(old: Option<&Value>, value: &Value) -> Option<usize> {
+    if is_external_name(value) || is_headless(value) {
+        return None;
     }
-    let kubernetes = *owner == ObjectKey::new("default", "kubernetes");
-    let dns = *owner == ObjectKey::new("kube-system", "kube-dns");
-    let reserved =
-        (first_usable(scene) == Some(addr) && !kubernetes) || (scene.rules.cluster_dns.contains(&addr) && !dns);
-    if reserved || scene.snapshot.claims().get(&Claim::ClusterIp(addr)).is_some_and(|holder| holder != owner) {
-        return Err("provided IP is already allocated".to_owned());
+    let Some(old) = old else { return Some(0) };
+    let families = |value: &Value| texts(value, "/spec/ipFamilies").len();
+    match () {
+        () if families::prefers_as_before(old, value) => None,
+        () if is_external_name(old) => Some(0),
+        () if is_headless(old) => None,
+        () if families(old) == 1 && families(value) == 2 => Some(1),
+        () => None,
+    }
+}
+
+/// The claims, and what the configuration keeps for Services that may not be there yet.
+fn set_aside(scene: &Scene<'_>, owner: &ObjectKey) -> Claims {
+    let mut claims = scene.snapshot.claims().clone();
+    let kubernetes = ObjectKey::new("default", "kubernetes");
+    let dns = ObjectKey::new("kube-system", "kube-dns");
+    let first = scene.rules.service_ranges.first().map(|range| (allocate::first_cluster_ip(*range), &kubernetes));
+    let kept = scene.rules.cluster_dns.iter().map(|addr| (*addr, &dns));
+    for (addr, keeper) in first.into_iter().chain(kept).filter(|(_, keeper)| *keeper != owner) {
+        claims.entry(Claim::ClusterIp(addr)).or_insert_with(|| keeper.clone());
+    }
+    claims
+}
+
+fn request_ip(scene: &Scene<'_>, claims: &Claims, addr: IpAddr, owner: &ObjectKey) -> Result<(), AllocateError> {
+    // Held by this very Service is taken too: it asks for what it does not have yet.
+    if claims.contains_key(&Claim::ClusterIp(addr)) {
+        return Err(AllocateError::Taken(Claim::ClusterIp(addr)));
+    }
+    allocate::requested_cluster_ip(claims, &scene.rules.service_ranges, addr, owner)
+}
+
+fn full(what: &str, owner: &ObjectKey, error: &AllocateError) -> String {
+    format!("failed to allocate {what} for Service \"{}\": {error}", owner.name)
+}
+
+/// Reserves the node ports asked for, gives one to each port without, and the
+/// same for the health check.
+pub(super) fn ports(scene: &Scene<'_>, old: Option<&Value>, value: &mut Value) -> Result<(), Rejection> {
+    let mut pool = Pool::new(scene, value);
+    if has_node_ports(value) {
+        let mut rows: Vec<Value> = list(value, "/spec/ports").to_vec();
+        match old {
+            None => pool.fill_new(&mut rows)?,
+            Some(old) => pool.fill_changed(old, &mut rows)?,
+        }
+        set_spec(value, "ports", rows.into());
+    }
+    if needs_health_check(value) && !old.is_some_and(needs_health_check) {
+        let number = pool.health_check(int(value, "/spec/healthCheckNodePort"))?;
+        set_spec(value, "healthCheckNodePort", number.into());
     }
     Ok(())
 }
 
-/// The address of `default/kubernetes`, which no other Service may hold.
-fn first_usable(scene: &Scene<'_>) -> Option<IpAddr> {
-    scene.rules.service_ranges.first().and_then(|range| addr_at(*range, 1))
-}
-
-/// A free address: above the static band first, then within it.
-fn pick_addr(scene: &Scene<'_>, range: IpNet) -> Option<IpAddr> {
-    let (usable, band) = bands(range);
-    let free = |offset: u128| {
-        let addr = addr_at(range, offset)?;
-        let reserved = first_usable(scene) == Some(addr) || scene.rules.cluster_dns.contains(&addr);
-        (!reserved && !scene.snapshot.claims().contains_key(&Claim::ClusterIp(addr))).then_some(addr)
-    };
-    scan(band + 1, usable, free).or_else(|| scan(1, band, free))
-}
-
-/// How many addresses are usable, counted from offset 1, and the static band.
-fn bands(range: IpNet) -> (u128, u128) {
-    let host_bits = u32::from(range.max_prefix_len()) - u32::from(range.prefix_len());
-    let size = 1_u128.checked_shl(host_bits).unwrap_or(u128::MAX);
-    let ends = if matches!(range, IpNet::V4(_)) { 2 } else { 1 };
-    let band = if size <= 16 { 0 } else { (size / 16).clamp(16, 256) };
-    (size.saturating_sub(ends), band)
-}
-
-fn addr_at(range: IpNet, offset: u128) -> Option<IpAddr> {
-    match range.network() {
-        IpAddr::V4(base) => Some(Ipv4Addr::from_bits(base.to_bits().checked_add(u32::try_from(offset).ok()?)?).into()),
-        IpAddr::V6(base) => Some(Ipv6Addr::from_bits(base.to_bits().checked_add(offset)?).into()),
-    }
-}
-
-/// The offset of a usable address of the range.
-fn offset(range: IpNet, addr: IpAddr) -> Option<u128> {
-    let at = match (range.network(), addr) {
-        (IpAddr::V4(base), IpAddr::V4(addr)) => u128::from(addr.to_bits().checked_sub(base.to_bits())?),
-        (IpAddr::V6(base), IpAddr::V6(addr)) => addr.to_bits().checked_sub(base.to_bits())?,
-        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => return None,
-    };
-    (1..=bands(range).0).contains(&at).then_some(at)
-}
-
-/// The first hit from a random start between `low` and `high`, around the end.
-fn scan<T>(low: u128, high: u128, free: impl Fn(u128) -> Option<T>) -> Option<T> {
-    if low > high {
-        return None;
-    }
-    let start = fastrand::u128(low..=high);
-    (start..=high).chain(low..start).find_map(free)
-}
-
-struct Ports<'s, 'a> {
+/// The node ports free for one Service in one request.
+struct Pool<'s, 'a> {
     scene: &'s Scene<'a>,
     owner: ObjectKey,
-    held: Vec<Claim>,
-    /// Chosen in this request: node port to the `port` and protocols that use it.
-    chosen: BTreeMap<u16, (i64, BTreeSet<String>)>,
+    claims: Claims,
+    /// The same with all numbers in the request: those are never picked for another port of it.
+    kept: Claims,
+    /// Ports without a number get one.
+    gives: bool,
 }
 
-impl Ports<'_, '_> {
-    fn request(&self, number: i64) -> Result<u16, String> {
+impl Pool<'_, '_> {
+    fn new<'s, 'a>(scene: &'s Scene<'a>, value: &Value) -> Pool<'s, 'a> {
+        let manual = value.pointer("/spec/allocateLoadBalancerNodePorts") == Some(&json!(false));
+        let numbers = list(value, "/spec/ports").iter().map(|row| int(row, "/nodePort"));
+        let numbers = numbers.chain(Some(int(value, "/spec/healthCheckNodePort")));
+        let (owner, claims) = (key(value), scene.snapshot.claims().clone());
+        let mut kept = claims.clone();
+        for number in numbers.filter_map(|number| u16::try_from(number).ok()) {
+            kept.entry(Claim::NodePort(number)).or_insert_with(|| owner.clone());
+        }
+        Pool { scene, owner, claims, kept, gives: !(manual && kind_of(value) == "LoadBalancer") }
+    }
+
+    /// Takes a number that was asked for.
+    fn take(&mut self, number: i64) -> Result<u16, AllocateError> {
         let range = &self.scene.rules.node_ports;
-        let refuse = || {
-            let (low, high) = (range.start(), range.end());
-            format!("provided port is not in the valid range. The range of valid ports is {low}-{high}")
-        };
-        let port = u16::try_from(number).map_err(|_| refuse())?;
+        let shown = || format!("{}-{}", range.start(), range.end());
+        let outside = |port| AllocateError::OutOfRange { claim: Claim::NodePort(port), pool: shown() };
+        let port = u16::try_from(number).map_err(|_| outside(0))?;
         let claim = Claim::NodePort(port);
-        if self.held.contains(&claim) {
-            return Ok(port);
+        if self.claims.contains_key(&claim) {
+            return Err(AllocateError::Taken(claim));
         }
-        if !range.contains(&port) {
-            return Err(refuse());
-        }
-        if self.scene.snapshot.claims().get(&claim).is_some_and(|holder| *holder != self.owner) {
-            return Err("provided port is already allocated".to_owned());
+        allocate::requested_node_port(&self.claims, range, port, &self.owner)?;
+        self.claims.insert(claim, self.owner.clone());
+        Ok(port)
+    }
+
+    fn pick(&mut self, what: &str) -> Result<u16, Rejection> {
+        let picked = allocate::node_port(&self.kept, &self.scene.rules.node_ports, &mut fastrand::Rng::new());
+        let port = picked.map_err(|error| Rejection::Internal(format!("failed to allocate a {what}: {error}")))?;
+        for claims in [&mut self.claims, &mut self.kept] {
+            claims.insert(Claim::NodePort(port), self.owner.clone());
         }
         Ok(port)
     }
 
-    fn pick(&self, also: &BTreeSet<u16>) -> Option<u16> {
-        let (low, high) = (*self.scene.rules.node_ports.start(), *self.scene.rules.node_ports.end());
-        let size = u128::from(high.saturating_sub(low)) + 1;
-        let band = if size <= 16 { 0 } else { (size / 32).clamp(16, 128) };
-        let free = |at: u128| {
-            let port = u16::try_from(u128::from(low) + at).ok()?;
-            let claim = Claim::NodePort(port);
-            let taken = self.chosen.contains_key(&port) || also.contains(&port) || self.held.contains(&claim);
-            (!taken && !self.scene.snapshot.claims().contains_key(&claim)).then_some(port)
-        };
-        scan(band, size - 1, free).or_else(|| band.checked_sub(1).and_then(|last| scan(0, last, free)))
+    fn take_for(&mut self, i: usize, number: i64) -> Result<u16, Rejection> {
+        self.take(number).map_err(|error| {
+            let field = format!("spec.ports[{i}].nodePort");
+            Rejection::Invalid(vec![Cause::invalid(field, &number.into(), &error.to_string())])
+        })
     }
-}
 
-fn port_full() -> Rejection {
-    Rejection::Internal("failed to allocate a nodePort: range is full".to_owned())
-}
+    /// A new Service: ports of one number, as DNS has on TCP and UDP, share a node port.
+    fn fill_new(&mut self, rows: &mut [Value]) -> Result<(), Rejection> {
+        let asked: Vec<(i64, i64)> = rows.iter().map(|row| (int(row, "/port"), int(row, "/nodePort"))).collect();
+        let mut shared: BTreeMap<i64, i64> = BTreeMap::new();
+        for (i, row) in rows.iter_mut().enumerate() {
+            let (port, own) = (int(row, "/port"), int(row, "/nodePort"));
+            if own == 0 && !self.gives {
+                continue;
+            }
+            match shared.get(&port).copied() {
+                None => {
+                    let wanted = asked.iter().find(|(of, number)| *of == port && *number != 0);
+                    let number = match wanted {
+                        Some((_, number)) => self.take_for(i, *number)?,
+                        None => self.pick("nodePort")?,
+                    };
+                    set(row, "nodePort", number);
+                    shared.insert(port, number.into());
+                }
+                Some(number) if own == 0 => set(row, "nodePort", number),
+                Some(number) if own != number => {
+                    self.take_for(i, own)?;
+                }
+                Some(_) => {}
+            }
+        }
+        Ok(())
+    }
 
-/// Reserves the node ports asked for and gives one to each port without.
-pub(super) fn node_ports(scene: &Scene<'_>, old: Option<&Value>, value: &mut Value) -> Result<(), Rejection> {
-    if !has_node_ports(value) {
-        return Ok(());
+    /// A changed Service keeps what it has; each port without gets a number of its own.
+    fn fill_changed(&mut self, old: &Value, rows: &mut [Value]) -> Result<(), Rejection> {
+        let mut held: BTreeSet<i64> = BTreeSet::new();
+        if has_node_ports(old) {
+            held.extend(list(old, "/spec/ports").iter().map(|row| int(row, "/nodePort")));
+        }
+        let mut seen = BTreeSet::new();
+        for (i, row) in rows.iter_mut().enumerate() {
+            let (protocol, mut number) = (text(row, "/protocol").to_owned(), int(row, "/nodePort"));
+            if number == 0 && !self.gives {
+                continue;
+            }
+            if number == 0 {
+                number = self.pick("nodePort")?.into();
+                set(row, "nodePort", number);
+            } else if held.insert(number) {
+                self.take_for(i, number)?;
+            }
+            if !seen.insert((protocol.clone(), number)) {
+                return Err(Rejection::Internal(format!("duplicate nodePort: {{{protocol} {number}}}")));
+            }
+        }
+        Ok(())
     }
-    let held = old.map(super::held_claims).unwrap_or_default();
-    let mut ports = Ports { scene, owner: key(value), held, chosen: BTreeMap::new() };
-    let mut rows: Vec<Value> = list(value, "/spec/ports").to_vec();
-    for (i, row) in rows.iter().enumerate().filter(|(_, row)| int(row, "/nodePort") != 0) {
-        claim_asked(&mut ports, old.is_some(), i, row)?;
-    }
-    let manual = text(value, "/spec/type") == "LoadBalancer"
-        && value.pointer("/spec/allocateLoadBalancerNodePorts") == Some(&json!(false));
-    if manual {
-        return Ok(());
-    }
-    let health: BTreeSet<u16> = u16::try_from(int(value, "/spec/healthCheckNodePort")).into_iter().collect();
-    for row in rows.iter_mut().filter(|row| int(row, "/nodePort") == 0) {
-        let (port, protocol) = (int(row, "/port"), text(row, "/protocol").to_owned());
-        // DNS asks the same number of TCP and UDP: both get one node port.
-        let shared =
-            ports.chosen.iter().find(|(_, (p, users))| old.is_none() && *p == port && !users.contains(&protocol));
-        let number = match shared {
-            Some((number, _)) => *number,
-            None => ports.pick(&health).ok_or_else(port_full)?,
-        };
-        ports.chosen.entry(number).or_insert_with(|| (port, BTreeSet::new())).1.insert(protocol);
-        set(row, "nodePort", number);
-    }
-    set_spec(value, "ports", rows.into());
-    Ok(())
-}
 
-fn claim_asked(ports: &mut Ports<'_, '_>, updating: bool, i: usize, row: &Value) -> Result<(), Rejection> {
-    let (port, protocol) = (int(row, "/port"), text(row, "/protocol").to_owned());
-    let invalid = |detail: &str| {
-        let shown = row.get("nodePort").unwrap_or(&Value::Null);
-        Rejection::Invalid(vec![Cause::invalid(format!("spec.ports[{i}].nodePort"), shown, detail)])
-    };
-    let number = ports.request(int(row, "/nodePort")).map_err(|detail| invalid(&detail))?;
-    let taken = "provided port is already allocated";
-    let (first, users) = ports.chosen.entry(number).or_insert_with(|| (port, BTreeSet::new()));
-    if !updating && *first != port {
-        return Err(invalid(taken));
+    /// Refusals are 500, as the real server's.
+    fn health_check(&mut self, asked: i64) -> Result<u16, Rejection> {
+        if asked == 0 {
+            return self.pick("HealthCheck NodePort 0");
+        }
+        self.take(asked).map_err(|error| {
+            Rejection::Internal(format!("failed to allocate requested HealthCheck NodePort {asked}: {error}"))
+        })
     }
-    if !users.insert(protocol) && updating {
-        return Err(Rejection::Internal(format!("failed to allocate requested nodePort {number}: {taken}")));
-    }
-    Ok(())
-}
-
-/// Reserves or gives the health-check node port; refusals are 500, as the real server's.
-pub(super) fn health_check(scene: &Scene<'_>, old: Option<&Value>, value: &mut Value) -> Result<(), Rejection> {
-    if !needs_health_check(value) {
-        return Ok(());
-    }
-    let used: BTreeSet<u16> =
-        list(value, "/spec/ports").iter().filter_map(|row| u16::try_from(int(row, "/nodePort")).ok()).collect();
-    let held = old.map(super::held_claims).unwrap_or_default();
-    let ports = Ports { scene, owner: key(value), held, chosen: BTreeMap::new() };
-    let asked = int(value, "/spec/healthCheckNodePort");
-    let refuse = |detail: &str| {
-        Rejection::Internal(format!("failed to allocate requested HealthCheck NodePort {asked}: {detail}"))
-    };
-    if asked == 0 {
-        let number = ports.pick(&used).ok_or_else(port_full)?;
-        set_spec(value, "healthCheckNodePort", number.into());
-        return Ok(());
-    }
-    let number = ports.request(asked).map_err(|detail| refuse(&detail))?;
-    if used.contains(&number) { Err(refuse("provided port is already allocated")) } else { Ok(()) }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::super::read::{list_mut, present, set, set_default, text, unset, within};
+use super::super::read::{given, list_mut, present, set, set_default, text, unset, within};
 use super::{is_external, is_external_name};
 
 /// Seconds a client stays with its endpoint unless told otherwise: three hours.
@@ -13,13 +13,11 @@ pub(in super::super) fn default(value: &mut Value) {
     let Some(spec) = within(value, "spec") else { return };
     set_default(spec, "type", "ClusterIP");
     set_default(spec, "sessionAffinity", "None");
+    let timeless = spec.pointer("/sessionAffinityConfig/clientIP/timeoutSeconds").is_none_or(Value::is_null);
     match text(spec, "/sessionAffinity") {
         "None" => unset(spec, "sessionAffinityConfig"),
-        "ClientIP" => {
-            let client = within(spec, "sessionAffinityConfig").and_then(|config| within(config, "clientIP"));
-            if let Some(client) = client {
-                set_default(client, "timeoutSeconds", AFFINITY_SECONDS);
-            }
+        "ClientIP" if timeless => {
+            set(spec, "sessionAffinityConfig", json!({"clientIP": {"timeoutSeconds": AFFINITY_SECONDS}}));
         }
         _ => {}
     }
@@ -34,28 +32,24 @@ pub(in super::super) fn default(value: &mut Value) {
         }
     }
     let kind = text(spec, "/type").to_owned();
-    if matches!(kind.as_str(), "ClusterIP" | "NodePort" | "LoadBalancer") {
-        set_default(spec, "internalTrafficPolicy", "Cluster");
+    let absent = given(spec, "/internalTrafficPolicy").is_none();
+    if absent && matches!(kind.as_str(), "ClusterIP" | "NodePort" | "LoadBalancer") {
+        set(spec, "internalTrafficPolicy", "Cluster");
     }
     if kind == "LoadBalancer" {
         set_default(spec, "allocateLoadBalancerNodePorts", true);
+    }
+    if kind == "LoadBalancer" {
+        // An address of a load balancer is virtual unless said otherwise.
+        let ingress = list_mut(value, "/status/loadBalancer/ingress");
+        for row in ingress.filter(|row| present(row, "/ip") && given(row, "/ipMode").is_none()) {
+            set(row, "ipMode", "VIP");
+        }
     }
     if is_external_name(value) {
         super::unset_spec(value, "internalTrafficPolicy");
     }
     if is_external(value) && !present(value, "/spec/externalTrafficPolicy") {
         super::set_spec(value, "externalTrafficPolicy", "Cluster".into());
-    }
-}
-
-/// An ingress address of a load balancer is virtual unless said otherwise.
-pub(super) fn status(value: &mut Value) {
-    if let Some(status) = within(value, "status") {
-        within(status, "loadBalancer");
-    }
-    for ingress in list_mut(value, "/status/loadBalancer/ingress") {
-        if present(ingress, "/ip") {
-            set_default(ingress, "ipMode", "VIP");
-        }
     }
 }

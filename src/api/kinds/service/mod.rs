@@ -6,6 +6,7 @@ mod defaults;
 mod families;
 mod update;
 mod validation;
+mod warnings;
 
 use std::net::IpAddr;
 
@@ -18,6 +19,9 @@ use crate::model::{Claim, Kind, ObjectKey};
 pub(super) use defaults::default;
 pub(super) use validation::target_port;
 
+/// Deprecated in favour of `service.kubernetes.io/topology-mode`.
+const TOPOLOGY_HINTS: &str = "service.kubernetes.io/topology-aware-hints";
+
 /// Completes and checks a new Service.
 pub(super) fn create(scene: &Scene<'_>, value: &mut Value) -> Result<Prepared, Rejection> {
     set(value, "status", json!({"loadBalancer": {}}));
@@ -28,12 +32,11 @@ pub(super) fn create(scene: &Scene<'_>, value: &mut Value) -> Result<Prepared, R
     }
     families::settle(scene, None, value).map_err(Rejection::Invalid)?;
     allocation::cluster_ips(scene, None, value)?;
-    allocation::node_ports(scene, None, value)?;
-    allocation::health_check(scene, None, value)?;
+    allocation::ports(scene, None, value)?;
     let mut causes = metadata::validate(Kind::Service, value);
     causes.extend(validation::validate(value, None));
     tidy(value);
-    settle(causes, prepared(scene, value))
+    settle(causes, prepared(scene, value, warnings::spec(value)))
 }
 
 /// Completes and checks the successor of a Service.
@@ -44,48 +47,51 @@ pub(super) fn update(
     subresource: Option<&str>,
 ) -> Result<Prepared, Rejection> {
     default(new);
+    let mut causes = metadata::validate_update(old, new);
     if subresource.is_some() {
-        defaults::status(new);
-        let mut causes = metadata::validate_update(old, new);
-        causes.extend(validation::status(new));
-        let claims = if scene.dry_run { Vec::new() } else { held_claims(new) };
-        return settle(causes, Prepared { claims, warnings: Vec::new() });
+        causes.extend(metadata::validate_kind_update(old, new));
+        causes.extend(validation::status(new, old));
+        return settle(causes, prepared(scene, new, warnings::status(new)));
     }
     let status = old.get("status").cloned().unwrap_or_else(|| json!({"loadBalancer": {}}));
     set(new, "status", status);
     update::carry(old, new);
-    update::wipe(old, new);
-    let frozen = update::immutable_addresses(old, new);
-    if !frozen.is_empty() {
-        return Err(Rejection::Invalid(frozen));
-    }
     families::settle(scene, Some(old), new).map_err(Rejection::Invalid)?;
     allocation::cluster_ips(scene, Some(old), new)?;
-    allocation::node_ports(scene, Some(old), new)?;
-    allocation::health_check(scene, Some(old), new)?;
-    let mut causes = metadata::validate(Kind::Service, new);
-    causes.extend(metadata::validate_update(old, new));
-    causes.extend(validation::validate(new, Some(old)));
+    allocation::ports(scene, Some(old), new)?;
+    update::wipe(old, new);
+    causes.extend(metadata::validate_kind_update(old, new));
     causes.extend(update::immutable(old, new));
+    causes.extend(validation::validate(new, Some(old)));
     tidy(new);
-    settle(causes, prepared(scene, new))
+    settle(causes, prepared(scene, new, warnings::spec(new)))
 }
 
-/// The cluster IPs and node ports a Service shows.
+/// The cluster IPs and node ports a Service holds: those it shows, as far as its
+/// type makes use of them.
 pub(super) fn held_claims(value: &Value) -> Vec<Claim> {
-    let addrs = texts(value, "/spec/clusterIPs").into_iter().filter_map(|ip| ip.parse::<IpAddr>().ok());
-    let mut claims: Vec<Claim> = addrs.map(Claim::ClusterIp).collect();
-    let ports = list(value, "/spec/ports").iter().map(|port| int(port, "/nodePort"));
-    let numbers = ports.chain(Some(int(value, "/spec/healthCheckNodePort"))).filter(|number| *number != 0);
+    let mut claims = Vec::new();
+    if !is_external_name(value) {
+        let addrs = texts(value, "/spec/clusterIPs").into_iter().filter_map(|ip| ip.parse::<IpAddr>().ok());
+        claims.extend(addrs.map(Claim::ClusterIp));
+    }
+    let mut numbers = Vec::new();
+    if has_node_ports(value) {
+        numbers.extend(list(value, "/spec/ports").iter().map(|port| int(port, "/nodePort")));
+    }
+    if needs_health_check(value) {
+        numbers.push(int(value, "/spec/healthCheckNodePort"));
+    }
+    let numbers = numbers.into_iter().filter(|number| *number != 0);
     claims.extend(numbers.filter_map(|number| u16::try_from(number).ok()).map(Claim::NodePort));
     claims.sort_unstable();
     claims.dedup();
     claims
 }
 
-fn prepared(scene: &Scene<'_>, value: &Value) -> Prepared {
+fn prepared(scene: &Scene<'_>, value: &Value, warnings: Vec<String>) -> Prepared {
     let claims = if scene.dry_run { Vec::new() } else { held_claims(value) };
-    Prepared { claims, warnings: validation::warnings(value) }
+    Prepared { claims, warnings }
 }
 
 /// Members that mean nothing when empty are not stored.

@@ -1,91 +1,110 @@
-//! Full validation of a Service (spec/service.md section 3): every fault at once.
+//! Full validation of a Service (spec/service.md section 3): every fault at once,
+//! in the real server's order.
 
 use std::collections::BTreeSet;
 
-use ipnet::IpNet;
 use serde_json::{Value, json};
 
-use super::super::endpoints::{PROTOCOLS, optional};
+use super::super::address::{endpoint_ip_faults, ip_faults, range_faults};
+use super::super::endpoints::PROTOCOLS;
 use super::super::metadata::labels;
-use super::super::read::{int, list, pairs, present, special, text, texts};
-use super::{is_external, is_external_name, is_headless, kind_of, needs_health_check};
+use super::super::read::{FAULTS_MAX, annotation, enough, given, int, list, text, texts};
+use super::{TOPOLOGY_HINTS, is_external, is_external_name, is_headless, kind_of, needs_health_check};
 use crate::model::{Cause, name};
 
 const TYPES: [&str; 4] = ["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"];
 const POLICIES: [&str; 2] = ["Cluster", "Local"];
 const AFFINITY_SECONDS_MAX: i64 = 86_400;
 const PORT_FAULT: &str = "must be between 1 and 65535, inclusive";
+const BALANCED_ONLY: &str = "may only be used when `type` is 'LoadBalancer'";
 const SOURCE_RANGES: &str = "service.beta.kubernetes.io/load-balancer-source-ranges";
 const TOPOLOGY_MODE: &str = "service.kubernetes.io/topology-mode";
-const TOPOLOGY_HINTS: &str = "service.kubernetes.io/topology-aware-hints";
 
 /// Checks a Service; what stands in `old` already is not held against it.
 pub(super) fn validate(value: &Value, old: Option<&Value>) -> Vec<Cause> {
     let mut causes = Vec::new();
-    ports(value, &mut causes);
-    causes.extend(labels(value, "/spec/selector", "spec.selector"));
-    one_of(value, "type", &TYPES, &mut causes);
-    one_of(value, "sessionAffinity", &["ClientIP", "None"], &mut causes);
-    if text(value, "/spec/sessionAffinity") == "ClientIP" {
-        let seconds = int(value, "/spec/sessionAffinityConfig/clientIP/timeoutSeconds");
-        if !(1..=AFFINITY_SECONDS_MAX).contains(&seconds) {
-            let field = "spec.sessionAffinityConfig.clientIP.timeoutSeconds";
-            causes.push(Cause::invalid(field, &seconds.into(), "must be greater than 0 and less than 86400"));
+    topology(value, &mut causes);
+    by_type(value, &mut causes);
+    let rows = list(value, "/spec/ports");
+    let mut names = BTreeSet::new();
+    for (i, row) in rows.iter().enumerate() {
+        if enough(&causes) {
+            break;
         }
+        port(row, rows.len() > 1, &format!("spec.ports[{i}]"), &mut names, &mut causes);
+    }
+    causes.extend(labels(value, "/spec/selector", "spec.selector"));
+    affinity(value, &mut causes);
+    external_ips(value, old, &mut causes);
+    one_of(value, "type", &TYPES, &mut causes);
+    port_numbers(value, rows, &mut causes);
+    source_ranges(value, old, &mut causes);
+    load_balancer(value, &mut causes);
+    policies(value, &mut causes);
+    causes
+}
+
+fn one_of(value: &Value, member: &str, allowed: &[&str], causes: &mut Vec<Cause>) {
+    let shown = given(value, &format!("/spec/{member}"));
+    if let Some(shown) = shown.filter(|shown| !allowed.contains(shown)) {
+        causes.push(Cause::not_supported(format!("spec.{member}"), &shown.into(), allowed));
+    }
+}
+
+fn topology(value: &Value, causes: &mut Vec<Cause>) {
+    let (mode, hints) = (annotation(value, TOPOLOGY_MODE), annotation(value, TOPOLOGY_HINTS));
+    if let (Some(mode), Some(hints)) = (mode, hints)
+        && mode != hints
+    {
+        let detail = format!("must match annotations[{TOPOLOGY_HINTS}] when both are specified");
+        causes.push(Cause::invalid(format!("metadata.annotations[{TOPOLOGY_MODE}]"), &mode.into(), &detail));
+    }
+}
+
+/// What the type asks for and what it does not allow.
+fn by_type(value: &Value, causes: &mut Vec<Cause>) {
+    if list(value, "/spec/ports").is_empty() && !is_headless(value) && !is_external_name(value) {
+        causes.push(Cause::required("spec.ports", ""));
     }
     if is_headless(value) && matches!(kind_of(value), "NodePort" | "LoadBalancer") {
         let detail = format!("may not be set to 'None' for {} services", kind_of(value));
         causes.push(Cause::invalid("spec.clusterIPs[0]", &"None".into(), &detail));
     }
-    external_name(value, &mut causes);
-    external_ips(value, old, &mut causes);
-    source_ranges(value, &mut causes);
-    load_balancer(value, &mut causes);
-    policies(value, &mut causes);
-    topology(value, &mut causes);
-    causes
-}
-
-fn one_of(value: &Value, member: &str, allowed: &[&str], causes: &mut Vec<Cause>) {
-    let shown = text(value, &format!("/spec/{member}"));
-    if !shown.is_empty() && !allowed.contains(&shown) {
-        causes.push(Cause::not_supported(format!("spec.{member}"), &shown.into(), allowed));
+    if !is_external_name(value) {
+        return;
+    }
+    let listed = |member: &str| !texts(value, &format!("/spec/{member}")).is_empty();
+    for (member, set) in [
+        ("clusterIPs", listed("clusterIPs")),
+        ("ipFamilies", listed("ipFamilies")),
+        ("ipFamilyPolicy", given(value, "/spec/ipFamilyPolicy").is_some()),
+    ] {
+        if set {
+            causes.push(Cause::forbidden(format!("spec.{member}"), "may not be set for ExternalName services"));
+        }
+    }
+    let shown = text(value, "/spec/externalName");
+    let bare = shown.strip_suffix('.').unwrap_or(shown);
+    if bare.is_empty() {
+        causes.push(Cause::required("spec.externalName", ""));
+    } else {
+        let faults = name::dns1123_subdomain(bare);
+        causes.extend(faults.iter().map(|fault| Cause::invalid("spec.externalName", &bare.into(), fault)));
     }
 }
 
-fn ports(value: &Value, causes: &mut Vec<Cause>) {
-    let rows = list(value, "/spec/ports");
-    if rows.is_empty() && !is_headless(value) && !is_external_name(value) {
-        causes.push(Cause::required("spec.ports", ""));
+fn port<'a>(row: &'a Value, named: bool, field: &str, names: &mut BTreeSet<&'a str>, causes: &mut Vec<Cause>) {
+    let own = text(row, "/name");
+    let name_field = format!("{field}.name");
+    if !own.is_empty() {
+        let faults = name::dns1123_label(own);
+        causes.extend(faults.iter().map(|fault| Cause::invalid(&name_field, &own.into(), fault)));
+        if !names.insert(own) {
+            causes.push(Cause::duplicate(&name_field, &own.into()));
+        }
+    } else if named {
+        causes.push(Cause::required(&name_field, ""));
     }
-    let (mut names, mut pairs, mut nodes) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-    for (i, row) in rows.iter().enumerate() {
-        let field = format!("spec.ports[{i}]");
-        port(row, rows.len() > 1, &field, causes);
-        let (own, protocol, node_port) = (text(row, "/name"), text(row, "/protocol"), int(row, "/nodePort"));
-        if !own.is_empty() && !names.insert(own) {
-            causes.push(Cause::duplicate(format!("{field}.name"), &own.into()));
-        }
-        if !pairs.insert((protocol, int(row, "/port"))) {
-            let shown = json!({"protocol": protocol, "port": int(row, "/port")});
-            causes.push(Cause::duplicate(&field, &shown));
-        }
-        if node_port != 0 && !nodes.insert((protocol, node_port)) {
-            let shown = json!({"protocol": protocol, "nodePort": node_port});
-            causes.push(Cause::duplicate(format!("{field}.nodePort"), &shown));
-        }
-        if node_port != 0 && kind_of(value) == "ClusterIP" {
-            let detail = "may not be used when `type` is 'ClusterIP'";
-            causes.push(Cause::forbidden(format!("{field}.nodePort"), detail));
-        }
-    }
-}
-
-fn port(row: &Value, named: bool, field: &str, causes: &mut Vec<Cause>) {
-    if named && !present(row, "/name") {
-        causes.push(Cause::required(format!("{field}.name"), ""));
-    }
-    optional(row, "name", field, name::dns1123_label, causes);
     let number = int(row, "/port");
     if !(1..=65535).contains(&number) {
         causes.push(Cause::invalid(format!("{field}.port"), &number.into(), PORT_FAULT));
@@ -95,7 +114,10 @@ fn port(row: &Value, named: bool, field: &str, causes: &mut Vec<Cause>) {
         causes.push(Cause::not_supported(format!("{field}.protocol"), &protocol.into(), &PROTOCOLS));
     }
     target_port(row, "targetPort", &format!("{field}.targetPort"), causes);
-    optional(row, "appProtocol", field, name::qualified_name, causes);
+    if let Some(app) = given(row, "/appProtocol") {
+        let faults = name::qualified_name(app);
+        causes.extend(faults.iter().map(|fault| Cause::invalid(format!("{field}.appProtocol"), &app.into(), fault)));
+    }
 }
 
 /// Checks a number or a port's name.
@@ -110,179 +132,152 @@ pub(in super::super) fn target_port(row: &Value, member: &str, field: &str, caus
     }
 }
 
-fn external_name(value: &Value, causes: &mut Vec<Cause>) {
-    if !is_external_name(value) {
-        return;
+/// Numbers that a type forbids or that stand there twice.
+fn port_numbers(value: &Value, rows: &[Value], causes: &mut Vec<Cause>) {
+    let node_ports = || rows.iter().enumerate().filter(|(_, row)| int(row, "/nodePort") != 0);
+    if kind_of(value) == "ClusterIP" {
+        causes.extend(node_ports().take(FAULTS_MAX).map(|(i, _)| {
+            Cause::forbidden(format!("spec.ports[{i}].nodePort"), "may not be used when `type` is 'ClusterIP'")
+        }));
     }
-    let shown = text(value, "/spec/externalName");
-    if shown.is_empty() {
-        causes.push(Cause::required("spec.externalName", ""));
-    } else {
-        let faults = name::dns1123_subdomain(shown.strip_suffix('.').unwrap_or(shown));
-        causes.extend(faults.iter().map(|fault| Cause::invalid("spec.externalName", &shown.into(), fault)));
-    }
-    for member in ["clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
-        if present(value, &format!("/spec/{member}")) {
-            let detail = "may not be set for ExternalName services";
-            causes.push(Cause::forbidden(format!("spec.{member}"), detail));
+    let mut seen = BTreeSet::new();
+    for (i, row) in node_ports() {
+        let number = int(row, "/nodePort");
+        if !seen.insert((text(row, "/protocol"), number)) {
+            causes.push(Cause::duplicate(format!("spec.ports[{i}].nodePort"), &number.into()));
         }
+    }
+    let mut seen = BTreeSet::new();
+    for (i, row) in rows.iter().enumerate() {
+        let (protocol, number) = (text(row, "/protocol"), int(row, "/port"));
+        if !seen.insert((protocol, number)) && !enough(causes) {
+            let shown = json!({
+                "Name": "", "Protocol": protocol, "AppProtocol": null, "Port": number, "TargetPort": 0, "NodePort": 0,
+            });
+            causes.push(Cause::duplicate(format!("spec.ports[{i}]"), &shown));
+        }
+    }
+}
+
+fn affinity(value: &Value, causes: &mut Vec<Cause>) {
+    one_of(value, "sessionAffinity", &["ClientIP", "None"], causes);
+    let seconds = int(value, "/spec/sessionAffinityConfig/clientIP/timeoutSeconds");
+    if text(value, "/spec/sessionAffinity") == "ClientIP" && !(1..=AFFINITY_SECONDS_MAX).contains(&seconds) {
+        let field = "spec.sessionAffinityConfig.clientIP.timeoutSeconds";
+        let detail = format!("must be greater than 0 and less than {AFFINITY_SECONDS_MAX}");
+        causes.push(Cause::invalid(field, &seconds.into(), &detail));
     }
 }
 
 fn external_ips(value: &Value, old: Option<&Value>, causes: &mut Vec<Cause>) {
-    let stored = old.map(|old| texts(old, "/spec/externalIPs")).unwrap_or_default();
-    for (i, ip) in texts(value, "/spec/externalIPs").iter().enumerate().filter(|(_, ip)| !stored.contains(ip)) {
-        let field = format!("spec.externalIPs[{i}]");
-        match name::strict_ip(ip) {
-            None => {
-                let detail = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)";
-                causes.push(Cause::invalid(field, &json!(ip), detail));
-            }
-            Some(addr) => causes.extend(special(addr).map(|detail| Cause::invalid(field, &json!(ip), detail))),
+    let stored: BTreeSet<String> = old.into_iter().flat_map(|old| texts(old, "/spec/externalIPs")).collect();
+    for (i, ip) in texts(value, "/spec/externalIPs").iter().enumerate() {
+        if enough(causes) {
+            return;
         }
+        let field = format!("spec.externalIPs[{i}]");
+        let faults = if stored.contains(ip) { Vec::new() } else { ip_faults(&field, ip) };
+        causes.extend(if faults.is_empty() { endpoint_ip_faults(&field, ip) } else { faults });
     }
 }
 
-fn source_ranges(value: &Value, causes: &mut Vec<Cause>) {
+fn source_ranges(value: &Value, old: Option<&Value>, causes: &mut Vec<Cause>) {
     let listed = texts(value, "/spec/loadBalancerSourceRanges");
-    let annotation = pairs(value, "/metadata/annotations").find(|(key, _)| *key == SOURCE_RANGES);
-    let noted = annotation.and_then(|(_, content)| content.as_str()).filter(|content| !content.trim().is_empty());
     let balanced = kind_of(value) == "LoadBalancer";
-    let only = "may only be used when `type` is 'LoadBalancer'";
-    let detail = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)";
     if !listed.is_empty() {
+        let field = "spec.LoadBalancerSourceRanges";
         if !balanced {
-            causes.push(Cause::forbidden("spec.LoadBalancerSourceRanges", only));
+            causes.push(Cause::forbidden(field, BALANCED_ONLY));
         }
-        for (i, range) in listed.iter().enumerate().filter(|(_, range)| !strict_range(range)) {
-            causes.push(Cause::invalid(format!("spec.LoadBalancerSourceRanges[{i}]"), &json!(range), detail));
-        }
-    } else if let Some(noted) = noted {
+        let stored = old.into_iter().flat_map(|old| texts(old, "/spec/loadBalancerSourceRanges"));
+        let stored: BTreeSet<String> = stored.map(|range| range.trim().to_owned()).collect();
+        let rows = listed.iter().map(|range| range.trim()).enumerate().filter(|(_, range)| !stored.contains(*range));
+        causes.extend(rows.flat_map(|(i, range)| range_faults(&format!("{field}[{i}]"), range)).take(FAULTS_MAX));
+    } else if let Some(noted) = annotation(value, SOURCE_RANGES) {
         let field = format!("metadata.annotations[{SOURCE_RANGES}]");
         if !balanced {
-            causes.push(Cause::forbidden(&field, only));
+            causes.push(Cause::forbidden(&field, BALANCED_ONLY));
         }
-        if !noted.split(',').all(strict_range) {
-            causes.push(Cause::invalid(&field, &noted.into(), detail));
+        let kept = old.and_then(|old| annotation(old, SOURCE_RANGES)) == Some(noted);
+        if !kept && !noted.trim().is_empty() {
+            let faults = noted.trim().split(',').flat_map(|range| range_faults(&field, range.trim()));
+            causes.extend(faults.take(FAULTS_MAX));
         }
     }
-}
-
-fn strict_range(range: &str) -> bool {
-    let Some((addr, bits)) = range.trim().split_once('/') else { return false };
-    let plain_bits = bits == "0" || !bits.starts_with(['0', '+']);
-    let net = range.trim().parse::<IpNet>().ok();
-    plain_bits && name::strict_ip(addr).is_some() && net.is_some_and(|net| net.addr() == net.network())
 }
 
 fn load_balancer(value: &Value, causes: &mut Vec<Cause>) {
     let balanced = kind_of(value) == "LoadBalancer";
-    for member in ["allocateLoadBalancerNodePorts", "loadBalancerClass"] {
-        if !balanced && present(value, &format!("/spec/{member}")) {
-            let detail = "may only be used when `type` is 'LoadBalancer'";
-            causes.push(Cause::forbidden(format!("spec.{member}"), detail));
-        }
+    if !balanced && value.pointer("/spec/allocateLoadBalancerNodePorts").is_some_and(Value::is_boolean) {
+        causes.push(Cause::forbidden("spec.allocateLoadBalancerNodePorts", BALANCED_ONLY));
     }
-    if let Some(spec) = value.get("spec") {
-        optional(spec, "loadBalancerClass", "spec", name::qualified_name, causes);
+    let field = "spec.loadBalancerClass";
+    match given(value, "/spec/loadBalancerClass") {
+        Some(_) if !balanced => causes.push(Cause::forbidden(field, BALANCED_ONLY)),
+        Some(class) => {
+            let faults = name::qualified_name(class);
+            causes.extend(faults.iter().map(|fault| Cause::invalid(field, &class.into(), fault)));
+        }
+        None => {}
+    }
+}
+
+fn policies(value: &Value, causes: &mut Vec<Cause>) {
+    let external = text(value, "/spec/externalTrafficPolicy");
+    if is_external(value) {
+        one_of(value, "externalTrafficPolicy", &POLICIES, causes);
+    } else if !external.is_empty() {
+        let detail = "may only be set for externally-accessible services";
+        causes.push(Cause::invalid("spec.externalTrafficPolicy", &external.into(), detail));
     }
     let health = int(value, "/spec/healthCheckNodePort");
     if health != 0 && !needs_health_check(value) {
         let detail = "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'";
         causes.push(Cause::invalid("spec.healthCheckNodePort", &health.into(), detail));
     }
-}
-
-fn policies(value: &Value, causes: &mut Vec<Cause>) {
-    let external = text(value, "/spec/externalTrafficPolicy");
-    if !external.is_empty() && !is_external(value) {
-        let detail = "may only be set for externally-accessible services";
-        causes.push(Cause::invalid("spec.externalTrafficPolicy", &external.into(), detail));
-    } else {
-        one_of(value, "externalTrafficPolicy", &POLICIES, causes);
-    }
     one_of(value, "internalTrafficPolicy", &POLICIES, causes);
     one_of(value, "trafficDistribution", &["PreferClose", "PreferSameZone", "PreferSameNode"], causes);
 }
 
-fn annotation<'a>(value: &'a Value, wanted: &str) -> Option<&'a str> {
-    pairs(value, "/metadata/annotations").find(|(key, _)| *key == wanted).and_then(|(_, content)| content.as_str())
-}
-
-fn topology(value: &Value, causes: &mut Vec<Cause>) {
-    let (mode, hints) = (annotation(value, TOPOLOGY_MODE), annotation(value, TOPOLOGY_HINTS));
-    if let (Some(mode), Some(hints)) = (mode, hints)
-        && mode != hints
-    {
-        let detail = format!("must match annotations[{TOPOLOGY_HINTS}] when both are specified");
-        causes.push(Cause::invalid(format!("metadata.annotations[{TOPOLOGY_MODE}]"), &mode.into(), &detail));
-    }
-}
-
 /// Checks the status a client wrote.
-pub(super) fn status(value: &Value) -> Vec<Cause> {
+pub(super) fn status(value: &Value, old: &Value) -> Vec<Cause> {
     let mut causes = Vec::new();
     let rows = list(value, "/status/loadBalancer/ingress");
     let field = "status.loadBalancer.ingress";
     if !rows.is_empty() && kind_of(value) != "LoadBalancer" {
-        causes.push(Cause::forbidden(field, "may only be used when `spec.type` is LoadBalancer"));
-        return causes;
+        return vec![Cause::forbidden(field, "may only be used when `spec.type` is 'LoadBalancer'")];
     }
+    let stored: BTreeSet<&str> = list(old, "/status/loadBalancer/ingress").iter().map(|row| text(row, "/ip")).collect();
     for (i, row) in rows.iter().enumerate() {
-        let (ip, mode, host) = (text(row, "/ip"), text(row, "/ipMode"), text(row, "/hostname"));
-        if !ip.is_empty() && name::strict_ip(ip).is_none() {
-            causes.push(Cause::invalid(format!("{field}[{i}].ip"), &ip.into(), "must be a valid IP address"));
+        if enough(&causes) {
+            break;
         }
-        if !mode.is_empty() && ip.is_empty() {
-            let detail = "may not be specified when `ip` is not set";
-            causes.push(Cause::forbidden(format!("{field}[{i}].ipMode"), detail));
-        } else if !mode.is_empty() && !["Proxy", "VIP"].contains(&mode) {
-            causes.push(Cause::not_supported(format!("{field}[{i}].ipMode"), &mode.into(), &["Proxy", "VIP"]));
+        let (ip, mode, host) = (text(row, "/ip"), given(row, "/ipMode"), text(row, "/hostname"));
+        if !ip.is_empty() && !stored.contains(ip) {
+            causes.extend(ip_faults(&format!("{field}[{i}].ip"), ip));
+        }
+        let mode_field = format!("{field}[{i}].ipMode");
+        match mode {
+            Some(_) if ip.is_empty() => {
+                causes.push(Cause::forbidden(mode_field, "may not be specified when `ip` is not set"));
+            }
+            Some(mode) if !["Proxy", "VIP"].contains(&mode) => {
+                causes.push(Cause::not_supported(mode_field, &mode.into(), &["Proxy", "VIP"]));
+            }
+            None if !ip.is_empty() => {
+                causes.push(Cause::required(mode_field, "must be specified when `ip` is set"));
+            }
+            Some(_) | None => {}
+        }
+        let host_field = format!("{field}[{i}].hostname");
+        if !host.is_empty() {
+            let faults = name::dns1123_subdomain(host);
+            causes.extend(faults.iter().map(|fault| Cause::invalid(&host_field, &host.into(), fault)));
         }
         if host.parse::<std::net::IpAddr>().is_ok() {
             let detail = "must be a DNS name, not an IP address";
-            causes.push(Cause::invalid(format!("{field}[{i}].hostname"), &host.into(), detail));
+            causes.push(Cause::invalid(&host_field, &host.into(), detail));
         }
-        optional(row, "hostname", &format!("{field}[{i}]"), name::dns1123_subdomain, &mut causes);
     }
     causes
-}
-
-/// What a client should hear of a Service that is accepted.
-pub(super) fn warnings(value: &Value) -> Vec<String> {
-    let mut warnings = Vec::new();
-    let (named, headless) = (is_external_name(value), is_headless(value));
-    let mut say = |holds: bool, text: &str| {
-        if holds {
-            warnings.push(text.to_owned());
-        }
-    };
-    let external_ips = present(value, "/spec/externalIPs");
-    say(
-        !named && present(value, "/spec/externalName"),
-        "spec.externalName is ignored when spec.type is not \"ExternalName\"",
-    );
-    say(
-        external_ips && !headless && !named,
-        "spec.externalIPs is deprecated in v1.36+, and may be removed in a future release",
-    );
-    say(headless && external_ips, "spec.externalIPs is ignored when spec.clusterIP is \"None\"");
-    say(
-        headless && present(value, "/spec/loadBalancerIP"),
-        "spec.loadBalancerIP is ignored when spec.clusterIP is \"None\"",
-    );
-    say(
-        headless && text(value, "/spec/sessionAffinity") != "None",
-        "spec.SessionAffinity is ignored when spec.clusterIP is \"None\"",
-    );
-    say(named && external_ips, "spec.externalIPs is ignored when spec.type is \"ExternalName\"");
-    say(
-        text(value, "/spec/trafficDistribution") == "PreferClose",
-        "spec.trafficDistribution: PreferClose is deprecated in v1.35+, use PreferSameZone",
-    );
-    say(
-        annotation(value, TOPOLOGY_HINTS).is_some(),
-        "metadata.annotations[service.kubernetes.io/topology-aware-hints] is deprecated, please use service.kubernetes.io/topology-mode",
-    );
-    warnings
 }

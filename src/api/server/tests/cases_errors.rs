@@ -69,6 +69,7 @@ async fn case_11_and_13_body_and_url_must_agree() {
     other["metadata"]["namespace"] = "other".into();
     api.post(CONFIG_MAPS, &other).await.expect(400);
     api.put(&format!("{CONFIG_MAPS}/a"), &config_map("b")).await.expect(400);
+    api.put(&format!("{CONFIG_MAPS}/a"), &json!({"kind": "ConfigMap", "apiVersion": "v1"})).await.expect(400);
 }
 
 #[tokio::test]

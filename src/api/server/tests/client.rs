@@ -31,6 +31,8 @@ pub(super) const CONFIG_MAPS: &str = "/api/v1/namespaces/default/configmaps";
 pub(super) struct Harness {
     pub(super) dir: tempfile::TempDir,
     pub(super) address: Option<SocketAddr>,
+    /// The store behind it, to write as other rooms do.
+    pub(super) store: Store,
     pub(super) stop: watch::Sender<bool>,
     pub(super) task: JoinHandle<()>,
 }
@@ -94,10 +96,10 @@ impl Harness {
             checks: Arc::new(Vec::new),
             metrics: Arc::new(|| "# none\n".to_owned()),
         };
-        let server = Server::bind(options, store, shutdown).await.unwrap();
+        let server = Server::bind(options, store.clone(), shutdown).await.unwrap();
         let address = server.address();
         let task = tokio::spawn(server.run());
-        let harness = Harness { dir, address, stop, task };
+        let harness = Harness { dir, address, store, stop, task };
         let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "default"}});
         harness.post("/api/v1/namespaces", &namespace).await.expect(201);
         harness

@@ -1,12 +1,14 @@
 //! Printer columns (spec/api.md section 9): what `kubectl get` shows.
 
+mod pod;
+
 use std::collections::BTreeSet;
 
 use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::read::{int, list, pairs, present, text, texts};
+use super::read::{given, int, list, pairs, present, text, texts};
 use crate::model::{Kind, Object};
 
 /// One column of a Table.
@@ -14,7 +16,7 @@ use crate::model::{Kind, Object};
 pub struct Column {
     /// The heading.
     pub name: &'static str,
-    /// `string`, `integer` or `date`.
+    /// What the cells are called; `string` even where they are numbers, as in Kubernetes.
     pub r#type: &'static str,
     /// `name` for the first column, otherwise empty.
     pub format: &'static str,
@@ -31,8 +33,7 @@ const fn column(name: &'static str, priority: i32, description: &'static str) ->
 const NAME: Column =
     Column { name: "Name", r#type: "string", format: "name", description: "Name of the object.", priority: 0 };
 const AGE: Column = column("Age", 0, "Time since the object was created.");
-const DATA: Column =
-    Column { name: "Data", r#type: "integer", format: "", description: "Number of entries.", priority: 0 };
+const DATA: Column = column("Data", 0, "Number of entries.");
 
 static SERVICE: [Column; 7] = [
     NAME,
@@ -86,7 +87,7 @@ static EVENT: [Column; 10] = [
     column("Source", 1, "Who reports it."),
     column("Message", 0, "What happened."),
     column("First Seen", 1, "Time since it was first seen."),
-    Column { name: "Count", r#type: "integer", format: "", description: "How often.", priority: 1 },
+    column("Count", 1, "How often."),
     Column { name: "Name", r#type: "string", format: "name", description: "Name of the object.", priority: 1 },
 ];
 
@@ -127,17 +128,17 @@ pub fn row(kind: Kind, object: &Object, now: OffsetDateTime) -> Vec<Value> {
                 or(&selector.join(","), "<none>"),
             ]
         }
-        Kind::Endpoints => vec![name(), or(&endpoint_pairs(&value), "<none>"), age()],
+        Kind::Endpoints => vec![name(), endpoint_pairs(&value), age()],
         Kind::EndpointSlice => {
-            let ports = list(&value, "/ports").iter().map(|port| match int(port, "/port") {
-                0 => "*".to_owned(),
-                number => number.to_string(),
+            let ports = list(&value, "/ports").iter().map(|port| match port.get("port").and_then(Value::as_i64) {
+                Some(number) => number.to_string(),
+                None => given(port, "/name").unwrap_or("*").to_owned(),
             });
             let addrs = list(&value, "/endpoints").iter().flat_map(|endpoint| texts(endpoint, "/addresses"));
             let (ports, addrs) = (few(ports.collect()), few(addrs.collect()));
             vec![name(), text(&value, "/addressType").into(), or(&ports, "<unset>"), or(&addrs, "<unset>"), age()]
         }
-        Kind::Pod => pod(&value, object, &age()),
+        Kind::Pod => pod::row(&value, object, now),
         Kind::Namespace => vec![name(), text(&value, "/status/phase").into(), age()],
         Kind::Node => node(&value, object, &age()),
         Kind::ConfigMap => {
@@ -156,7 +157,7 @@ fn or(text: &str, fallback: &str) -> Value {
 fn external(value: &Value) -> Value {
     let mut outside = texts(value, "/spec/externalIPs");
     match text(value, "/spec/type") {
-        "ExternalName" => return or(text(value, "/spec/externalName"), "<none>"),
+        "ExternalName" => return text(value, "/spec/externalName").into(),
         "LoadBalancer" => {
             let ingress = list(value, "/status/loadBalancer/ingress").iter();
             let mut found: BTreeSet<String> = ingress
@@ -188,45 +189,26 @@ fn few(items: Vec<String>) -> String {
     if more > 0 { format!("{shown} + {more} more...") } else { shown }
 }
 
-fn endpoint_pairs(value: &Value) -> String {
+/// Ready addresses, port by port. That there are only others shows as nothing.
+fn endpoint_pairs(value: &Value) -> Value {
+    if !present(value, "/subsets") {
+        return "<none>".into();
+    }
     let mut found = Vec::new();
     for subset in list(value, "/subsets") {
-        for ip in list(subset, "/addresses").iter().map(|address| text(address, "/ip")) {
-            let host = if ip.contains(':') { format!("[{ip}]") } else { ip.to_owned() };
-            let ports = list(subset, "/ports");
-            if ports.is_empty() {
-                found.push(ip.to_owned());
-            }
-            found.extend(ports.iter().map(|port| format!("{host}:{}", int(port, "/port"))));
+        let ips: Vec<&str> = list(subset, "/addresses").iter().map(|address| text(address, "/ip")).collect();
+        let ports = list(subset, "/ports");
+        if ports.is_empty() {
+            found.extend(ips.iter().map(|ip| (*ip).to_owned()));
+        }
+        for port in ports.iter().map(|port| int(port, "/port")) {
+            found.extend(ips.iter().map(|ip| match ip.contains(':') {
+                true => format!("[{ip}]:{port}"),
+                false => format!("{ip}:{port}"),
+            }));
         }
     }
-    few(found)
-}
-
-fn pod(value: &Value, object: &Object, age: &Value) -> Vec<Value> {
-    let statuses = list(value, "/status/containerStatuses");
-    let ready = statuses.iter().filter(|status| status.get("ready") == Some(&Value::Bool(true))).count();
-    let restarts: i64 = statuses.iter().map(|status| int(status, "/restartCount")).fold(0, i64::saturating_add);
-    let reason = text(value, "/status/reason");
-    let state = match () {
-        () if object.meta.deleting => "Terminating",
-        () if !reason.is_empty() => reason,
-        () => text(value, "/status/phase"),
-    };
-    let gates = list(value, "/spec/readinessGates");
-    let passed = gates.iter().filter(|gate| condition(value, text(gate, "/conditionType")) == "True").count();
-    let gates = if gates.is_empty() { "<none>".to_owned() } else { format!("{passed}/{}", gates.len()) };
-    vec![
-        (&*object.key.name).into(),
-        format!("{ready}/{}", list(value, "/spec/containers").len()).into(),
-        state.into(),
-        restarts.to_string().into(),
-        age.clone(),
-        or(text(value, "/status/podIP"), "<none>"),
-        or(text(value, "/spec/nodeName"), "<none>"),
-        or(text(value, "/status/nominatedNodeName"), "<none>"),
-        gates.into(),
-    ]
+    few(found).into()
 }
 
 fn condition<'a>(value: &'a Value, r#type: &str) -> &'a str {
@@ -244,19 +226,23 @@ fn node(value: &Value, object: &Object, age: &Value) -> Vec<Value> {
     if value.pointer("/spec/unschedulable") == Some(&Value::Bool(true)) {
         state.push_str(",SchedulingDisabled");
     }
-    let roles: Vec<&str> =
-        object.meta.labels.keys().filter_map(|key| key.strip_prefix("node-role.kubernetes.io/")).collect();
+    let labels = object.meta.labels.iter();
+    let roles: BTreeSet<&str> = labels
+        .filter_map(|(key, content)| match &**key {
+            "kubernetes.io/role" => Some(&**content),
+            key => key.strip_prefix("node-role.kubernetes.io/"),
+        })
+        .filter(|role| !role.is_empty())
+        .collect();
+    let roles: Vec<&str> = roles.into_iter().collect();
     let address = |wanted: &str| {
         let found = list(value, "/status/addresses").iter().find(|row| text(row, "/type") == wanted);
         or(found.map(|row| text(row, "/address")).unwrap_or_default(), "<none>")
     };
     let info = |member: &str| text(value, &format!("/status/nodeInfo/{member}"));
     let (kernel, arch) = (info("kernelVersion"), info("architecture"));
-    let kernel = match (kernel, arch) {
-        ("", _) => "<unknown>".to_owned(),
-        (kernel, "") => kernel.to_owned(),
-        (kernel, arch) => format!("{kernel} ({arch})"),
-    };
+    let kernel = if kernel.is_empty() { "<unknown>" } else { kernel };
+    let kernel = if arch.is_empty() { kernel.to_owned() } else { format!("{kernel} ({arch})") };
     vec![
         (&*object.key.name).into(),
         state.into(),
@@ -272,24 +258,24 @@ fn node(value: &Value, object: &Object, age: &Value) -> Vec<Value> {
 }
 
 fn event(value: &Value, object: &Object, now: OffsetDateTime) -> Vec<Value> {
-    let moment = |members: [&str; 2]| {
-        members.into_iter().map(|member| text(value, member)).find(|at| !at.is_empty()).unwrap_or(&object.meta.created)
-    };
-    let first = moment(["/firstTimestamp", "/eventTime"]);
-    let last = moment(["/lastTimestamp", "/eventTime"]);
-    let about =
-        format!("{}/{}", text(value, "/involvedObject/kind").to_lowercase(), text(value, "/involvedObject/name"));
-    let source = [text(value, "/source/component"), text(value, "/reportingComponent")];
+    let of = |members: &[&str]| members.iter().map(|member| text(value, member)).find(|own| !own.is_empty());
+    let first = age(of(&["/firstTimestamp", "/eventTime"]).unwrap_or_default(), now);
+    let last = of(&["/series/lastObservedTime", "/lastTimestamp"]).map(|at| age(at, now));
+    let count = if present(value, "/series") { int(value, "/series/count") } else { int(value, "/count").max(1) };
+    let kind = text(value, "/involvedObject/kind").to_lowercase();
+    let about = of(&["/involvedObject/name"]).map(|name| format!("{kind}/{name}"));
+    let component = of(&["/source/component", "/reportingComponent"]).unwrap_or_default();
+    let source = of(&["/source/host", "/reportingInstance"]).map(|instance| format!("{component}, {instance}"));
     vec![
-        age(last, now).into(),
+        last.unwrap_or_else(|| first.clone()).into(),
         text(value, "/type").into(),
         text(value, "/reason").into(),
-        about.into(),
+        about.unwrap_or(kind).into(),
         text(value, "/involvedObject/fieldPath").into(),
-        source.into_iter().find(|own| !own.is_empty()).unwrap_or_default().into(),
+        source.unwrap_or_else(|| component.to_owned()).into(),
         text(value, "/message").trim().into(),
-        age(first, now).into(),
-        int(value, "/count").max(1).into(),
+        first.into(),
+        count.into(),
         (&*object.key.name).into(),
     ]
 }

@@ -1,0 +1,63 @@
+//! What a client should hear of a Service that is accepted (spec/service.md
+//! section 3, "Warnings").
+
+use serde_json::Value;
+
+use super::super::address::{ip_warning, range_warning};
+use super::super::read::{annotation, list, present, text, texts};
+use super::{TOPOLOGY_HINTS, is_external_name, kind_of};
+
+/// The warnings about the spec.
+pub(super) fn spec(value: &Value) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let named = is_external_name(value);
+    let headless = kind_of(value) == "ClusterIP" && text(value, "/spec/clusterIP") == "None";
+    if annotation(value, TOPOLOGY_HINTS).is_some() {
+        warnings.push(format!(
+            "annotation {TOPOLOGY_HINTS} is deprecated, please use service.kubernetes.io/topology-mode instead"
+        ));
+    }
+    if !headless {
+        warnings.extend(ips(value, "clusterIPs"));
+    }
+    let external = present(value, "/spec/externalIPs");
+    for (member, ignored) in [
+        ("loadBalancerIP", present(value, "/spec/loadBalancerIP")),
+        ("externalIPs", external),
+        ("SessionAffinity", text(value, "/spec/sessionAffinity") != "None"),
+    ] {
+        if headless && ignored {
+            warnings.push(format!("spec.{member} is ignored for headless services"));
+        }
+    }
+    warnings.extend(ips(value, "externalIPs"));
+    if external && !headless && !named {
+        warnings.push("spec.externalIPs is deprecated and may no longer be implemented in some clusters".to_owned());
+    }
+    warnings.extend(ip_warning("spec.loadBalancerIP", text(value, "/spec/loadBalancerIP")));
+    let ranges = texts(value, "/spec/loadBalancerSourceRanges");
+    let ranges = ranges.iter().enumerate();
+    warnings
+        .extend(ranges.filter_map(|(i, range)| range_warning(&format!("spec.loadBalancerSourceRanges[{i}]"), range)));
+    if named && external {
+        warnings.push("spec.externalIPs is ignored when spec.type is \"ExternalName\"".to_owned());
+    }
+    if !named && present(value, "/spec/externalName") {
+        warnings.push("spec.externalName is ignored when spec.type is not \"ExternalName\"".to_owned());
+    }
+    if text(value, "/spec/trafficDistribution") == "PreferClose" {
+        warnings.push("spec.trafficDistribution: \"PreferClose\" is deprecated; use \"PreferSameZone\"".to_owned());
+    }
+    warnings
+}
+
+fn ips(value: &Value, member: &str) -> Vec<String> {
+    let all = texts(value, &format!("/spec/{member}"));
+    all.iter().enumerate().filter_map(|(i, ip)| ip_warning(&format!("spec.{member}[{i}]"), ip)).collect()
+}
+
+/// The warnings about the status.
+pub(super) fn status(value: &Value) -> Vec<String> {
+    let rows = list(value, "/status/loadBalancer/ingress").iter().enumerate();
+    rows.filter_map(|(i, row)| ip_warning(&format!("status.loadBalancer.ingress[{i}]"), text(row, "/ip"))).collect()
+}
