@@ -62,9 +62,7 @@ pub fn run(config: Config) -> Result<(), Failure> {
 pub fn dataplane(verb: DataplaneVerb) -> Result<String, Failure> {
     let text = match verb {
         DataplaneVerb::Show => dataplane::show(),
-        DataplaneVerb::Export => {
-            return Err(Failure::new(Code::Usage, "dataplane export is not there yet: use `nft list ruleset`"));
-        }
+        DataplaneVerb::Export => dataplane::export().map(|json| json + "\n"),
         DataplaneVerb::Cleanup => dataplane::cleanup().map(|removed| {
             if removed.is_empty() {
                 return "nothing to remove\n".to_owned();

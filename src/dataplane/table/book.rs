@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::chain::ChainName;
 use super::element::{Data, Slot, octets, of_frontend};
 use super::layout::SetName;
-use crate::desired::{Contribution, Frontend, FrontendAddr, Verdict};
+use crate::desired::{Change, Contribution, Frontend, FrontendAddr, Verdict};
 use crate::model::{IpFamily, ObjectKey, Protocol};
 
 type FrontendId = (FrontendAddr, Protocol, u16);
@@ -30,6 +30,8 @@ pub(in crate::dataplane) struct Edit {
     elements: BTreeMap<Slot, (Option<Data>, Option<Data>)>,
     /// Before and after of every chain touched.
     chains: BTreeMap<(IpFamily, ChainName), (bool, bool)>,
+    /// Before and after of every frontend in effect that moved.
+    frontends: BTreeMap<FrontendId, (Option<Frontend>, Option<Frontend>)>,
 }
 
 impl Edit {
@@ -39,6 +41,28 @@ impl Edit {
 
     pub(in crate::dataplane) fn chain(&mut self, family: IpFamily, name: ChainName, before: bool, after: bool) {
         self.chains.entry((family, name)).and_modify(|pair| pair.1 = after).or_insert((before, after));
+    }
+
+    /// Adds an edit of other elements and chains, or a later one of the same.
+    pub(in crate::dataplane) fn extend(&mut self, later: Edit) {
+        for (slot, (before, after)) in later.elements {
+            self.element(slot, before, after);
+        }
+        for ((family, name), (before, after)) in later.chains {
+            self.chain(family, name, before, after);
+        }
+        for (id, (before, after)) in later.frontends {
+            self.frontend(id, before, after);
+        }
+    }
+
+    fn frontend(&mut self, id: FrontendId, before: Option<Frontend>, after: Option<Frontend>) {
+        self.frontends.entry(id).and_modify(|pair| pair.1 = after.clone()).or_insert((before, after));
+    }
+
+    /// Before and after of every frontend that moved.
+    pub(in crate::dataplane) fn moved(&self) -> impl Iterator<Item = (Option<&Frontend>, Option<&Frontend>)> {
+        self.frontends.values().map(|(before, after)| (before.as_ref(), after.as_ref()))
     }
 
     /// Elements to take out; those whose value changes are taken out and put in.
@@ -100,6 +124,7 @@ impl Book {
             let holds = self.winner(id);
             if held != holds {
                 self.move_frontend(held.as_ref(), holds.as_ref(), off_box, edit);
+                edit.frontend(id, held, holds);
             }
         }
     }
@@ -216,6 +241,27 @@ impl Book {
         }
     }
 
+    /// The endpoints that a change may want, and whether those in use are off the
+    /// box: besides its own those of Services that may take over a frontend.
+    pub(in crate::dataplane) fn endpoints_touched(&self, changes: &[Change]) -> BTreeMap<IpAddr, Option<bool>> {
+        let mut found = BTreeMap::new();
+        let sides = changes.iter().flat_map(|change| [&change.before, &change.after]).flatten();
+        for frontend in sides.flat_map(|side| &side.frontends) {
+            let id = (frontend.addr, frontend.protocol, frontend.port);
+            let holders = self.holders.get(&id).into_iter().flat_map(BTreeMap::values);
+            let others = holders.filter_map(|holder| frontend_of(holder, id));
+            for addr in others.chain([frontend]).flat_map(endpoint_ips) {
+                found.entry(addr).or_insert_with(|| self.off_box.get(&addr).copied());
+            }
+        }
+        found
+    }
+
+    /// The endpoints in use.
+    pub(in crate::dataplane) fn endpoints(&self) -> impl Iterator<Item = IpAddr> {
+        self.off_box.keys().copied()
+    }
+
     /// The families in which there is something to forward to.
     pub(in crate::dataplane) fn families_with_endpoints(&self) -> Vec<IpFamily> {
         let has = |family: &IpFamily| self.off_box.keys().any(|addr| IpFamily::of(*addr) == *family);
@@ -244,7 +290,8 @@ fn frontend_of(contribution: &Contribution, id: FrontendId) -> Option<&Frontend>
     contribution.frontends.iter().find(|f| (f.addr, f.protocol, f.port) == id)
 }
 
-fn endpoint_ips(frontend: &Frontend) -> Vec<IpAddr> {
+/// The addresses of its endpoints.
+pub(in crate::dataplane) fn endpoint_ips(frontend: &Frontend) -> Vec<IpAddr> {
     match &frontend.verdict {
         Verdict::Balance(balance) => balance.endpoints.iter().map(std::net::SocketAddr::ip).collect(),
         Verdict::Refuse | Verdict::Drop => Vec::new(),
