@@ -107,9 +107,14 @@ pub(super) fn shared_links(links: &BoxLinks) -> impl Iterator<Item = u32> + '_ {
     links.iter().filter(move |(_, link)| !ours.contains(&link.name.as_str())).map(|(index, _)| *index)
 }
 
-/// Makes our link if it is missing, puts the DNS addresses on it and the service
-/// ranges behind it. Answers what could not be done.
-pub(super) async fn set_up(route: &Handle, dns: &[IpAddr], ranges: &[IpNet]) -> io::Result<Vec<String>> {
+/// Whether our link is there.
+pub(super) fn has_own(links: &BoxLinks) -> bool {
+    index_of(links, LINK).is_some()
+}
+
+/// Makes our link if it is missing and puts the DNS addresses on it. Answers what
+/// could not be done.
+pub(super) async fn set_up(route: &Handle, dns: &[IpAddr]) -> io::Result<Vec<String>> {
     let mut warnings = Vec::new();
     let index = ensure_link(route, &mut warnings).await?;
     for addr in dns {
@@ -117,6 +122,16 @@ pub(super) async fn set_up(route: &Handle, dns: &[IpAddr], ranges: &[IpNet]) -> 
             warnings.push(format!("{addr} cannot be put on {LINK}: {error}"));
         }
     }
+    Ok(warnings)
+}
+
+/// Puts the service ranges behind our link: without a default route the box would
+/// not even try. Only once the tables are there: a connection that finds the route
+/// and no rules loses its first packet, and waits a second to send it again.
+pub(super) async fn route_ranges(route: &Handle, ranges: &[IpNet]) -> io::Result<Vec<String>> {
+    let links = read_links(route).await?;
+    let index = index_of(&links, LINK).or_else(|| index_of(&links, "lo")).ok_or(io::ErrorKind::NotFound)?;
+    let mut warnings = Vec::new();
     for range in ranges {
         if let Err(error) = add_route(route, index, *range).await {
             warnings.push(format!("no route for {range}: {error}"));

@@ -29,6 +29,8 @@ pub(super) struct Worker {
     owned: bool,
     book: Book,
     links: BoxLinks,
+    /// Whether we have a link of our own; where none can be made, lo stands in.
+    has_link: bool,
     /// Links in `same-link`.
     shared: BTreeSet<u32>,
     /// Bridges with endpoints behind them.
@@ -61,7 +63,7 @@ impl Worker {
         if !owned {
             warnings.push("the kernel (before 6.9) cannot guard our tables; foreign changes are repaired".to_owned());
         }
-        let found = links::set_up(&route, &options.cluster_dns, &options.service_ranges).await;
+        let found = links::set_up(&route, &options.cluster_dns).await;
         warnings.extend(found.map_err(DataplaneError::Link)?);
         Ok(Worker {
             nft,
@@ -70,6 +72,7 @@ impl Worker {
             owned,
             book: Book::default(),
             links: BoxLinks::new(),
+            has_link: false,
             shared: BTreeSet::new(),
             bridges: BTreeSet::new(),
             bent: BTreeSet::new(),
@@ -91,6 +94,7 @@ impl Worker {
 
     pub(super) async fn converge(&mut self, contributions: &[Arc<Contribution>]) -> Result<Report, DataplaneError> {
         self.links = self.read_links().await.map_err(DataplaneError::Link)?;
+        self.has_link = links::has_own(&self.links);
         let mut book = Book::default();
         let mut ignored = Edit::default();
         let frontends = contributions.iter().flat_map(|contribution| &contribution.frontends);
@@ -102,9 +106,32 @@ impl Worker {
         self.bridges = bridges(&ways);
         self.bent = self.bent_before()?;
         let report = self.restore()?;
+        self.route_ranges().await?;
         self.forward();
         self.bend().await?;
         Ok(report)
+    }
+
+    async fn route_ranges(&self) -> Result<(), DataplaneError> {
+        let warnings = links::route_ranges(&self.route, &self.options.service_ranges).await;
+        for warning in warnings.map_err(DataplaneError::Link)? {
+            tracing::warn!(warning, "the box itself may not reach the cluster IPs");
+        }
+        Ok(())
+    }
+
+    /// Makes our link again when somebody removed it.
+    async fn restore_own_link(&mut self) -> Result<(), DataplaneError> {
+        if !self.has_link || links::has_own(&self.links) {
+            return Ok(());
+        }
+        let warnings = links::set_up(&self.route, &self.options.cluster_dns).await.map_err(DataplaneError::Link)?;
+        for warning in warnings {
+            tracing::warn!(warning, "our link is gone and could not be made again whole");
+        }
+        self.route_ranges().await?;
+        self.links = self.read_links().await.map_err(DataplaneError::Link)?;
+        Ok(())
     }
 
     /// A socket that broke is opened again: nothing else would ever mend it.
@@ -238,6 +265,7 @@ impl Worker {
     /// Follows the box's links.
     pub(super) async fn follow_links(&mut self) -> Result<(), DataplaneError> {
         self.links = self.read_links().await.map_err(DataplaneError::Link)?;
+        self.restore_own_link().await?;
         let now: BTreeSet<u32> = links::shared_links(&self.links).collect();
         let mut edit = Edit::default();
         for index in self.shared.difference(&now) {
