@@ -177,15 +177,14 @@ impl Zone {
     }
 }
 
-/// The addresses of a Service that have a PTR record.
+/// The addresses of a Service that have a PTR record: its own, and those of its
+/// endpoints, which have names behind a virtual address too.
 fn named_addresses(records: &ServiceRecords) -> BTreeSet<IpAddr> {
     if records.external_name.is_some() {
-        BTreeSet::new()
-    } else if records.headless {
-        records.endpoints.iter().map(|endpoint| endpoint.addr).collect()
-    } else {
-        records.cluster_ips.iter().copied().collect()
+        return BTreeSet::new();
     }
+    let endpoints = records.endpoints.iter().map(|endpoint| endpoint.addr);
+    records.cluster_ips.iter().copied().chain(endpoints).collect()
 }
 
 #[cfg(test)]

@@ -161,6 +161,18 @@ fn cases_29_to_31_addresses_have_the_names_of_their_services() {
     assert_eq!(ask("100.0.96.10.in-addr.arpa.", RecordType::A), NODATA);
 }
 
+/// As CoreDNS answers: endpoints have names behind a virtual address too.
+#[test]
+fn an_endpoint_of_a_service_with_an_address_has_a_reverse_name() {
+    let mut records = cluster(&["10.96.0.99"], &[port("web", Protocol::Tcp, 80)]);
+    records.endpoints = vec![endpoint("10.244.9.7", None, &[port("web", Protocol::Tcp, 8080)])];
+    let mut zone = Zone::default();
+    zone.apply(Change::Service { key: ObjectKey::new("dns", "norm"), records: Some(records) }, 1);
+    zone.apply(Change::Synced, 1);
+    let reply = send(&zone, &question("7.9.244.10.in-addr.arpa.", RecordType::PTR), Transport::Tcp);
+    assert!(reply.answers[0].to_string().ends_with(&format!("PTR 10-244-9-7.norm.{SVC}")), "{:?}", reply.answers);
+}
+
 #[test]
 fn cases_32_and_33_the_zone_tells_of_itself() {
     assert_eq!(ask("dns-version.cluster.local.", RecordType::TXT), "ok: dns-version.cluster.local. 28800 TXT 1.1.0");
