@@ -322,6 +322,7 @@ fn api_options(
             service_ranges: config.service_cluster_ip_ranges.clone(),
             node_ports: config.node_port_range.clone(),
             cluster_dns: config.cluster_dns.clone(),
+            external_ip_cidrs: config.external_ip_cidrs.clone(),
         },
         limits: Limits::default(),
         checks: Arc::clone(checks),

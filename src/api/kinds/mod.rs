@@ -41,6 +41,8 @@ pub struct Rules {
     /// The addresses of cluster DNS: never given out by chance, and on request
     /// only to Service `kube-system/kube-dns`.
     pub cluster_dns: Vec<IpAddr>,
+    /// Where externalIPs are served; elsewhere they are kept and not served.
+    pub external_ip_cidrs: Vec<IpNet>,
 }
 
 /// What a decision may depend on beside the object.

@@ -31,6 +31,7 @@ impl World {
             service_ranges: ranges.iter().map(|range| range.parse().unwrap()).collect(),
             node_ports: 30_000..=32_767,
             cluster_dns: Vec::new(),
+            external_ip_cidrs: vec!["198.51.100.0/24".parse().unwrap()],
         };
         let mut world = World { snapshot: Snapshot::default(), rules, warnings: Vec::new() };
         let first = crate::allocate::first_cluster_ip(world.rules.service_ranges[0]).to_string();
