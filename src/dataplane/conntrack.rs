@@ -79,11 +79,6 @@ impl UdpCheck {
         self.endpoints.is_empty() && self.ranges.is_empty()
     }
 
-    fn families(&self) -> BTreeSet<IpFamily> {
-        let ranges = self.ranges.iter().map(|range| IpFamily::of(range.addr()));
-        self.endpoints.keys().map(|(addr, _)| addr.family()).chain(ranges).collect()
-    }
-
     /// `is_local` tells the box's own addresses: a node port is a port of those,
     /// and the same number at another host is none of our business.
     pub(super) fn is_stale(&self, flow: Flow, is_local: impl Fn(IpAddr) -> bool) -> bool {
@@ -110,19 +105,18 @@ impl UdpCheck {
         let local = local_addrs()?;
         let mut link = Link::open(netlink_sys::protocols::NETLINK_NETFILTER)?;
         let mut deleted = 0;
-        for family in self.families() {
-            let number = if family == IpFamily::V4 { 2 } else { 10 };
-            for entry in link.dump(GET, &[number, 0, 0, 0])? {
-                let content = entry.body.get(4..).unwrap_or_default();
-                let Some(flow) = udp_flow(content) else { continue };
-                if !self.is_stale(flow, |addr| local.contains(&addr)) {
-                    continue;
-                }
-                match link.request(DELETE, 0, &delete_body(number, content)) {
-                    Ok(_) => deleted += 1,
-                    Err(error) if error.raw_os_error() == Some(nix::libc::ENOENT) => {}
-                    Err(error) => return Err(error),
-                }
+        // Both families at once: the kernel walks its whole table for each question.
+        for entry in link.dump(GET, &[0, 0, 0, 0])? {
+            let family = entry.body.first().copied().unwrap_or_default();
+            let content = entry.body.get(4..).unwrap_or_default();
+            let Some(flow) = udp_flow(content) else { continue };
+            if !self.is_stale(flow, |addr| local.contains(&addr)) {
+                continue;
+            }
+            match link.request(DELETE, 0, &delete_body(family, content)) {
+                Ok(_) => deleted += 1,
+                Err(error) if error.raw_os_error() == Some(nix::libc::ENOENT) => {}
+                Err(error) => return Err(error),
             }
         }
         Ok(deleted)
