@@ -47,7 +47,7 @@ pub(super) fn is_permanent(kind: Kind, key: &ObjectKey) -> bool {
         Kind::Namespace => NAMESPACES.contains(&&*key.name),
         Kind::Service | Kind::Endpoints | Kind::EndpointSlice => *key == kubernetes(),
         Kind::Node => true,
-        Kind::Pod | Kind::ConfigMap | Kind::Secret | Kind::Event => false,
+        _ => false,
     }
 }
 

@@ -68,6 +68,9 @@ fn of_event(snapshot: &Snapshot, event: &Event, tasks: &mut BTreeSet<Task>) {
         Kind::Endpoints if event.r#type == EventType::Deleted => {
             tasks.insert(Task::Endpoints(object.key.clone()));
         }
+        Kind::ServiceAccount if event.r#type == EventType::Deleted && &*object.key.name == "default" => {
+            tasks.insert(Task::ServiceAccount(object.key.clone()));
+        }
         Kind::EndpointSlice => {
             tasks.extend(event.previous.iter().flat_map(|previous| of_slice(previous)));
         }
@@ -93,7 +96,8 @@ fn of_object(snapshot: &Snapshot, object: &Object, tasks: &mut BTreeSet<Task>) {
         Kind::EndpointSlice => tasks.extend(of_slice(object)),
         Kind::Pod => tasks.extend([Task::Pod(key())]),
         Kind::Namespace if object.meta.deleting => tasks.extend([Task::Namespace(key())]),
-        Kind::Namespace | Kind::Node | Kind::ConfigMap | Kind::Secret | Kind::Event => {}
+        Kind::Namespace => tasks.extend([Task::ServiceAccount(ObjectKey::new(&object.key.name, "default"))]),
+        _ => {}
     }
     if !object.meta.owners.is_empty() || (object.meta.deleting && object.meta.finalizers) {
         tasks.insert(Task::Garbage(object.kind, key()));

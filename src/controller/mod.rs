@@ -1,5 +1,5 @@
 //! Level-triggered reconcilers that write back to the store: Endpoints,
-//! EndpointSlices, mirroring, Pods without a runtime, namespaces, garbage.
+//! EndpointSlices, mirroring, Pods without a runtime, accounts, namespaces, garbage.
 //!
 //! In: the newest [`Snapshot`] and [`Facts`]. Out: [`Op`]s that the worker
 //! submits in memory, because everything decided here can be derived again.
@@ -15,6 +15,7 @@ mod namespace;
 mod pack;
 mod pods;
 mod selected;
+mod service_account;
 mod slices;
 mod worker;
 
@@ -81,6 +82,8 @@ enum Task {
     Slices(ObjectKey),
     /// The mirrored slices of Endpoints.
     Mirror(ObjectKey),
+    /// The account `default` of a namespace.
+    ServiceAccount(ObjectKey),
     /// A namespace that is going.
     Namespace(ObjectKey),
     /// An object whose owner may be gone, or that waits for its dependents.
@@ -117,6 +120,7 @@ fn decide(scene: &mut Scene<'_>, task: &Task) -> Result<Decision, ParseError> {
         Task::Endpoints(key) => endpoints::reconcile(scene, key)?,
         Task::Slices(key) => slices::reconcile(scene, key)?,
         Task::Mirror(key) => mirror::reconcile(scene, key)?,
+        Task::ServiceAccount(key) => service_account::reconcile(scene, key)?.into_iter().collect(),
         Task::Namespace(key) => namespace::reconcile(scene, key)?,
         Task::Garbage(kind, key) => garbage::reconcile(scene, *kind, key)?,
     };

@@ -23,6 +23,8 @@ pub enum Kind {
     Secret,
     /// `v1` Event, in memory only.
     Event,
+    /// `v1` ServiceAccount: a name for whoever runs in a Pod.
+    ServiceAccount,
 }
 
 /// What discovery says of one kind (spec/api.md section 1).
@@ -54,6 +56,10 @@ pub struct Resource {
     pub generation: bool,
     /// Whether the collection can be deleted.
     pub delete_collection: bool,
+    /// Whether objects live in memory only: renewed too often, or derived.
+    pub in_memory: bool,
+    /// Whether PUT must say which version it replaces.
+    pub conditional_update: bool,
 }
 
 macro_rules! resource {
@@ -64,6 +70,7 @@ macro_rules! resource {
                 group: $group, version: $version, kind: $kind, plural: $plural, singular: $singular,
                 short_names: &[], categories: &[], namespaced: true, subresources: &[],
                 create_on_put: false, delete_returns_object: false, generation: false, delete_collection: true,
+                in_memory: false, conditional_update: false,
             }
         }
     };
@@ -113,11 +120,21 @@ static POD: Resource = resource!(
 );
 static CONFIG_MAP: Resource = resource!("", "v1", "ConfigMap", "configmaps", "configmap", short_names = &["cm"],);
 static SECRET: Resource = resource!("", "v1", "Secret", "secrets", "secret",);
-static EVENT: Resource = resource!("", "v1", "Event", "events", "event", short_names = &["ev"], create_on_put = true);
+static EVENT: Resource =
+    resource!("", "v1", "Event", "events", "event", short_names = &["ev"], create_on_put = true, in_memory = true);
+static SERVICE_ACCOUNT: Resource = resource!(
+    "",
+    "v1",
+    "ServiceAccount",
+    "serviceaccounts",
+    "serviceaccount",
+    short_names = &["sa"],
+    delete_returns_object = true
+);
 
 impl Kind {
     /// Every kind, in the order used for storage and listings.
-    pub const ALL: [Kind; 9] = [
+    pub const ALL: [Kind; 10] = [
         Kind::Namespace,
         Kind::Node,
         Kind::Service,
@@ -127,6 +144,7 @@ impl Kind {
         Kind::ConfigMap,
         Kind::Secret,
         Kind::Event,
+        Kind::ServiceAccount,
     ];
 
     /// The kind's row in the table.
@@ -141,6 +159,7 @@ impl Kind {
             Kind::ConfigMap => &CONFIG_MAP,
             Kind::Secret => &SECRET,
             Kind::Event => &EVENT,
+            Kind::ServiceAccount => &SERVICE_ACCOUNT,
         }
     }
 
@@ -161,6 +180,7 @@ impl Kind {
             Kind::ConfigMap => 7,
             Kind::Secret => 8,
             Kind::Event => 9,
+            Kind::ServiceAccount => 10,
         }
     }
 

@@ -277,7 +277,7 @@ impl Body {
             Kind::EndpointSlice => Body::EndpointSlice(parse(kind, value)?),
             Kind::Pod => Body::Pod(parse(kind, value)?),
             Kind::Node => Body::Node(Node {}),
-            Kind::Namespace | Kind::ConfigMap | Kind::Secret | Kind::Event => Body::Opaque,
+            _ => Body::Opaque,
         })
     }
 }

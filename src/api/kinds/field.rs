@@ -35,7 +35,7 @@ pub fn field_supported(kind: Kind, path: &str) -> bool {
             "source",
             "type",
         ],
-        Kind::Endpoints | Kind::EndpointSlice | Kind::ConfigMap => &[],
+        _ => &[],
     };
     fields.contains(&path) || path == "metadata.name" || (path == "metadata.namespace" && kind.resource().namespaced)
 }

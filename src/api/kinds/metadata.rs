@@ -65,10 +65,8 @@ pub(super) fn labels(value: &Value, pointer: &str, field: &str) -> Vec<Cause> {
 fn rule(kind: Kind) -> Rule {
     match kind {
         Kind::Service | Kind::Namespace => name::dns1123_label,
-        Kind::Node | Kind::Endpoints | Kind::EndpointSlice | Kind::Pod | Kind::ConfigMap | Kind::Secret => {
-            name::dns1123_subdomain
-        }
         Kind::Event => name::path_segment,
+        _ => name::dns1123_subdomain,
     }
 }
 

@@ -14,6 +14,7 @@ mod metadata;
 mod pod;
 mod read;
 mod service;
+mod service_account;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -97,6 +98,7 @@ pub fn default(kind: Kind, value: &mut Value) {
         Kind::Namespace => cluster::default_namespace(value),
         Kind::Secret => config::default_secret(value),
         Kind::Node => cluster::default_node(value),
+        Kind::ServiceAccount => service_account::default(value),
         Kind::ConfigMap | Kind::Event => {}
     }
 }
@@ -109,7 +111,7 @@ pub fn create(kind: Kind, scene: &Scene<'_>, value: &mut Value) -> Result<Prepar
         Kind::EndpointSlice => endpoint_slice::begin(value, None),
         Kind::Pod => pod::begin(value),
         Kind::Namespace => cluster::begin_namespace(value),
-        Kind::Endpoints | Kind::Node | Kind::ConfigMap | Kind::Secret | Kind::Event => {}
+        _ => {}
     }
     let causes = if kind == Kind::Event {
         // The real server looks at an event's metadata only when the rest is good.
@@ -120,7 +122,7 @@ pub fn create(kind: Kind, scene: &Scene<'_>, value: &mut Value) -> Result<Prepar
         causes.extend(validate(kind, value, None));
         causes
     };
-    let mut warnings = warnings(kind, value);
+    let mut warnings = warnings(kind, value, None);
     if kind == Kind::EndpointSlice {
         warnings.extend(endpoint_slice::warnings(value));
     }
@@ -156,7 +158,7 @@ pub fn update(
         return settle(causes, Prepared::default());
     }
     causes.extend(validate_kind_update(kind, old, new));
-    settle(causes, Prepared { claims: Vec::new(), warnings: warnings(kind, new) })
+    settle(causes, Prepared { claims: Vec::new(), warnings: warnings(kind, new, Some(old)) })
 }
 
 /// The kind's own rules of an update, in the real server's order.
@@ -168,7 +170,7 @@ fn validate_kind_update(kind: Kind, old: &Value, new: &Value) -> Vec<Cause> {
     };
     let meta = || metadata::validate_kind_update(old, new);
     let parts = match kind {
-        Kind::Endpoints | Kind::Pod => vec![meta(), whole()],
+        Kind::Endpoints | Kind::Pod | Kind::ServiceAccount => vec![meta(), whole()],
         Kind::ConfigMap | Kind::Secret => vec![meta(), config::validate_change(kind, old, new), whole()],
         Kind::Namespace => vec![whole(), meta()],
         Kind::Node => vec![whole(), meta(), cluster::validate_node_change(old, new)],
@@ -190,13 +192,17 @@ fn validate(kind: Kind, value: &Value, old: Option<&Value>) -> Vec<Cause> {
         Kind::Secret => config::validate_secret(value),
         Kind::Event => event::validate(value),
         // Service goes its own way, with allocation in between.
-        Kind::Service => Vec::new(),
+        Kind::Service | Kind::ServiceAccount => Vec::new(),
     }
 }
 
 /// What the client should hear of an object that is accepted.
-fn warnings(kind: Kind, value: &Value) -> Vec<String> {
-    if kind == Kind::Endpoints { endpoints::warnings(value) } else { Vec::new() }
+fn warnings(kind: Kind, value: &Value, old: Option<&Value>) -> Vec<String> {
+    match kind {
+        Kind::Endpoints => endpoints::warnings(value),
+        Kind::ServiceAccount => service_account::warnings(value, old),
+        _ => Vec::new(),
+    }
 }
 
 /// The claims an object shows.

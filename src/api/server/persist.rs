@@ -27,9 +27,10 @@ pub(super) fn scene<'a>(call: &'a Call, snapshot: &'a Snapshot, dry_run: bool) -
     Scene { snapshot, rules: &call.api.rules, dry_run, now: crate::clock::now() }
 }
 
-/// Where a client's write to this kind lives: flash, but for Events.
+/// Where a client's write to this kind lives: flash, but for what is renewed
+/// all the time or derived.
 pub(super) fn durability(kind: Kind) -> Durability {
-    if kind == Kind::Event { Durability::Memory } else { Durability::Flash }
+    if kind.resource().in_memory { Durability::Memory } else { Durability::Flash }
 }
 
 /// The draft of a prepared value.

@@ -82,7 +82,7 @@ impl Review {
 }
 
 /// Subresources Kubernetes has and edgesvc does not, because it runs no containers.
-const UNSERVED_SUBRESOURCES: [(Kind, &str); 9] = [
+const UNSERVED_SUBRESOURCES: [(Kind, &str); 10] = [
     (Kind::Pod, "log"),
     (Kind::Pod, "exec"),
     (Kind::Pod, "attach"),
@@ -92,6 +92,7 @@ const UNSERVED_SUBRESOURCES: [(Kind, &str); 9] = [
     (Kind::Pod, "binding"),
     (Kind::Pod, "ephemeralcontainers"),
     (Kind::Service, "proxy"),
+    (Kind::ServiceAccount, "token"),
 ];
 
 /// The API groups served: of objects and of reviews.

@@ -78,6 +78,7 @@ static NODE: [Column; 10] = [
 ];
 static CONFIG_MAP: [Column; 3] = [NAME, DATA, AGE];
 static SECRET: [Column; 4] = [NAME, column("Type", 0, "The Secret's type."), DATA, AGE];
+static SERVICE_ACCOUNT: [Column; 2] = [NAME, AGE];
 static EVENT: [Column; 10] = [
     column("Last Seen", 0, "Time since it was last seen."),
     column("Type", 0, "Normal or Warning."),
@@ -103,6 +104,7 @@ pub fn table(kind: Kind) -> &'static [Column] {
         Kind::ConfigMap => &CONFIG_MAP,
         Kind::Secret => &SECRET,
         Kind::Event => &EVENT,
+        Kind::ServiceAccount => &SERVICE_ACCOUNT,
     }
 }
 
@@ -147,6 +149,7 @@ pub fn row(kind: Kind, object: &Object, now: OffsetDateTime) -> Vec<Value> {
         }
         Kind::Secret => vec![name(), text(&value, "/type").into(), pairs(&value, "/data").count().into(), age()],
         Kind::Event => event(&value, object, now),
+        Kind::ServiceAccount => vec![name(), age()],
     }
 }
 
