@@ -168,6 +168,13 @@ impl ApiError {
         ApiError::invalid_kind(&kind.qualified_kind(), row.group, row.kind, name, causes)
     }
 
+    /// 422 that names the resource instead of the kind, as Kubernetes does where its
+    /// store, not the kind's rules, finds the fault.
+    pub fn invalid_resource(kind: Kind, name: &str, causes: &[Cause]) -> ApiError {
+        let row = kind.resource();
+        ApiError::invalid_kind(&kind.qualified_resource(), row.group, row.plural, name, causes)
+    }
+
     /// 422 about options of a request: `ListOptions`, `PatchOptions`, …
     pub fn invalid_options(options: &str, causes: &[Cause]) -> ApiError {
         let qualified = format!("{options}.meta.k8s.io");

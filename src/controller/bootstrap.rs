@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use serde_json::{Value, json};
 
 use super::draft::{create, replace, set};
+use super::service_cidr;
 use super::worker::Truth;
 use super::{Decision, Facts, Scene};
 use crate::clock;
@@ -47,6 +48,7 @@ pub(super) fn is_permanent(kind: Kind, key: &ObjectKey) -> bool {
         Kind::Namespace => NAMESPACES.contains(&&*key.name),
         Kind::Service | Kind::Endpoints | Kind::EndpointSlice => *key == kubernetes(),
         Kind::Node => true,
+        Kind::ServiceCidr => &*key.name == service_cidr::DEFAULT,
         _ => false,
     }
 }
@@ -109,6 +111,11 @@ pub(super) fn observed(scene: &mut Scene<'_>) -> Result<Vec<Op>, ParseError> {
     let node = ObjectKey::new("", &scene.facts.node_name);
     let content = node_content(scene);
     ops.extend(ensure(scene, Kind::Node, &node, &content)?);
+    let ranges: Vec<String> = scene.facts.service_ranges.iter().map(ToString::to_string).collect();
+    if !ranges.is_empty() {
+        let content = json!({"metadata": {}, "spec": {"cidrs": ranges}});
+        ops.extend(ensure(scene, Kind::ServiceCidr, &ObjectKey::new("", service_cidr::DEFAULT), &content)?);
+    }
     let key = kubernetes();
     let api = scene.facts.api_addr();
     let subsets = api.map(|api| {

@@ -1,5 +1,6 @@
 //! Level-triggered reconcilers that write back to the store: Endpoints,
-//! EndpointSlices, mirroring, Pods without a runtime, accounts, namespaces, garbage.
+//! EndpointSlices, mirroring, Pods without a runtime, accounts, addresses,
+//! ranges, namespaces, garbage.
 //!
 //! In: the newest [`Snapshot`] and [`Facts`]. Out: [`Op`]s that the worker
 //! submits in memory, because everything decided here can be derived again.
@@ -10,12 +11,14 @@ mod dirty;
 mod draft;
 mod endpoints;
 mod garbage;
+mod ip_address;
 mod mirror;
 mod namespace;
 mod pack;
 mod pods;
 mod selected;
 mod service_account;
+mod service_cidr;
 mod slices;
 mod worker;
 
@@ -82,6 +85,10 @@ enum Task {
     Slices(ObjectKey),
     /// The mirrored slices of Endpoints.
     Mirror(ObjectKey),
+    /// The object of a cluster IP.
+    IpAddress(ObjectKey),
+    /// The finalizer, conditions and end of a range.
+    ServiceCidr(ObjectKey),
     /// The account `default` of a namespace.
     ServiceAccount(ObjectKey),
     /// A namespace that is going.
@@ -117,6 +124,8 @@ fn decide(scene: &mut Scene<'_>, task: &Task) -> Result<Decision, ParseError> {
     let ops = match task {
         Task::Permanent => return bootstrap::reconcile(scene),
         Task::Pod(key) => return pods::reconcile(scene, key),
+        Task::IpAddress(key) => return ip_address::reconcile(scene, key),
+        Task::ServiceCidr(key) => return service_cidr::reconcile(scene, key),
         Task::Endpoints(key) => endpoints::reconcile(scene, key)?,
         Task::Slices(key) => slices::reconcile(scene, key)?,
         Task::Mirror(key) => mirror::reconcile(scene, key)?,

@@ -25,6 +25,18 @@ pub enum Kind {
     Event,
     /// `v1` ServiceAccount: a name for whoever runs in a Pod.
     ServiceAccount,
+    /// `coordination.k8s.io/v1` Lease, in memory only: renewed every few seconds.
+    Lease,
+    /// `events.k8s.io/v1` Event: the objects of [`Kind::Event`] under other names.
+    EventsEvent,
+    /// `networking.k8s.io/v1` IPAddress: a cluster IP that is held.
+    IpAddress,
+    /// `networking.k8s.io/v1` ServiceCIDR: a range cluster IPs come from.
+    ServiceCidr,
+    /// `networking.k8s.io/v1` Ingress.
+    Ingress,
+    /// `networking.k8s.io/v1` IngressClass, cluster scoped.
+    IngressClass,
 }
 
 /// What discovery says of one kind (spec/api.md section 1).
@@ -132,9 +144,68 @@ static SERVICE_ACCOUNT: Resource = resource!(
     delete_returns_object = true
 );
 
+static LEASE: Resource = resource!(
+    "coordination.k8s.io",
+    "v1",
+    "Lease",
+    "leases",
+    "lease",
+    create_on_put = true,
+    in_memory = true,
+    conditional_update = true
+);
+static EVENTS_EVENT: Resource = resource!(
+    "events.k8s.io",
+    "v1",
+    "Event",
+    "events",
+    "event",
+    short_names = &["ev"],
+    create_on_put = true,
+    in_memory = true
+);
+
+static IP_ADDRESS: Resource = resource!(
+    "networking.k8s.io",
+    "v1",
+    "IPAddress",
+    "ipaddresses",
+    "ipaddress",
+    short_names = &["ip"],
+    namespaced = false
+);
+static SERVICE_CIDR: Resource = resource!(
+    "networking.k8s.io",
+    "v1",
+    "ServiceCIDR",
+    "servicecidrs",
+    "servicecidr",
+    namespaced = false,
+    subresources = &["status"]
+);
+static INGRESS: Resource = resource!(
+    "networking.k8s.io",
+    "v1",
+    "Ingress",
+    "ingresses",
+    "ingress",
+    short_names = &["ing"],
+    subresources = &["status"],
+    generation = true
+);
+static INGRESS_CLASS: Resource = resource!(
+    "networking.k8s.io",
+    "v1",
+    "IngressClass",
+    "ingressclasses",
+    "ingressclass",
+    namespaced = false,
+    generation = true
+);
+
 impl Kind {
     /// Every kind, in the order used for storage and listings.
-    pub const ALL: [Kind; 10] = [
+    pub const ALL: [Kind; 16] = [
         Kind::Namespace,
         Kind::Node,
         Kind::Service,
@@ -145,6 +216,12 @@ impl Kind {
         Kind::Secret,
         Kind::Event,
         Kind::ServiceAccount,
+        Kind::Lease,
+        Kind::EventsEvent,
+        Kind::IpAddress,
+        Kind::ServiceCidr,
+        Kind::Ingress,
+        Kind::IngressClass,
     ];
 
     /// The kind's row in the table.
@@ -160,6 +237,12 @@ impl Kind {
             Kind::Secret => &SECRET,
             Kind::Event => &EVENT,
             Kind::ServiceAccount => &SERVICE_ACCOUNT,
+            Kind::Lease => &LEASE,
+            Kind::EventsEvent => &EVENTS_EVENT,
+            Kind::IpAddress => &IP_ADDRESS,
+            Kind::ServiceCidr => &SERVICE_CIDR,
+            Kind::Ingress => &INGRESS,
+            Kind::IngressClass => &INGRESS_CLASS,
         }
     }
 
@@ -181,7 +264,19 @@ impl Kind {
             Kind::Secret => 8,
             Kind::Event => 9,
             Kind::ServiceAccount => 10,
+            Kind::Lease => 11,
+            Kind::EventsEvent => 12,
+            Kind::IpAddress => 13,
+            Kind::ServiceCidr => 14,
+            Kind::Ingress => 15,
+            Kind::IngressClass => 16,
         }
+    }
+
+    /// The kind the objects are stored as: another one where a group shows them
+    /// under names of its own.
+    pub fn stored(self) -> Kind {
+        if self == Kind::EventsEvent { Kind::Event } else { self }
     }
 
     /// The kind of a tag.

@@ -5,6 +5,7 @@
 
 pub mod cause;
 pub mod endpoints;
+pub mod ip_address;
 pub mod kind;
 pub mod name;
 pub mod net;

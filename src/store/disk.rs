@@ -249,7 +249,7 @@ fn audit(mut objects: Vec<Object>, mut rows: BTreeMap<String, String>) -> (Vec<(
     for object in objects {
         let owner = row_key(object.kind, &object.key);
         let mut held = Vec::new();
-        for claim in object.as_service().map(crate::model::Service::claims).unwrap_or_default() {
+        for claim in object.claims() {
             if let Some(other) = holders.get(&claim) {
                 faults.push(format!("{claim} of {owner} is also held by {other}"));
                 continue;

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Version, group_path, schemas};
 use crate::model::Kind;
-use crate::model::schema::{find, type_of};
+use crate::model::schema::{find, list_of, type_of};
 
 /// Bodies and answers of objects.
 const MEDIA_TYPES: [&str; 3] = ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"];
@@ -109,7 +109,7 @@ impl Writer {
     }
 
     fn list(&self, suffix: &str) -> Value {
-        let answer = schemas::list_of(self.kind).map_or_else(|| self.object(), |list| list.openapi);
+        let answer = list_of(self.kind).map_or_else(|| self.object(), |list| list.openapi);
         let parameters = LIST.into_iter().chain(WATCH).collect();
         self.operation(Operation {
             action: "list",

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::Version;
 use crate::model::Kind;
-use crate::model::schema::{Field, ListType, Patch, Shape, Type, find, type_of};
+use crate::model::schema::{Field, ListType, Patch, Shape, Type, find, list_of, type_of};
 
 const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.";
 const TIME: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Time";
@@ -34,11 +34,6 @@ pub(super) fn write(kinds: &[Kind], version: Version) -> Map<String, Value> {
         schemas.insert(ty.openapi.to_owned(), schema(ty, kinds, version));
     }
     schemas
-}
-
-/// The list type of a kind.
-pub(super) fn list_of(kind: Kind) -> Option<&'static Type> {
-    find(&format!("{}List", kind.resource().kind))
 }
 
 /// A reference to a schema.
@@ -125,8 +120,8 @@ fn schema(ty: &'static Type, kinds: &[Kind], version: Version) -> Value {
 }
 
 fn group_version_kinds(ty: &Type, kinds: &[Kind]) -> Vec<Value> {
-    let kind = ty.name.strip_suffix("List").unwrap_or(ty.name);
-    let own = kinds.iter().map(|kind| kind.resource()).find(|row| row.kind == kind);
+    let name = ty.name.strip_suffix("List").unwrap_or(ty.name);
+    let own = kinds.iter().find(|kind| type_of(**kind).name == name).map(|kind| kind.resource());
     let mut versions: BTreeSet<(&str, &str)> = match own {
         Some(row) => [(row.group, row.version)].into(),
         None => [("", "v1")].into(),
@@ -137,7 +132,7 @@ fn group_version_kinds(ty: &Type, kinds: &[Kind]) -> Vec<Value> {
     }
     versions
         .into_iter()
-        .map(|(group, version)| json!({ "group": group, "version": version, "kind": ty.name }))
+        .map(|(group, version)| json!({ "group": group, "version": version, "kind": ty.kind() }))
         .collect()
 }
 

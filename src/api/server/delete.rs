@@ -42,7 +42,9 @@ pub(super) async fn collection(call: &Call, target: &Target, bytes: &Bytes) -> O
     let selection = list::selection(call, target)?;
     let snapshot = call.api.store.snapshot();
     let mut deleted = VecDeque::new();
-    for object in snapshot.list(target.kind, target.namespace.as_deref()).filter(|object| selection.matches(object)) {
+    for object in
+        snapshot.list(target.kind.stored(), target.namespace.as_deref()).filter(|object| selection.matches(object))
+    {
         let one = Target { name: Some(object.key.name.to_string()), ..target.clone() };
         match delete(call, &one, &options).await {
             Ok((object, _)) => deleted.push_back(object),
@@ -74,9 +76,9 @@ async fn delete(call: &Call, target: &Target, options: &DeleteOptions) -> Result
     for _ in 0..persist::ATTEMPTS_MAX {
         let snapshot = call.api.store.snapshot();
         let live = list::find(&snapshot, target)?;
-        kinds::may_delete(kind, live).map_err(|rejection| persist::rejected(kind, name, rejection))?;
-        preconditions(live, options)?;
-        match step(call, &snapshot, live, options).await? {
+        kinds::may_delete(kind, &live).map_err(|rejection| persist::rejected(kind, name, rejection))?;
+        preconditions(&live, options)?;
+        match step(call, &snapshot, &live, options).await? {
             (Attempt::Done(object), gone) => return Ok((object, gone)),
             (Attempt::Again(error), _) => failure = error,
         }

@@ -4,10 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use ipnet::IpNet;
 use serde_json::{Value, json};
 
 use super::super::read::{int, list, set, text, texts};
-use super::super::{Rejection, Scene};
+use super::super::{Rejection, Scene, service_cidr};
 use super::{families, has_node_ports, is_external_name, is_headless, key, kind_of, needs_health_check, set_spec};
 use crate::allocate::{self, AllocateError, Claims};
 use crate::model::{Cause, Claim, IpFamily, ObjectKey};
@@ -17,6 +18,7 @@ pub(super) fn cluster_ips(scene: &Scene<'_>, old: Option<&Value>, value: &mut Va
     let Some(first) = first_missing(old, value) else { return Ok(()) };
     let owner = key(value);
     let claims = set_aside(scene, &owner);
+    let ranges = service_cidr::ready_ranges(scene);
     let mut ips = texts(value, "/spec/clusterIPs");
     let asked = json!(ips);
     let invalid = |ip: &str, error: &AllocateError| {
@@ -24,12 +26,12 @@ pub(super) fn cluster_ips(scene: &Scene<'_>, old: Option<&Value>, value: &mut Va
         Rejection::Invalid(vec![Cause::invalid("spec.clusterIPs", &asked, &detail)])
     };
     for (i, family) in texts(value, "/spec/ipFamilies").iter().enumerate().skip(first) {
-        let range = scene.rules.service_ranges.iter().find(|range| IpFamily::of(range.network()).as_str() == family);
         if let Some(ip) = ips.get(i) {
             let Ok(addr) = ip.parse::<IpAddr>() else { continue };
-            request_ip(scene, &claims, addr, &owner).map_err(|error| invalid(ip, &error))?;
-        } else if let Some(range) = range {
-            let addr = allocate::cluster_ip(&claims, *range, &mut fastrand::Rng::new())
+            request_ip(&ranges, &claims, addr, &owner).map_err(|error| invalid(ip, &error))?;
+        } else {
+            let of_family = ranges.iter().filter(|range| IpFamily::of(range.network()).as_str() == family);
+            let addr = pick_ip(of_family, &claims)
                 .map_err(|error| Rejection::Internal(full("a serviceIP", &owner, &error)))?;
             ips.push(addr.to_string());
         }
@@ -71,12 +73,19 @@ fn set_aside(scene: &Scene<'_>, owner: &ObjectKey) -> Claims {
     claims
 }
 
-fn request_ip(scene: &Scene<'_>, claims: &Claims, addr: IpAddr, owner: &ObjectKey) -> Result<(), AllocateError> {
+/// An address of the first range that has one.
+fn pick_ip<'a>(ranges: impl Iterator<Item = &'a IpNet>, claims: &Claims) -> Result<IpAddr, AllocateError> {
+    let mut rng = fastrand::Rng::new();
+    let mut picks = ranges.map(|range| allocate::cluster_ip(claims, *range, &mut rng));
+    picks.find_map(Result::ok).ok_or(AllocateError::Full)
+}
+
+fn request_ip(ranges: &[IpNet], claims: &Claims, addr: IpAddr, owner: &ObjectKey) -> Result<(), AllocateError> {
     // Held by this very Service is taken too: it asks for what it does not have yet.
     if claims.contains_key(&Claim::ClusterIp(addr)) {
         return Err(AllocateError::Taken(Claim::ClusterIp(addr)));
     }
-    allocate::requested_cluster_ip(claims, &scene.rules.service_ranges, addr, owner)
+    allocate::requested_cluster_ip(claims, ranges, addr, owner)
 }
 
 fn full(what: &str, owner: &ObjectKey, error: &AllocateError) -> String {

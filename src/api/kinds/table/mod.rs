@@ -1,5 +1,6 @@
 //! Printer columns (spec/api.md section 9): what `kubectl get` shows.
 
+mod networking;
 mod pod;
 
 use std::collections::BTreeSet;
@@ -79,6 +80,7 @@ static NODE: [Column; 10] = [
 static CONFIG_MAP: [Column; 3] = [NAME, DATA, AGE];
 static SECRET: [Column; 4] = [NAME, column("Type", 0, "The Secret's type."), DATA, AGE];
 static SERVICE_ACCOUNT: [Column; 2] = [NAME, AGE];
+static LEASE: [Column; 3] = [NAME, column("Holder", 0, "Who holds it."), AGE];
 static EVENT: [Column; 10] = [
     column("Last Seen", 0, "Time since it was last seen."),
     column("Type", 0, "Normal or Warning."),
@@ -103,7 +105,12 @@ pub fn table(kind: Kind) -> &'static [Column] {
         Kind::Node => &NODE,
         Kind::ConfigMap => &CONFIG_MAP,
         Kind::Secret => &SECRET,
-        Kind::Event => &EVENT,
+        Kind::Event | Kind::EventsEvent => &EVENT,
+        Kind::Lease => &LEASE,
+        Kind::IpAddress => &networking::IP_ADDRESS,
+        Kind::ServiceCidr => &networking::SERVICE_CIDR,
+        Kind::Ingress => &networking::INGRESS,
+        Kind::IngressClass => &networking::INGRESS_CLASS,
         Kind::ServiceAccount => &SERVICE_ACCOUNT,
     }
 }
@@ -148,7 +155,11 @@ pub fn row(kind: Kind, object: &Object, now: OffsetDateTime) -> Vec<Value> {
             vec![name(), count.into(), age()]
         }
         Kind::Secret => vec![name(), text(&value, "/type").into(), pairs(&value, "/data").count().into(), age()],
-        Kind::Event => event(&value, object, now),
+        Kind::Event | Kind::EventsEvent => event(&super::viewed(Kind::Event, value), object, now),
+        Kind::IpAddress | Kind::ServiceCidr | Kind::Ingress | Kind::IngressClass => {
+            networking::row(kind, &value, &name(), age())
+        }
+        Kind::Lease => vec![name(), text(&value, "/spec/holderIdentity").into(), age()],
         Kind::ServiceAccount => vec![name(), age()],
     }
 }
