@@ -115,6 +115,7 @@ pub fn create(kind: Kind, scene: &Scene<'_>, value: &mut Value) -> Result<Prepar
         Kind::EndpointSlice => endpoint_slice::begin(value, None),
         Kind::Pod => pod::begin(value),
         Kind::Namespace => cluster::begin_namespace(value),
+        Kind::Node => cluster::begin_node(value),
         Kind::Lease => lease::begin(value),
         Kind::Ingress => ingress::begin(value),
         Kind::ServiceCidr => read::set(value, "status", json!({})),
@@ -218,7 +219,7 @@ fn validate_kind_update(kind: Kind, old: &Value, new: &Value) -> Vec<Cause> {
             let (before, after) = (viewed(Kind::Event, old.clone()), viewed(Kind::Event, new.clone()));
             vec![event::validate(kind, &after), meta(), event::validate_newer_change(&before, &after)]
         }
-        Kind::Service | Kind::Event => vec![validate(kind, new, Some(old))],
+        _ => vec![validate(kind, new, Some(old))],
     };
     parts.into_iter().flatten().collect()
 }
@@ -248,6 +249,7 @@ fn validate(kind: Kind, value: &Value, old: Option<&Value>) -> Vec<Cause> {
 fn warnings(kind: Kind, value: &Value, old: Option<&Value>) -> Vec<String> {
     match kind {
         Kind::Endpoints => endpoints::warnings(value),
+        Kind::Secret => config::warnings(value),
         Kind::ServiceAccount => service_account::warnings(value, old),
         Kind::Ingress if old.is_none() => ingress::warnings(value),
         _ => Vec::new(),

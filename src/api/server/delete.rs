@@ -130,7 +130,6 @@ async fn step(
     if metadata::same(&old, &new) {
         return Ok((Attempt::Done(Arc::clone(live)), false));
     }
-    metadata::raise_generation(live.kind, &old, &mut new);
     let draft = persist::draft(live.kind, &new)?;
     let dry_run = options.dry_run.then_some(live.revision);
     let claims = kinds::held_claims(live.kind, &new);
@@ -166,6 +165,11 @@ fn mark(kind: Kind, value: &mut Value, options: &DeleteOptions) -> Result<(), Ap
     }
     let found = metadata.get("deletionGracePeriodSeconds").and_then(Value::as_i64);
     let marked = metadata.contains_key("deletionTimestamp");
+    let generation = metadata.get("generation").and_then(Value::as_u64).unwrap_or_default();
+    if !marked && generation > 0 {
+        // That it is to go is a change of what is wanted.
+        metadata.insert("generation".to_owned(), (generation + 1).into());
+    }
     if !marked || found.is_some_and(|found| grace < found) {
         let at = crate::clock::now() + time::Duration::seconds(grace);
         metadata.insert("deletionTimestamp".to_owned(), crate::clock::rfc3339(at).into());
