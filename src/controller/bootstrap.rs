@@ -8,9 +8,9 @@ use ipnet::IpNet;
 use serde_json::{Value, json};
 
 use super::draft::{create, replace, set};
-use super::service_cidr;
 use super::worker::Truth;
 use super::{Decision, Facts, Scene};
+use super::{roles, service_cidr};
 use crate::clock;
 use crate::clock::rfc3339;
 use crate::model::object::ParseError;
@@ -115,6 +115,9 @@ pub(super) fn observed(scene: &mut Scene<'_>) -> Result<Vec<Op>, ParseError> {
     if !ranges.is_empty() {
         let content = json!({"metadata": {}, "spec": {"cidrs": ranges}});
         ops.extend(ensure(scene, Kind::ServiceCidr, &ObjectKey::new("", service_cidr::DEFAULT), &content)?);
+    }
+    for (kind, key, content) in roles::built_in() {
+        ops.extend(ensure(scene, kind, &key, &content)?);
     }
     let key = kubernetes();
     let api = scene.facts.api_addr();

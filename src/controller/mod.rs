@@ -16,6 +16,7 @@ mod mirror;
 mod namespace;
 mod pack;
 mod pods;
+mod roles;
 mod selected;
 mod service_account;
 mod service_cidr;

@@ -37,6 +37,14 @@ pub enum Kind {
     Ingress,
     /// `networking.k8s.io/v1` IngressClass, cluster scoped.
     IngressClass,
+    /// `rbac.authorization.k8s.io/v1` ClusterRole: a fixed set, read only.
+    ClusterRole,
+    /// `rbac.authorization.k8s.io/v1` ClusterRoleBinding: a fixed set, read only.
+    ClusterRoleBinding,
+    /// `rbac.authorization.k8s.io/v1` Role: there are none.
+    Role,
+    /// `rbac.authorization.k8s.io/v1` RoleBinding: there are none.
+    RoleBinding,
 }
 
 /// What discovery says of one kind (spec/api.md section 1).
@@ -70,6 +78,8 @@ pub struct Resource {
     pub delete_collection: bool,
     /// Whether objects live in memory only: renewed too often, or derived.
     pub in_memory: bool,
+    /// Whether clients can only read objects.
+    pub read_only: bool,
     /// Whether PUT must say which version it replaces.
     pub conditional_update: bool,
 }
@@ -82,7 +92,7 @@ macro_rules! resource {
                 group: $group, version: $version, kind: $kind, plural: $plural, singular: $singular,
                 short_names: &[], categories: &[], namespaced: true, subresources: &[],
                 create_on_put: false, delete_returns_object: false, generation: false, delete_collection: true,
-                in_memory: false, conditional_update: false,
+                in_memory: false, read_only: false, conditional_update: false,
             }
         }
     };
@@ -203,9 +213,30 @@ static INGRESS_CLASS: Resource = resource!(
     generation = true
 );
 
+macro_rules! rbac {
+    ($kind:literal, $plural:literal, $singular:literal, $namespaced:literal) => {
+        resource!(
+            "rbac.authorization.k8s.io",
+            "v1",
+            $kind,
+            $plural,
+            $singular,
+            namespaced = $namespaced,
+            delete_collection = false,
+            in_memory = true,
+            read_only = true
+        )
+    };
+}
+
+static CLUSTER_ROLE: Resource = rbac!("ClusterRole", "clusterroles", "clusterrole", false);
+static CLUSTER_ROLE_BINDING: Resource = rbac!("ClusterRoleBinding", "clusterrolebindings", "clusterrolebinding", false);
+static ROLE: Resource = rbac!("Role", "roles", "role", true);
+static ROLE_BINDING: Resource = rbac!("RoleBinding", "rolebindings", "rolebinding", true);
+
 impl Kind {
     /// Every kind, in the order used for storage and listings.
-    pub const ALL: [Kind; 16] = [
+    pub const ALL: [Kind; 20] = [
         Kind::Namespace,
         Kind::Node,
         Kind::Service,
@@ -222,6 +253,10 @@ impl Kind {
         Kind::ServiceCidr,
         Kind::Ingress,
         Kind::IngressClass,
+        Kind::ClusterRole,
+        Kind::ClusterRoleBinding,
+        Kind::Role,
+        Kind::RoleBinding,
     ];
 
     /// The kind's row in the table.
@@ -243,6 +278,10 @@ impl Kind {
             Kind::ServiceCidr => &SERVICE_CIDR,
             Kind::Ingress => &INGRESS,
             Kind::IngressClass => &INGRESS_CLASS,
+            Kind::ClusterRole => &CLUSTER_ROLE,
+            Kind::ClusterRoleBinding => &CLUSTER_ROLE_BINDING,
+            Kind::Role => &ROLE,
+            Kind::RoleBinding => &ROLE_BINDING,
         }
     }
 
@@ -270,6 +309,10 @@ impl Kind {
             Kind::ServiceCidr => 14,
             Kind::Ingress => 15,
             Kind::IngressClass => 16,
+            Kind::ClusterRole => 17,
+            Kind::ClusterRoleBinding => 18,
+            Kind::Role => 19,
+            Kind::RoleBinding => 20,
         }
     }
 

@@ -11,6 +11,7 @@ pub mod name;
 pub mod net;
 pub mod object;
 pub mod pod;
+pub mod review;
 pub mod schema;
 pub mod selector;
 pub mod service;

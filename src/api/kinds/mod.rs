@@ -15,6 +15,7 @@ mod lease;
 mod metadata;
 mod pod;
 mod read;
+mod review;
 mod service;
 mod service_account;
 mod service_cidr;
@@ -33,6 +34,7 @@ use crate::model::{Cause, Claim, Kind, Object};
 use crate::store::Snapshot;
 
 pub use field::{field, field_supported, has_own_fields};
+pub use review::review_faults;
 pub use table::{Column, row, table};
 
 /// What the configuration says about Services.
@@ -242,6 +244,8 @@ fn validate(kind: Kind, value: &Value, old: Option<&Value>) -> Vec<Cause> {
         Kind::ServiceCidr => service_cidr::validate(value),
         // Service goes its own way, with allocation in between.
         Kind::Service | Kind::ServiceAccount | Kind::EventsEvent => Vec::new(),
+        // Nobody writes them.
+        Kind::ClusterRole | Kind::ClusterRoleBinding | Kind::Role | Kind::RoleBinding => Vec::new(),
     }
 }
 

@@ -69,6 +69,11 @@ impl Field {
         Field { required: true, ..self }
     }
 
+    /// Not required in OpenAPI although written when empty.
+    pub(super) const fn not_required(self) -> Field {
+        Field { required: false, ..self }
+    }
+
     /// `listType: atomic` or `mapType: atomic`.
     pub(super) const fn atomic(self) -> Field {
         Field { list: ListType::Atomic, ..self }
@@ -123,6 +128,11 @@ macro_rules! events {
 /// A type of `k8s.io/api/networking/v1`.
 macro_rules! networking {
     ($($rest:tt)*) => { in_package!("io.k8s.api.networking.v1.", $($rest)*) };
+}
+
+/// A type of `k8s.io/api/rbac/v1`.
+macro_rules! rbac {
+    ($($rest:tt)*) => { in_package!("io.k8s.api.rbac.v1.", $($rest)*) };
 }
 
 /// A type of `k8s.io/api/authorization/v1`.

@@ -20,6 +20,7 @@ mod discovery;
 mod events;
 mod meta;
 mod networking;
+mod rbac;
 mod review;
 #[cfg(test)]
 mod tests;
@@ -38,6 +39,7 @@ static TABLES: &[&[Type]] = &[
     coordination::TYPES,
     events::TYPES,
     networking::TYPES,
+    rbac::TYPES,
     core_config::TYPES,
     core_pod::TYPES,
     core_container::TYPES,

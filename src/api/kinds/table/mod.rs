@@ -2,6 +2,7 @@
 
 mod networking;
 mod pod;
+mod rbac;
 
 use std::collections::BTreeSet;
 
@@ -111,6 +112,9 @@ pub fn table(kind: Kind) -> &'static [Column] {
         Kind::ServiceCidr => &networking::SERVICE_CIDR,
         Kind::Ingress => &networking::INGRESS,
         Kind::IngressClass => &networking::INGRESS_CLASS,
+        Kind::ClusterRole => &rbac::CLUSTER_ROLE,
+        Kind::Role => &rbac::ROLE,
+        Kind::ClusterRoleBinding | Kind::RoleBinding => &rbac::BINDING,
         Kind::ServiceAccount => &SERVICE_ACCOUNT,
     }
 }
@@ -159,6 +163,8 @@ pub fn row(kind: Kind, object: &Object, now: OffsetDateTime) -> Vec<Value> {
         Kind::IpAddress | Kind::ServiceCidr | Kind::Ingress | Kind::IngressClass => {
             networking::row(kind, &value, &name(), age())
         }
+        Kind::ClusterRole | Kind::Role => vec![name(), (&*object.meta.created).into()],
+        Kind::ClusterRoleBinding | Kind::RoleBinding => rbac::binding(&value, &name(), &age()),
         Kind::Lease => vec![name(), text(&value, "/spec/holderIdentity").into(), age()],
         Kind::ServiceAccount => vec![name(), age()],
     }
