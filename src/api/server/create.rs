@@ -81,6 +81,8 @@ pub(super) async fn create(
             failure = ApiError::already_exists(kind, &name, found.meta.deleting);
             names_left -= 1;
             if names_left == 0 {
+                // Told before anybody looks whether the name is free.
+                call.warnings.extend(prepared.warnings);
                 return Err(failure);
             }
             continue;

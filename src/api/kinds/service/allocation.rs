@@ -11,7 +11,7 @@ use super::super::read::{int, list, set, text, texts};
 use super::super::{Rejection, Scene, service_cidr};
 use super::{families, has_node_ports, is_external_name, is_headless, key, kind_of, needs_health_check, set_spec};
 use crate::allocate::{self, AllocateError, Claims};
-use crate::model::{Cause, Claim, IpFamily, ObjectKey};
+use crate::model::{Cause, Claim, IpFamily, ObjectKey, name};
 
 /// Gives the Service an address of each family it has none of.
 pub(super) fn cluster_ips(scene: &Scene<'_>, old: Option<&Value>, value: &mut Value) -> Result<(), Rejection> {
@@ -21,7 +21,7 @@ pub(super) fn cluster_ips(scene: &Scene<'_>, old: Option<&Value>, value: &mut Va
     let ranges = service_cidr::ready_ranges(scene);
     let mut ips = texts(value, "/spec/clusterIPs");
     let asked = json!(ips);
-    let invalid = |ip: &str, error: &AllocateError| {
+    let invalid = |ip: &str, error: &dyn std::fmt::Display| {
         let detail = format!("failed to allocate IP {ip}: {error}");
         Rejection::Invalid(vec![Cause::invalid("spec.clusterIPs", &asked, &detail)])
     };
@@ -29,10 +29,18 @@ pub(super) fn cluster_ips(scene: &Scene<'_>, old: Option<&Value>, value: &mut Va
         if let Some(ip) = ips.get(i) {
             let Ok(addr) = ip.parse::<IpAddr>() else { continue };
             request_ip(&ranges, &claims, addr, &owner).map_err(|error| invalid(ip, &error))?;
+            if let Some(fault) = unholdable(scene, &owner, addr) {
+                return Err(invalid(ip, &fault));
+            }
         } else {
             let of_family = ranges.iter().filter(|range| IpFamily::of(range.network()).as_str() == family);
             let addr = pick_ip(of_family, &claims)
                 .map_err(|error| Rejection::Internal(full("a serviceIP", &owner, &error)))?;
+            if let Some(fault) = unholdable(scene, &owner, addr) {
+                let shown = if ips.is_empty() { json!([""]) } else { asked };
+                let detail = format!("failed to allocate IP: {fault}");
+                return Err(Rejection::Invalid(vec![Cause::invalid("spec.clusterIPs", &shown, &detail)]));
+            }
             ips.push(addr.to_string());
         }
     }
@@ -71,6 +79,19 @@ fn set_aside(scene: &Scene<'_>, owner: &ObjectKey) -> Claims {
         claims.entry(Claim::ClusterIp(addr)).or_insert_with(|| keeper.clone());
     }
     claims
+}
+
+/// Why no IPAddress can name the Service as its holder: the real server finds out
+/// here that the Service has no name, or one that breaks paths.
+fn unholdable(scene: &Scene<'_>, owner: &ObjectKey, addr: IpAddr) -> Option<String> {
+    if scene.dry_run {
+        return None;
+    }
+    let fault = match &*owner.name {
+        "" => "Required value".to_owned(),
+        own => format!("Invalid value: {}: {}", json!(own), name::path_segment(own).first()?),
+    };
+    Some(format!("IPAddress.networking.k8s.io \"{addr}\" is invalid: spec.parentRef.name: {fault}"))
 }
 
 /// An address of the first range that has one.

@@ -144,3 +144,38 @@ async fn a_deletion_that_waits_raises_the_generation() {
         assert_eq!(going["metadata"]["generation"], 2);
     }
 }
+
+#[tokio::test]
+async fn warnings_come_with_a_refused_name_too() {
+    let api = Harness::start().await;
+    let slices = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices";
+    let slice = json!({"metadata": {"name": "a"}, "addressType": "FQDN", "endpoints": [{"addresses": ["a.b"]}]});
+    for code in [201, 409] {
+        let reply = api.post(slices, &slice).await.expect(code);
+        assert!(reply.header("warning").contains("FQDN endpoints are deprecated"), "{code}");
+    }
+}
+
+#[tokio::test]
+async fn a_service_without_a_name_can_hold_no_address() {
+    let api = Harness::start().await;
+    let spec = json!({"ports": [{"port": 80}]});
+    for (metadata, spec, field) in [
+        (json!({}), spec.clone(), "spec.clusterIPs"),
+        (json!({"name": "a/b"}), spec.clone(), "spec.clusterIPs"),
+        (json!({}), json!({"clusterIP": "None"}), "metadata.name"),
+        (json!({"name": "A"}), spec, "metadata.name"),
+    ] {
+        let refused = api.post(SERVICES, &json!({"metadata": metadata, "spec": spec})).await.expect(422).json();
+        assert_eq!(causes(&refused)[0].1, field, "{metadata}");
+    }
+}
+
+#[tokio::test]
+async fn an_object_of_the_other_group_is_refused_by_its_version() {
+    let api = Harness::start().await;
+    let core = json!({"apiVersion": "v1", "kind": "Event", "metadata": {"name": "a"}});
+    let refused = api.post(NEWER_EVENTS, &core).await.expect(400).json();
+    let words = "the API version in the data (v1) does not match the expected API version (events.k8s.io/v1)";
+    assert_eq!(refused["message"], words);
+}
