@@ -16,8 +16,8 @@ const QUANTITY: &str = "io.k8s.apimachinery.pkg.api.resource.Quantity";
 const INT_OR_STRING: &str = "io.k8s.apimachinery.pkg.util.intstr.IntOrString";
 const RAW: &str = "io.k8s.apimachinery.pkg.runtime.RawExtension";
 
-/// All schemas of a document.
-pub(super) fn write(all: &[Served], version: Version) -> Map<String, Value> {
+/// All schemas of a document, one after the other.
+pub(super) fn write(all: &[Served], version: Version, out: &mut dyn FnMut(&str, &Value)) {
     let mut names = BTreeSet::new();
     for served in all {
         reach(served.ty, &mut names);
@@ -28,11 +28,10 @@ pub(super) fn write(all: &[Served], version: Version) -> Map<String, Value> {
     for options in ["DeleteOptions", "Status"].into_iter().filter_map(find) {
         reach(options, &mut names);
     }
-    let mut schemas = scalars(version);
+    scalars(version).iter().for_each(|(name, schema)| out(name, schema));
     for ty in names.into_iter().filter_map(find) {
-        schemas.insert(ty.openapi.to_owned(), schema(ty, all, version));
+        out(ty.openapi, &schema(ty, all, version));
     }
-    schemas
 }
 
 /// A reference to a schema.
