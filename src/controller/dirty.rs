@@ -102,6 +102,7 @@ fn of_object(snapshot: &Snapshot, object: &Object, tasks: &mut BTreeSet<Task>) {
             tasks.extend(addresses(object));
         }
         Kind::IpAddress => tasks.extend([Task::IpAddress(key())]),
+        Kind::Event => tasks.extend([Task::Event(key())]),
         Kind::ServiceCidr => tasks.extend([Task::ServiceCidr(key())]),
         Kind::Endpoints => tasks.extend([Task::Mirror(key())]),
         Kind::EndpointSlice => tasks.extend(of_slice(object)),

@@ -3,11 +3,12 @@
 
 use std::net::IpAddr;
 
+use serde_json::Value;
 use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
 
-use super::draft;
-use super::{Decision, Scene};
+use super::event::{self, Report};
+use super::{Decision, Scene, draft};
 use crate::model::ip_address::{content, is_derived, shows};
 use crate::model::object::ParseError;
 use crate::model::{Claim, Kind, ObjectKey};
@@ -46,5 +47,21 @@ pub(super) fn reconcile(scene: &mut Scene<'_>, key: &ObjectKey) -> Result<Decisi
     if scene.now - created < ORPHAN_AGE_MAX {
         return Ok(Decision { again: Some(created + ORPHAN_AGE_MAX), ..Decision::default() });
     }
-    Ok(Decision { ops: vec![draft::delete(orphan)], ..Decision::default() })
+    let value = orphan.value();
+    let parent =
+        |member: &str| value.pointer(&format!("/spec/parentRef/{member}")).and_then(Value::as_str).unwrap_or_default();
+    let note = format!(
+        "IPAddress: {} for Service {}/{} appears to have leaked: cleaning up",
+        key.name,
+        parent("namespace"),
+        parent("name")
+    );
+    let report = Report {
+        controller: "ipallocator-repair-controller",
+        action: "IPAddressAllocation",
+        reason: "IPAddressNotAllocated",
+        note,
+    };
+    let told = event::warning(scene, orphan, &report)?;
+    Ok(Decision { ops: vec![draft::delete(orphan), told], ..Decision::default() })
 }

@@ -10,6 +10,7 @@ mod bootstrap;
 mod dirty;
 mod draft;
 mod endpoints;
+mod event;
 mod garbage;
 mod ip_address;
 mod mirror;
@@ -88,6 +89,8 @@ enum Task {
     Mirror(ObjectKey),
     /// The object of a cluster IP.
     IpAddress(ObjectKey),
+    /// The end of an event.
+    Event(ObjectKey),
     /// The finalizer, conditions and end of a range.
     ServiceCidr(ObjectKey),
     /// The account `default` of a namespace.
@@ -126,6 +129,7 @@ fn decide(scene: &mut Scene<'_>, task: &Task) -> Result<Decision, ParseError> {
         Task::Permanent => return bootstrap::reconcile(scene),
         Task::Pod(key) => return pods::reconcile(scene, key),
         Task::IpAddress(key) => return ip_address::reconcile(scene, key),
+        Task::Event(key) => return Ok(event::reconcile(scene, key)),
         Task::ServiceCidr(key) => return service_cidr::reconcile(scene, key),
         Task::Endpoints(key) => endpoints::reconcile(scene, key)?,
         Task::Slices(key) => slices::reconcile(scene, key)?,

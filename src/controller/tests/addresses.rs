@@ -57,6 +57,24 @@ fn an_object_of_no_claim_goes_after_a_minute() {
     assert_eq!(addresses(&world), ["10.96.0.7", "10.96.0.8"]);
     later(&mut world, 1);
     assert_eq!(addresses(&world), ["10.96.0.8"], "what was made by hand stays");
+    let events: Vec<Value> = world.snapshot.list(Kind::Event, None).map(|event| event.value()).collect();
+    assert_eq!(events.len(), 1);
+    assert_eq!(
+        (&events[0]["reason"], &events[0]["involvedObject"]["name"]),
+        (&json!("IPAddressNotAllocated"), &json!("10.96.0.7"))
+    );
+    later(&mut world, 3600);
+    assert_eq!(world.snapshot.count(Kind::Event), 0, "an event is kept for an hour");
+}
+
+#[test]
+fn of_too_many_events_the_oldest_go() {
+    let event = |i: usize| {
+        draft(Kind::Event, &format!("e{i:04}"), json!({"metadata": {"creationTimestamp": "2026-01-02T03:04:05Z"}}))
+    };
+    let world = World::new((0..2003).map(event));
+    assert_eq!(world.snapshot.count(Kind::Event), 2000);
+    assert!(world.get(Kind::Event, "e0002").is_none() && world.get(Kind::Event, "e0003").is_some());
 }
 
 #[test]
