@@ -6,7 +6,7 @@ use super::build::{opt, own, ptr, req};
 
 pub(super) static TYPES: &[Type] = &[
     events!(top "events.Event" as "Event" => "Event reports that something happened to an object. Kept for a limited time.", [
-        req(1, "metadata", Object("ObjectMeta"), "Standard object metadata."),
+        own(1, "metadata", Object("ObjectMeta"), "Standard object metadata."),
         req(2, "eventTime", MicroTime, "When it was first observed, to the microsecond."),
         ptr(3, "series", Object("events.EventSeries"), "How often it was seen as a series; absent for a single event."),
         opt(4, "reportingController", String, "Name of the reporting controller."),

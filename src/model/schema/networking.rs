@@ -7,7 +7,7 @@ use super::build::{inl, opt, own, ptr, req};
 pub(super) static TYPES: &[Type] = &[
     networking!(top "IPAddress" => "IPAddress is one address that something holds; its name is the address.", [
         own(1, "metadata", Object("ObjectMeta"), "Standard object metadata."),
-        own(2, "spec", Object("IPAddressSpec"), "What holds it."),
+        own(2, "spec", Object("IPAddressSpec"), "What holds it.").required(),
     ]),
     networking!(top "IPAddressList" => "IPAddressList is a list of IPAddresses.", [
         own(1, "metadata", Object("ListMeta"), "Standard object metadata."),

@@ -57,7 +57,7 @@ pub(super) static TYPES: &[Type] = &[
         opt(4, "namespace", String, "Namespace of a ServiceAccount."),
     ]),
     rbac!(atomic "RoleRef" => "RoleRef names a role.", [
-        req(1, "apiGroup", String, "API group of the role."),
+        own(1, "apiGroup", String, "API group of the role."),
         req(2, "kind", String, "ClusterRole or Role."),
         req(3, "name", String, "Name."),
     ]),
