@@ -14,7 +14,7 @@ use crate::model::object::ParseError;
 use crate::model::{Claim, Kind, ObjectKey};
 use crate::store::{Expect, Op};
 
-/// How long an object that says more than the claims may stay: whoever made it may
+/// How long an object a client made for a Service may be without it: the client may
 /// be about to make the Service.
 const ORPHAN_AGE_MAX: Duration = Duration::seconds(60);
 
@@ -43,6 +43,11 @@ pub(super) fn reconcile(scene: &mut Scene<'_>, key: &ObjectKey) -> Result<Decisi
     let Some(orphan) = found.filter(|object| is_derived(object) && !object.meta.deleting) else {
         return Ok(Decision::default());
     };
+    let value = orphan.value();
+    if value.pointer("/metadata/managedFields").is_none() {
+        // One of ours: its Service is gone.
+        return Ok(Decision { ops: vec![draft::delete(orphan)], ..Decision::default() });
+    }
     let created = OffsetDateTime::parse(&orphan.meta.created, &Rfc3339).unwrap_or(scene.now);
     if scene.now - created < ORPHAN_AGE_MAX {
         return Ok(Decision { again: Some(created + ORPHAN_AGE_MAX), ..Decision::default() });

@@ -173,7 +173,10 @@ fn mark(kind: Kind, value: &mut Value, options: &DeleteOptions) -> Result<(), Ap
     if !marked || found.is_some_and(|found| grace < found) {
         let at = crate::clock::now() + time::Duration::seconds(grace);
         metadata.insert("deletionTimestamp".to_owned(), crate::clock::rfc3339(at).into());
-        metadata.insert("deletionGracePeriodSeconds".to_owned(), grace.into());
+        // Of a namespace the real server says no grace.
+        if kind != Kind::Namespace {
+            metadata.insert("deletionGracePeriodSeconds".to_owned(), grace.into());
+        }
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use super::super::read::{int, list, set, text, texts};
 use super::super::{Rejection, Scene, service_cidr};
 use super::{families, has_node_ports, is_external_name, is_headless, key, kind_of, needs_health_check, set_spec};
 use crate::allocate::{self, AllocateError, Claims};
-use crate::model::{Cause, Claim, IpFamily, ObjectKey, name};
+use crate::model::{Cause, Claim, IpFamily, Kind, ObjectKey, ip_address, name};
 
 /// Gives the Service an address of each family it has none of.
 pub(super) fn cluster_ips(scene: &Scene<'_>, old: Option<&Value>, value: &mut Value) -> Result<(), Rejection> {
@@ -28,13 +28,13 @@ pub(super) fn cluster_ips(scene: &Scene<'_>, old: Option<&Value>, value: &mut Va
     for (i, family) in texts(value, "/spec/ipFamilies").iter().enumerate().skip(first) {
         if let Some(ip) = ips.get(i) {
             let Ok(addr) = ip.parse::<IpAddr>() else { continue };
-            request_ip(&ranges, &claims, addr, &owner).map_err(|error| invalid(ip, &error))?;
+            request_ip(scene, &ranges, &claims, addr, &owner).map_err(|error| invalid(ip, &error))?;
             if let Some(fault) = unholdable(scene, &owner, addr) {
                 return Err(invalid(ip, &fault));
             }
         } else {
             let of_family = ranges.iter().filter(|range| IpFamily::of(range.network()).as_str() == family);
-            let addr = pick_ip(of_family, &claims)
+            let addr = pick_ip(scene, of_family, &claims)
                 .map_err(|error| Rejection::Internal(full("a serviceIP", &owner, &error)))?;
             if let Some(fault) = unholdable(scene, &owner, addr) {
                 let shown = if ips.is_empty() { json!([""]) } else { asked };
@@ -95,15 +95,38 @@ fn unholdable(scene: &Scene<'_>, owner: &ObjectKey, addr: IpAddr) -> Option<Stri
 }
 
 /// An address of the first range that has one.
-fn pick_ip<'a>(ranges: impl Iterator<Item = &'a IpNet>, claims: &Claims) -> Result<IpAddr, AllocateError> {
-    let mut rng = fastrand::Rng::new();
-    let mut picks = ranges.map(|range| allocate::cluster_ip(claims, *range, &mut rng));
-    picks.find_map(Result::ok).ok_or(AllocateError::Full)
+fn pick_ip<'a>(
+    scene: &Scene<'_>,
+    ranges: impl Iterator<Item = &'a IpNet>,
+    claims: &Claims,
+) -> Result<IpAddr, AllocateError> {
+    let (mut rng, mut claims) = (fastrand::Rng::new(), claims.clone());
+    for range in ranges {
+        while let Ok(addr) = allocate::cluster_ip(&claims, *range, &mut rng) {
+            if !is_shown(scene, addr) {
+                return Ok(addr);
+            }
+            claims.insert(Claim::ClusterIp(addr), ip_address::key(addr));
+        }
+    }
+    Err(AllocateError::Full)
 }
 
-fn request_ip(ranges: &[IpNet], claims: &Claims, addr: IpAddr, owner: &ObjectKey) -> Result<(), AllocateError> {
+/// Whether there is an object of this address: a client may have made it for a
+/// Service that is still to come, and nobody else gets it meanwhile.
+fn is_shown(scene: &Scene<'_>, addr: IpAddr) -> bool {
+    scene.snapshot.get(Kind::IpAddress, &ip_address::key(addr)).is_some()
+}
+
+fn request_ip(
+    scene: &Scene<'_>,
+    ranges: &[IpNet],
+    claims: &Claims,
+    addr: IpAddr,
+    owner: &ObjectKey,
+) -> Result<(), AllocateError> {
     // Held by this very Service is taken too: it asks for what it does not have yet.
-    if claims.contains_key(&Claim::ClusterIp(addr)) {
+    if claims.contains_key(&Claim::ClusterIp(addr)) || is_shown(scene, addr) {
         return Err(AllocateError::Taken(Claim::ClusterIp(addr)));
     }
     allocate::requested_cluster_ip(claims, ranges, addr, owner)

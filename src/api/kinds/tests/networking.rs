@@ -176,6 +176,21 @@ fn an_address_made_by_hand_is_kept_from_services() {
 }
 
 #[test]
+fn an_address_shown_for_a_service_to_come_is_not_given_to_another() {
+    let mut world = World::with(&["10.96.0.0/29"]);
+    for last in 2..=5 {
+        let addr: std::net::IpAddr = format!("10.96.0.{last}").parse().unwrap();
+        let content = crate::model::ip_address::content(addr, &crate::model::ObjectKey::new("n", "to-come"));
+        world.create(Kind::IpAddress, content).unwrap();
+        assert_eq!(world.ip_holder(&addr.to_string()), None);
+    }
+    refused(world.post(json!({"clusterIP": "10.96.0.2", "ports": [{"port": 80}]})), &[("spec.clusterIPs", INV)]);
+    assert_eq!(world.post(json!({"ports": [{"port": 80}]})).unwrap()["spec"]["clusterIP"], "10.96.0.6");
+    let second = super::world::service("b", json!({"ports": [{"port": 80}]}));
+    failed(world.create(Kind::Service, second), "range is full");
+}
+
+#[test]
 fn ranges_are_of_one_family_each_and_stay() {
     let ranges = |ranges: Value| {
         let spec = json!({"spec": {"cidrs": ranges}});
