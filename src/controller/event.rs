@@ -33,7 +33,9 @@ pub(super) fn warning(scene: &mut Scene<'_>, about: &Object, report: &Report<'_>
     let name = format!("{}.{:x}", about.key.name, scene.now.unix_timestamp_nanos());
     let mut involved = json!({"kind": about.kind.to_string(), "apiVersion": about.kind.api_version(),
         "name": &*about.key.name, "uid": &*about.meta.uid, "resourceVersion": about.revision.to_string()});
-    draft::set(&mut involved, "namespace", Value::from(namespace));
+    if !about.key.namespace.is_empty() {
+        draft::set(&mut involved, "namespace", Value::from(namespace));
+    }
     let value = json!({
         "metadata": scene.metadata(&ObjectKey::new(namespace, &name)), "involvedObject": involved,
         "type": "Warning", "action": report.action, "reason": report.reason, "message": report.note,

@@ -37,12 +37,7 @@ pub(super) fn reconcile(scene: &mut Scene<'_>, key: &ObjectKey) -> Result<Decisi
             set(metadata, "finalizers", json!(finalizers));
         }
     }
-    let message = if &*key.name == DEFAULT {
-        "Kubernetes default Service CIDR is ready"
-    } else {
-        "Kubernetes Service CIDR is ready"
-    };
-    condition(scene, &mut value, "True", "", message);
+    condition(scene, &mut value, "True", "", "Kubernetes Service CIDR is ready");
     let ops = if value == before { Vec::new() } else { vec![draft::replace(object, &value)?] };
     Ok(Decision { ops, ..Decision::default() })
 }
