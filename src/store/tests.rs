@@ -300,3 +300,20 @@ async fn a_full_disk_at_any_moment_loses_nothing_and_passes() {
         assert_eq!(again.claims().len(), live.len(), "fuse {fuse}");
     }
 }
+
+/// A write that claims less than its object shows: the audit of the running store
+/// finds it, and mends it on flash.
+#[tokio::test]
+async fn an_audit_finds_and_mends_what_a_write_left_out() {
+    let store = Store::in_memory().unwrap();
+    let Op::Put { draft, expect, .. } = service("a", "10.0.0.1") else { panic!("a put") };
+    let op = Op::Put { draft, expect, claims: vec![] };
+    store.submit(Write { ops: vec![op], durability: Durability::Flash }).await.unwrap();
+    let found = store.audit(false).await.unwrap();
+    assert_eq!(found.len(), 1);
+    assert_eq!((found[0].owner.as_str(), &found[0].problem), ("services/n/a", &Problem::NotRecorded));
+    assert_eq!(store.audit(true).await.unwrap(), found);
+    assert!(store.audit(false).await.unwrap().is_empty());
+    let taken = store.submit(flash(service("b", "10.0.0.1"))).await.unwrap_err();
+    assert!(matches!(taken, WriteError::ClaimTaken { .. }), "{taken}");
+}
