@@ -222,3 +222,20 @@ fn garbage_on_the_api_stops_nothing() {
     drop(stalled.kill());
     drop(stalled.wait());
 }
+
+#[test]
+fn a_service_outside_a_new_range_is_kept_and_reported() {
+    let world = World::new();
+    let home = Arc::new(Home::new());
+    let edgesvc = Edgesvc::start_in(&world, &home, &[]);
+    edgesvc.apply(&service("web", "web", 80, "8080", ""));
+    let address = edgesvc.cluster_ip("web");
+    assert_eq!(edgesvc.stop(), 0);
+    let edgesvc = Edgesvc::start_in(&world, &home, &["--service-cluster-ip-range", "10.88.0.0/16"]);
+    assert_eq!(edgesvc.cluster_ip("web"), address);
+    eventually(SOON, || {
+        let events = edgesvc.kubectl(&["get", "events"]).ok();
+        let told = events.lines().any(|line| line.contains("ClusterIPOutOfRange") && line.contains("service/web"));
+        if told { Ok(()) } else { Err(events) }
+    });
+}

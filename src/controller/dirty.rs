@@ -98,7 +98,7 @@ fn of_object(snapshot: &Snapshot, object: &Object, tasks: &mut BTreeSet<Task>) {
     let key = || object.key.clone();
     match object.kind {
         Kind::Service => {
-            tasks.extend([Task::Endpoints(key()), Task::Slices(key()), Task::Mirror(key())]);
+            tasks.extend([Task::Repair(key()), Task::Endpoints(key()), Task::Slices(key()), Task::Mirror(key())]);
             tasks.extend(addresses(object));
         }
         Kind::IpAddress => tasks.extend([Task::IpAddress(key())]),

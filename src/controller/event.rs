@@ -30,7 +30,9 @@ pub(super) struct Report<'a> {
 /// A warning about an object; of one without a namespace it stands in `default`.
 pub(super) fn warning(scene: &mut Scene<'_>, about: &Object, report: &Report<'_>) -> Result<Op, ParseError> {
     let namespace = if about.key.namespace.is_empty() { "default" } else { &*about.key.namespace };
-    let name = format!("{}.{:x}", about.key.name, scene.now.unix_timestamp_nanos());
+    // Two reports of one moment must not have one name.
+    let moment = scene.now.unix_timestamp_nanos() + i128::from(scene.random.u32(..1_000_000));
+    let name = format!("{}.{moment:x}", about.key.name);
     let mut involved = json!({"kind": about.kind.to_string(), "apiVersion": about.kind.api_version(),
         "name": &*about.key.name, "uid": &*about.meta.uid, "resourceVersion": about.revision.to_string()});
     if !about.key.namespace.is_empty() {

@@ -17,6 +17,7 @@ mod mirror;
 mod namespace;
 mod pack;
 mod pods;
+mod repair;
 mod roles;
 mod selected;
 mod service_account;
@@ -28,9 +29,11 @@ mod worker;
 mod tests;
 
 pub use bootstrap::bootstrap;
+pub use repair::report;
 pub use worker::{Truth, run, settle};
 
 use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
 
 use ipnet::IpNet;
 use time::OffsetDateTime;
@@ -56,6 +59,8 @@ pub struct Facts {
     pub kernel_version: String,
     /// Cluster IP ranges, primary first.
     pub service_ranges: Vec<IpNet>,
+    /// Where node ports come from, if anybody said so.
+    pub node_ports: Option<RangeInclusive<u16>>,
     /// Where the API listens with TLS.
     pub api_listen: Option<SocketAddr>,
 }
@@ -81,6 +86,8 @@ enum Task {
     Permanent,
     /// A Pod's binding, status and end.
     Pod(ObjectKey),
+    /// The addresses and ports a Service shows.
+    Repair(ObjectKey),
     /// The Endpoints of a Service.
     Endpoints(ObjectKey),
     /// The slices of a Service with a selector.
@@ -130,6 +137,7 @@ fn decide(scene: &mut Scene<'_>, task: &Task) -> Result<Decision, ParseError> {
         Task::Pod(key) => return pods::reconcile(scene, key),
         Task::IpAddress(key) => return ip_address::reconcile(scene, key),
         Task::Event(key) => return Ok(event::reconcile(scene, key)),
+        Task::Repair(key) => return repair::reconcile(scene, key),
         Task::ServiceCidr(key) => return service_cidr::reconcile(scene, key),
         Task::Endpoints(key) => endpoints::reconcile(scene, key)?,
         Task::Slices(key) => slices::reconcile(scene, key)?,

@@ -85,7 +85,7 @@ fn may_go(scene: &Scene<'_>, object: &Object) -> bool {
     !addrs.any(|addr| holds(&own, &addr) && !holds(&others, &addr))
 }
 
-fn ranges(object: &Object) -> Vec<IpNet> {
+pub(super) fn ranges(object: &Object) -> Vec<IpNet> {
     texts(&object.value(), "/spec/cidrs").iter().filter_map(|text| text.parse().ok()).collect()
 }
 

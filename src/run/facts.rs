@@ -17,6 +17,7 @@ pub(super) fn facts(config: &Config) -> Facts {
         memory_bytes: memory_bytes().unwrap_or_default(),
         kernel_version,
         service_ranges: config.service_cluster_ip_ranges.clone(),
+        node_ports: Some(config.node_port_range.clone()),
         api_listen: config.listen,
     }
 }

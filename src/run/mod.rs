@@ -137,6 +137,7 @@ impl Running {
         let facts = facts::facts(config);
         let begun = controller::bootstrap(&store, &facts).await;
         begun.map_err(|error| Failure::from_error(Code::Io, "the first objects", &error))?;
+        controller::report(&store, &facts, store.faults_at_start()).await;
         controller::settle(&store, &facts).await;
 
         let numbers = Numbers::default();

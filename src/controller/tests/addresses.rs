@@ -127,3 +127,31 @@ fn every_namespace_has_its_account() {
     world.edit(Kind::Namespace, "other", going);
     assert!(account(&world).is_none());
 }
+
+/// spec/service.md section 9: what lies outside every range is told once, and
+/// again when the event is over.
+#[test]
+fn a_service_outside_the_ranges_is_reported_once_an_hour() {
+    let spec = json!({"spec": {"type": "NodePort", "clusterIPs": ["10.99.0.9"],
+        "ports": [{"protocol": "TCP", "port": 80, "nodePort": 40000}]}});
+    let mut world = World::new([service(spec)]);
+    world.facts.node_ports = Some(30000..=32767);
+    world.seen = None;
+    world.settle();
+    let told = |world: &World| -> Vec<String> {
+        let mut reasons: Vec<String> = world
+            .snapshot
+            .list(Kind::Event, None)
+            .map(|event| event.value()["reason"].as_str().unwrap().to_owned())
+            .collect();
+        reasons.sort();
+        reasons
+    };
+    assert_eq!(told(&world), ["ClusterIPOutOfRange", "PortOutOfRange"]);
+    world.seen = None;
+    world.settle();
+    assert_eq!(told(&world).len(), 2);
+    let event = world.snapshot.list(Kind::Event, None).next().unwrap().value();
+    assert_eq!(event["involvedObject"]["name"], "my-service");
+    assert_eq!(event["type"], "Warning");
+}
