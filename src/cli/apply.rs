@@ -11,11 +11,12 @@ use bytes::Bytes;
 use hyper::Method;
 use serde_json::Value;
 
-use super::args::Server;
+use super::args::{Files, Server};
 use super::client::{Answer, Ask, AskError, Client, JSON, Refusal};
 use super::exit::{Code, Failure};
-use super::output::{self, Format};
-use super::resource;
+use super::format::Format;
+use super::output;
+use super::resource::{self, Named};
 use crate::manifest::{self, Document};
 use crate::model::Kind;
 
@@ -27,8 +28,7 @@ const FILES_MAX: usize = 10_000;
 /// What `apply` was asked.
 #[derive(Clone, Debug)]
 pub(super) struct Options {
-    pub(super) files: Vec<String>,
-    pub(super) recursive: bool,
+    pub(super) files: Files,
     pub(super) namespace: Option<String>,
     pub(super) dry_run: bool,
     pub(super) format: Format,
@@ -38,13 +38,14 @@ pub(super) struct Options {
 pub(super) struct Manifest {
     pub(super) document: Document,
     pub(super) kind: Kind,
-    pub(super) namespace: String,
+    /// As the manifest or the command line says; otherwise the client's.
+    pub(super) namespace: Option<String>,
     pub(super) name: String,
 }
 
 /// Applies everything; goes on after a refusal, as kubectl does, and reports all.
 pub(super) async fn apply(server: &Server, options: &Options) -> Result<(), Failure> {
-    let manifests = read(&options.files, options.recursive, options.namespace.as_deref())?;
+    let manifests = read(&options.files, options.namespace.as_deref())?;
     let mut client = super::connect(server).await?;
     let mut refusals = Vec::new();
     let mut applied = Vec::new();
@@ -59,25 +60,26 @@ pub(super) async fn apply(server: &Server, options: &Options) -> Result<(), Fail
             Err(AskError::Failed(failure)) => return Err(failure),
         }
     }
-    if matches!(options.format, Format::Yaml | Format::Json) {
-        let value = if applied.len() == 1 { applied.pop().unwrap_or_default() } else { output::list(applied) };
-        output::print(&output::document(&value, options.format)?)?;
+    if !matches!(options.format, Format::Table | Format::Wide | Format::Name) {
+        let value = if let [one] = applied.as_slice() { one.clone() } else { output::list(applied.clone()) };
+        output::print(&output::rendered(&value, &applied, &options.format, true)?)?;
     }
     if refusals.is_empty() { Ok(()) } else { Err(Failure::new(Code::Refused, refusals.join("\n"))) }
 }
 
 fn report(manifest: &Manifest, word: &str, value: &Value, options: &Options) -> Result<(), Failure> {
     let name = output::name_of(manifest.kind, value);
-    match options.format {
+    match &options.format {
         Format::Name => output::line(&name),
         Format::Table | Format::Wide if options.dry_run => output::line(&format!("{name} {word} (server dry run)")),
         Format::Table | Format::Wide => output::line(&format!("{name} {word}")),
-        Format::Yaml | Format::Json => Ok(()),
+        _ => Ok(()),
     }
 }
 
 async fn one(client: &mut Client, manifest: &Manifest, dry_run: bool) -> Result<(&'static str, Answer), AskError> {
-    let path = resource::object(manifest.kind, &manifest.namespace, &manifest.name);
+    let namespace = manifest.namespace.as_deref().unwrap_or_else(|| client.namespace());
+    let path = resource::object(manifest.kind, namespace, &manifest.name);
     let before = match client.ask(Ask::get(&path)).await {
         Ok(answer) => Some(answer.value),
         Err(AskError::Refused(refusal)) if refusal.is_not_found() => None,
@@ -140,10 +142,11 @@ fn strict_faults(message: &str) -> Vec<(String, String)> {
 }
 
 /// Reads every file and checks that each document names an object we serve.
-pub(super) fn read(files: &[String], recursive: bool, namespace: Option<&str>) -> Result<Vec<Manifest>, Failure> {
+pub(super) fn read(files: &Files, namespace: Option<&str>) -> Result<Vec<Manifest>, Failure> {
+    refuse_unsupported(files)?;
     let mut faults = Vec::new();
     let mut manifests = Vec::new();
-    for (name, bytes) in load(files, recursive)? {
+    for (name, bytes) in load(&files.files, files.recursive)? {
         match manifest::read(&name, &bytes) {
             Ok(documents) => {
                 for document in documents {
@@ -165,7 +168,28 @@ pub(super) fn read(files: &[String], recursive: bool, namespace: Option<&str>) -
     Ok(manifests)
 }
 
+/// Ways to name manifests that kubectl has and edgesvc has not.
+fn refuse_unsupported(files: &Files) -> Result<(), Failure> {
+    let usage = |message: String| Err(Failure::new(Code::Usage, message));
+    if let Some(folder) = &files.kustomize {
+        return usage(format!(
+            "error: -k {folder}: kustomize is not supported here: apply what `kustomize build {folder}` prints with -f -"
+        ));
+    }
+    match files.files.iter().find(|file| file.starts_with("http://") || file.starts_with("https://")) {
+        Some(url) => {
+            usage(format!("error: -f {url}: manifests are not fetched from the network: download it and name the file"))
+        }
+        None => Ok(()),
+    }
+}
+
 impl Manifest {
+    /// The object it names.
+    pub(super) fn named(self) -> Named {
+        Named { kind: self.kind, name: Some(self.name), namespace: self.namespace }
+    }
+
     fn of(document: Document, namespace: Option<&str>) -> Result<Manifest, String> {
         let text = |path: &str| document.value.pointer(path).and_then(Value::as_str).filter(|text| !text.is_empty());
         let fault = |path: &str, message: &str| document.fault(path, message).to_string();
@@ -185,7 +209,7 @@ impl Manifest {
             );
             return Err(fault("metadata.namespace", &message));
         }
-        let namespace = own.or(namespace).unwrap_or("default").to_owned();
+        let namespace = own.or(namespace).map(str::to_owned);
         Ok(Manifest { kind, namespace, name, document })
     }
 }
@@ -283,7 +307,7 @@ mod tests {
         let fault = of("apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a}\n", None).err().unwrap();
         assert!(fault.starts_with("f.yaml:2:1: no Deployment here"), "{fault}");
         let text = "apiVersion: v1\nkind: Service\nmetadata: {name: a, namespace: b}\n";
-        assert_eq!(of(text, None).ok().unwrap().namespace, "b");
+        assert_eq!(of(text, None).ok().unwrap().namespace.unwrap(), "b");
         assert!(of(text, Some("c")).err().unwrap().contains("--namespace=b"));
         assert!(of("kind: Service\n", None).err().unwrap().contains("apiVersion is missing"));
     }

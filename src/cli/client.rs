@@ -24,6 +24,8 @@ use super::kubeconfig;
 const CONNECT_SECONDS_MAX: u64 = 10;
 /// How long the server may take for one answer's head: a write waits for flash.
 const ANSWER_SECONDS_MAX: u64 = 60;
+/// The namespace when nobody names one.
+const DEFAULT_NAMESPACE: &str = "default";
 /// Bytes of one answer: a list of 100,000 Services.
 const ANSWER_BYTES_MAX: usize = 512 * 1024 * 1024;
 
@@ -32,8 +34,9 @@ const ANSWER_BYTES_MAX: usize = 512 * 1024 * 1024;
 pub(super) enum Endpoint {
     /// The daemon's socket.
     Socket(PathBuf),
-    /// The server of a kubeconfig's current context.
-    Kubeconfig(PathBuf),
+    /// The server of a context of a kubeconfig, or of several files as KUBECONFIG
+    /// names them.
+    Kubeconfig { files: Vec<PathBuf>, context: Option<String>, from_environment: bool },
 }
 
 /// A connection to the API.
@@ -41,6 +44,7 @@ pub(super) struct Client {
     sender: SendRequest<Full<Bytes>>,
     host: String,
     token: Option<String>,
+    namespace: String,
 }
 
 /// What to ask.
@@ -74,8 +78,8 @@ impl Client {
                 let stream = stream.map_err(|error| socket_failure(path, &error))?;
                 Client::over(stream, "localhost".to_owned(), None).await
             }
-            Endpoint::Kubeconfig(path) => {
-                let target = kubeconfig::read(path)?;
+            Endpoint::Kubeconfig { files, context, from_environment } => {
+                let target = kubeconfig::read(files, context.as_deref())?;
                 let unreachable =
                     |error: &dyn std::error::Error| Failure::from_error(Code::Unreachable, &target.authority, error);
                 let stream = timeout(deadline, TcpStream::connect(&target.authority)).await.map_err(|_| slow())?;
@@ -83,9 +87,33 @@ impl Client {
                 let connector = tokio_rustls::TlsConnector::from(target.tls.clone());
                 let stream = timeout(deadline, connector.connect(target.server_name.clone(), stream)).await;
                 let stream = stream.map_err(|_| slow())?.map_err(|error| unreachable(&error))?;
-                Client::over(stream, target.authority.clone(), target.token).await
+                let mut client = Client::over(stream, target.authority.clone(), target.token).await?;
+                client.namespace = target.namespace.unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned());
+                if *from_environment {
+                    client.check_kind_of_server().await?;
+                }
+                Ok(client)
             }
         }
+    }
+
+    /// The namespace of commands that name none.
+    pub(super) fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// Whoever exported KUBECONFIG for another cluster did not mean it by typing `edgesvc`.
+    async fn check_kind_of_server(&mut self) -> Result<(), Failure> {
+        let version = self.ask(Ask::get("/version")).await?.value;
+        let version = version.get("gitVersion").and_then(Value::as_str).unwrap_or_default();
+        if version.contains("edgesvc") {
+            return Ok(());
+        }
+        let message = format!(
+            "{}: KUBECONFIG leads to a server that is no edgesvc (version {version:?}): say --socket for the daemon of this box, or --kubeconfig to use that server all the same",
+            self.host
+        );
+        Err(Failure::new(Code::Usage, message))
     }
 
     async fn over<S>(stream: S, host: String, token: Option<String>) -> Result<Client, Failure>
@@ -95,7 +123,7 @@ impl Client {
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| broken(&error))?;
         // The connection ends with the command; what ends it is told to the request under way.
         tokio::spawn(connection);
-        Ok(Client { sender, host, token })
+        Ok(Client { sender, host, token, namespace: DEFAULT_NAMESPACE.to_owned() })
     }
 
     /// Sends a request and answers its response whatever its status.

@@ -8,10 +8,10 @@ use hyper::Method;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::apply;
 use super::client::{Ask, AskError, Client, JSON};
 use super::exit::{Code, Failure};
-use super::output::{self, Format};
+use super::format::Format;
+use super::output;
 use super::resource::{self, Named};
 use crate::model::Kind;
 
@@ -22,8 +22,6 @@ const LOOK_PAUSE: Duration = Duration::from_millis(50);
 #[derive(Clone, Debug)]
 pub(super) struct Options {
     pub(super) things: Vec<Named>,
-    pub(super) files: Vec<String>,
-    pub(super) recursive: bool,
     pub(super) namespace: Option<String>,
     pub(super) selector: Option<String>,
     pub(super) all: bool,
@@ -80,16 +78,12 @@ pub(super) async fn delete(client: &mut Client, options: &Options) -> Result<(),
 }
 
 async fn targets(client: &mut Client, options: &Options) -> Result<Vec<Target>, Failure> {
-    let namespace = options.namespace.as_deref().unwrap_or("default");
-    if !options.files.is_empty() {
-        let manifests = apply::read(&options.files, options.recursive, options.namespace.as_deref())?;
-        let target = |m: apply::Manifest| Target { kind: m.kind, namespace: m.namespace, name: m.name };
-        return Ok(manifests.into_iter().map(target).collect());
-    }
+    let default = options.namespace.clone().unwrap_or_else(|| client.namespace().to_owned());
     let mut targets = Vec::new();
     for thing in &options.things {
+        let namespace = thing.namespace.as_ref().unwrap_or(&default);
         if let Some(name) = &thing.name {
-            targets.push(Target { kind: thing.kind, namespace: namespace.to_owned(), name: name.clone() });
+            targets.push(Target { kind: thing.kind, namespace: namespace.clone(), name: name.clone() });
             continue;
         }
         if !options.all && options.selector.is_none() {

@@ -12,21 +12,27 @@ mod client;
 mod delete;
 mod describe;
 pub mod exit;
+mod format;
 mod get;
+mod jsonpath;
 mod kubeconfig;
 mod output;
 mod resource;
+mod sort;
 mod status;
+mod table;
+mod tabs;
+mod watch;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
-use args::{Apply, Cli, Delete, Describe, Get, Server, Verb};
+use args::{Apply, Cli, Delete, Describe, Files, Get, Scope, Server, Verb};
 pub use args::{DataplaneVerb, Settings};
 use client::{Client, Endpoint};
 use exit::{Code, Failure};
+use format::Format;
+use resource::Named;
 
 use crate::config::{self, ConfigError, defaults};
 
@@ -41,7 +47,7 @@ pub struct Daemon {
 
 /// Parses the command line, does what it says and answers the exit code.
 pub fn main(daemon: &Daemon) -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::read(std::env::args_os()) {
         Ok(cli) => cli,
         Err(error) => {
             let code = if error.use_stderr() { Code::Usage as u8 } else { 0 };
@@ -91,12 +97,27 @@ fn block_on(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failu
 }
 
 async fn connect(server: &Server) -> Result<Client, Failure> {
-    let endpoint = match (&server.socket, &server.kubeconfig) {
-        (_, Some(path)) => Endpoint::Kubeconfig(path.clone()),
-        (Some(path), None) => Endpoint::Socket(path.clone()),
-        (None, None) => Endpoint::Socket(default_socket()),
-    };
-    Client::connect(&endpoint).await
+    Client::connect(&endpoint(server)).await
+}
+
+/// Flags before variables, the daemon of this box before the server of KUBECONFIG
+/// unless there is none.
+fn endpoint(server: &Server) -> Endpoint {
+    let context = server.context.clone();
+    if let Some(path) = &server.kubeconfig {
+        return Endpoint::Kubeconfig { files: vec![path.clone()], context, from_environment: false };
+    }
+    if let Some(path) = &server.socket {
+        return Endpoint::Socket(path.clone());
+    }
+    let socket = default_socket();
+    let named = std::env::var_os("KUBECONFIG").unwrap_or_default();
+    // kubectl passes over files of the list that do not exist.
+    let files: Vec<PathBuf> = std::env::split_paths(&named).filter(|path| path.is_file()).collect();
+    if files.is_empty() || socket.exists() && context.is_none() {
+        return Endpoint::Socket(socket);
+    }
+    Endpoint::Kubeconfig { files, context, from_environment: true }
 }
 
 fn default_socket() -> PathBuf {
@@ -104,44 +125,77 @@ fn default_socket() -> PathBuf {
     run_dir.map_or_else(|| PathBuf::from(defaults::RUN_DIR), PathBuf::from).join(defaults::SOCKET_NAME)
 }
 
+fn format(output: Option<&str>) -> Result<Format, Failure> {
+    Format::parse(output, None)
+}
+
 async fn apply(args: Apply) -> Result<(), Failure> {
     let options = apply::Options {
-        files: args.files.files,
-        recursive: args.files.recursive,
+        format: format(args.output.as_deref())?,
+        files: args.files,
         namespace: args.scope.namespace,
         dry_run: args.dry_run == "server",
-        format: args.output.unwrap_or_default(),
     };
     apply::apply(&args.server, &options).await
 }
 
+/// What the words behind a verb name, or what its files do.
+fn things(words: &[String], files: &Files, scope: &Scope) -> Result<Vec<Named>, Failure> {
+    if files.files.is_empty() && files.kustomize.is_none() {
+        return resource::named(words);
+    }
+    let manifests = apply::read(files, scope.namespace.as_deref())?;
+    Ok(manifests.into_iter().map(apply::Manifest::named).collect())
+}
+
 async fn get(args: Get) -> Result<(), Failure> {
+    if let Some(path) = &args.raw {
+        return get::raw(&mut connect(&args.server).await?, path).await;
+    }
+    let things = things(&args.things, &args.files, &args.scope)?;
+    let format = Format::parse(args.output.output.as_deref(), args.output.template.as_deref())?;
+    let sort_by = args.sort_by.map(|path| match jsonpath::Template::relaxed(&path) {
+        Ok(template) => Ok((template, path)),
+        Err(error) => Err(Failure::new(Code::Usage, format!("error: {error}"))),
+    });
+    let sort_by = sort_by.transpose()?;
+    let mut client = connect(&args.server).await?;
     let options = get::Options {
-        things: resource::named(&args.things)?,
-        namespace: args.scope.namespace,
-        all_namespaces: args.all_namespaces,
-        selector: args.selector,
-        field_selector: args.field_selector,
-        format: args.output.unwrap_or_default(),
-        watch: args.watch,
+        things,
+        namespace: args.scope.namespace.unwrap_or_else(|| client.namespace().to_owned()),
+        all_namespaces: args.selection.all_namespaces,
+        selector: args.selection.selector,
+        field_selector: args.selection.field_selector,
+        format,
+        watch: match (args.watch, args.watch_only) {
+            (_, true) => get::Watch::Only,
+            (true, false) => get::Watch::AndList,
+            (false, false) => get::Watch::No,
+        },
+        watch_events: args.output_watch_events,
         no_headers: args.no_headers,
         ignore_not_found: args.ignore_not_found,
+        show_kind: args.show_kind,
+        show_labels: args.show_labels,
+        label_columns: args.label_columns,
+        sort_by,
+        subresource: args.subresource,
+        managed_fields: args.output.show_managed_fields,
     };
-    get::get(&mut connect(&args.server).await?, &options).await
+    get::get(&mut client, &options).await
 }
 
 async fn describe(args: Describe) -> Result<(), Failure> {
-    let things = resource::named(&args.things)?;
-    let namespace = args.scope.namespace.unwrap_or_else(|| "default".to_owned());
-    describe::describe(&mut connect(&args.server).await?, &things, &namespace).await
+    let things = things(&args.things, &args.files, &args.scope)?;
+    let mut client = connect(&args.server).await?;
+    let namespace = args.scope.namespace.unwrap_or_else(|| client.namespace().to_owned());
+    describe::describe(&mut client, &things, &namespace).await
 }
 
 async fn delete(args: Delete) -> Result<(), Failure> {
-    let things = if args.files.files.is_empty() { resource::named(&args.things)? } else { Vec::new() };
     let options = delete::Options {
-        things,
-        files: args.files.files,
-        recursive: args.files.recursive,
+        things: things(&args.things, &args.files, &args.scope)?,
+        format: format(args.output.as_deref())?,
         namespace: args.scope.namespace,
         selector: args.selector,
         all: args.all,
@@ -149,7 +203,6 @@ async fn delete(args: Delete) -> Result<(), Failure> {
         wait: args.wait,
         timeout: args.timeout,
         grace_seconds: if args.now { Some(1) } else { args.grace_period },
-        format: args.output.unwrap_or_default(),
     };
     delete::delete(&mut connect(&args.server).await?, &options).await
 }

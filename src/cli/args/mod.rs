@@ -1,14 +1,20 @@
 //! The command line, as clap understands it. The flags of `run` and `check` come
 //! from the table of settings, so that flag, variable and file key never differ.
 
+mod read;
+mod write;
+
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, Parser, Subcommand};
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, CommandFactory as _, FromArgMatches, Parser, Subcommand};
 
-use super::output::Format;
 use crate::config::{Inputs, SETTINGS};
+
+pub use read::{Describe, Get};
+pub use write::{Apply, Delete};
 
 /// Kubernetes Services for one box.
 #[derive(Debug, Parser)]
@@ -17,6 +23,76 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Verb,
+}
+
+impl Cli {
+    /// Understands the command line.
+    ///
+    /// # Errors
+    /// Help, the version, and what is wrong, as clap prints them.
+    pub fn read(words: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+        let matches = Cli::definition().try_get_matches_from(verb_first(words.into_iter().collect()))?;
+        Cli::from_arg_matches(&matches)
+    }
+
+    /// The definition of the command line: kubectl's switches take `=true` and
+    /// `=false` too.
+    pub fn definition() -> Command {
+        switches(Cli::command())
+    }
+}
+
+fn switches(command: Command) -> Command {
+    let command = command.mut_args(|arg| {
+        if !matches!(arg.get_action(), ArgAction::SetTrue) {
+            return arg;
+        }
+        arg.action(ArgAction::Set)
+            .num_args(0..=1)
+            .require_equals(true)
+            .default_value("false")
+            .default_missing_value("true")
+            .value_name("true|false")
+            .hide_default_value(true)
+            .hide_possible_values(true)
+            .value_parser(clap::value_parser!(bool))
+    });
+    command.mut_subcommands(switches)
+}
+
+/// Flags that kubectl takes before the verb as well as behind it.
+const LEADING: [&str; 5] = ["--namespace", "--kubeconfig", "--socket", "--context", "-n"];
+
+/// Puts flags that stand before the verb behind it.
+fn verb_first(words: Vec<OsString>) -> Vec<OsString> {
+    let mut words = words.into_iter();
+    let mut ordered: Vec<OsString> = words.next().into_iter().collect();
+    let mut leading = Vec::new();
+    while let Some(word) = words.next() {
+        let text = word.to_string_lossy().into_owned();
+        if LEADING.contains(&text.as_str()) {
+            leading.push(word);
+            leading.extend(words.next());
+        } else if LEADING.iter().any(|flag| text.starts_with(&format!("{flag}="))) || is_short(&text) {
+            leading.push(word);
+        } else {
+            ordered.push(word);
+            break;
+        }
+    }
+    let rest: Vec<OsString> = words.collect();
+    // What stands behind `--` is no flag any more.
+    let end = rest.iter().position(|word| word == "--").unwrap_or(rest.len());
+    let (before, after) = rest.split_at(end);
+    ordered.extend(before.iter().cloned());
+    ordered.extend(leading);
+    ordered.extend(after.iter().cloned());
+    ordered
+}
+
+/// `-nshop`
+fn is_short(text: &str) -> bool {
+    text.strip_prefix("-n").is_some_and(|rest| !rest.is_empty())
 }
 
 /// The commands.
@@ -104,9 +180,12 @@ pub struct Server {
     /// The daemon's Unix socket
     #[arg(long, value_name = "PATH", env = "EDGESVC_SOCKET", conflicts_with = "kubeconfig")]
     pub socket: Option<PathBuf>,
-    /// Talk TLS to the server of this kubeconfig's current context instead
+    /// Talk TLS to the server of this kubeconfig instead
     #[arg(long, value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
+    /// The context of the kubeconfig [default: its current one]
+    #[arg(long, value_name = "NAME")]
+    pub context: Option<String>,
 }
 
 /// `-n`.
@@ -121,115 +200,28 @@ pub struct Scope {
 #[derive(Clone, Debug, Args)]
 pub struct Files {
     /// A file, a directory, or - for standard input; may be given more than once
-    #[arg(short = 'f', long = "filename", value_name = "FILE")]
+    #[arg(short = 'f', long = "filename", value_name = "FILE", value_delimiter = ',')]
     pub files: Vec<String>,
     /// Go into the directories of a directory
     #[arg(short = 'R', long)]
     pub recursive: bool,
+    /// Not supported: build with kustomize and apply its output
+    #[arg(short, long, value_name = "DIR", hide = true)]
+    pub kustomize: Option<String>,
 }
 
-/// `edgesvc apply`.
+/// Which objects of a type.
 #[derive(Clone, Debug, Args)]
-#[allow(missing_docs, reason = "the help texts say it")]
-pub struct Apply {
-    #[command(flatten)]
-    pub files: Files,
-    #[command(flatten)]
-    pub scope: Scope,
-    /// server: check everything and store nothing
-    #[arg(long, value_name = "none|server", default_value = "none", value_parser = ["none", "server"])]
-    pub dry_run: String,
-    /// wide, yaml, json or name
-    #[arg(short, long, value_name = "FORMAT")]
-    pub output: Option<Format>,
-    #[command(flatten)]
-    pub server: Server,
-}
-
-/// `edgesvc get`.
-#[derive(Clone, Debug, Args)]
-#[allow(missing_docs, reason = "the help texts say it")]
-pub struct Get {
-    /// TYPE, TYPE NAME..., TYPE/NAME... or TYPE,TYPE
-    #[arg(value_name = "TYPE[/NAME]", required = true)]
-    pub things: Vec<String>,
-    #[command(flatten)]
-    pub scope: Scope,
-    /// All namespaces
-    #[arg(short = 'A', long, conflicts_with = "namespace")]
-    pub all_namespaces: bool,
-    /// wide, yaml, json or name
-    #[arg(short, long, value_name = "FORMAT")]
-    pub output: Option<Format>,
+pub struct Selection {
     /// Only objects with these labels: a=b,c!=d,e in (f,g)
     #[arg(short = 'l', long, value_name = "SELECTOR")]
     pub selector: Option<String>,
     /// Only objects with these fields: metadata.name=a
     #[arg(long, value_name = "SELECTOR")]
     pub field_selector: Option<String>,
-    /// Go on and print every change
-    #[arg(short, long)]
-    pub watch: bool,
-    /// No titles over the columns
-    #[arg(long)]
-    pub no_headers: bool,
-    /// A missing name is no error
-    #[arg(long)]
-    pub ignore_not_found: bool,
-    #[command(flatten)]
-    pub server: Server,
-}
-
-/// `edgesvc describe`.
-#[derive(Clone, Debug, Args)]
-#[allow(missing_docs, reason = "the help texts say it")]
-pub struct Describe {
-    /// TYPE, TYPE NAME... or TYPE/NAME...
-    #[arg(value_name = "TYPE[/NAME]", required = true)]
-    pub things: Vec<String>,
-    #[command(flatten)]
-    pub scope: Scope,
-    #[command(flatten)]
-    pub server: Server,
-}
-
-/// `edgesvc delete`.
-#[derive(Clone, Debug, Args)]
-#[allow(missing_docs, reason = "the help texts say it")]
-pub struct Delete {
-    /// TYPE NAME... or TYPE/NAME...
-    #[arg(value_name = "TYPE[/NAME]", required_unless_present = "files", conflicts_with = "files")]
-    pub things: Vec<String>,
-    #[command(flatten)]
-    pub files: Files,
-    #[command(flatten)]
-    pub scope: Scope,
-    /// Only objects with these labels
-    #[arg(short = 'l', long, value_name = "SELECTOR")]
-    pub selector: Option<String>,
-    /// Every object of the type in the namespace
-    #[arg(long, conflicts_with = "selector")]
-    pub all: bool,
-    /// A missing object is no error
-    #[arg(long)]
-    pub ignore_not_found: bool,
-    /// Return only when the objects are gone
-    #[arg(long, default_value = "true", action = clap::ArgAction::Set, value_name = "true|false")]
-    pub wait: bool,
-    /// How long to wait, for instance 30s or 2m; 0s waits a week
-    #[arg(long, default_value = "0s", value_parser = duration, value_name = "TIME")]
-    pub timeout: Duration,
-    /// Seconds a Pod has to end
-    #[arg(long, value_name = "SECONDS")]
-    pub grace_period: Option<u32>,
-    /// The same as --grace-period 1
-    #[arg(long, conflicts_with = "grace_period")]
-    pub now: bool,
-    /// name prints TYPE/NAME
-    #[arg(short, long, value_name = "FORMAT")]
-    pub output: Option<Format>,
-    #[command(flatten)]
-    pub server: Server,
+    /// All namespaces
+    #[arg(short = 'A', long, conflicts_with = "namespace")]
+    pub all_namespaces: bool,
 }
 
 /// What "no limit" means to a wait: a week, as kubectl's.
@@ -250,18 +242,48 @@ fn duration(text: &str) -> Result<Duration, String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
+
+    fn parsed(line: &str) -> Cli {
+        Cli::read(line.split(' ').map(OsString::from)).unwrap_or_else(|error| panic!("{line}: {error}"))
+    }
 
     #[test]
     fn the_definition_is_sound() {
-        Cli::command().debug_assert();
+        Cli::definition().debug_assert();
+    }
+
+    #[test]
+    fn switches_take_true_and_false_as_kubectls_do() {
+        for (words, watch) in [
+            ("get svc", false),
+            ("get svc -w", true),
+            ("get --watch=false svc", false),
+            ("get svc --watch=true", true),
+            ("get -w svc", true),
+        ] {
+            let Verb::Get(get) = parsed(&format!("edgesvc {words}")).command else { panic!("not get") };
+            assert_eq!((get.watch, get.things.as_slice()), (watch, &["svc".to_owned()][..]), "{words}");
+        }
+    }
+
+    #[test]
+    fn a_namespace_may_stand_before_the_verb() {
+        for words in [
+            "-n shop get svc",
+            "-nshop get svc",
+            "--namespace=shop get svc",
+            "--namespace shop get svc",
+            "get svc -n shop",
+        ] {
+            let Verb::Get(get) = parsed(&format!("edgesvc {words}")).command else { panic!("not get") };
+            assert_eq!(get.scope.namespace.as_deref(), Some("shop"), "{words}");
+        }
     }
 
     #[test]
     fn every_setting_is_a_flag_of_run() {
-        let cli = Cli::try_parse_from(["edgesvc", "run", "--listen", "none", "--config", "/x"]).unwrap();
+        let cli = parsed("edgesvc run --listen none --config /x");
         let Verb::Run(Settings(inputs)) = cli.command else { panic!("not run") };
         assert_eq!(inputs.flags["listen"], "none");
         assert_eq!(inputs.file.unwrap(), PathBuf::from("/x"));
