@@ -214,3 +214,116 @@ fn a_kubeconfig_names_server_and_namespace() {
     let said = run(&["get", "svc", "--kubeconfig", &other], "");
     assert!(said.stderr.contains("No resources found in shop namespace."), "{said:?}\n{text}");
 }
+
+#[test]
+fn describe_shows_every_kind_as_kubectl_does() {
+    let world = World::new();
+    let edgesvc = stocked(&world);
+    edgesvc.apply(RICH);
+    let uid = edgesvc.field("service", "web", &["metadata", "uid"]).unwrap();
+    edgesvc.apply(&EVENT.replace("UID", &uid));
+    for line in [
+        "describe svc",
+        "describe svc web",
+        "describe svc we",
+        "describe svc/external service/balanced",
+        "describe svc -l tier=front",
+        "describe svc nope",
+        "describe svc web --show-events=false",
+        "describe endpoints web",
+        "describe endpointslices",
+        "describe pods",
+        "describe node",
+        "describe ns",
+        "describe configmap settings",
+        "describe secrets",
+        "describe event told",
+        "describe pods -l app=nobody",
+        "describe pods,configmaps -A",
+    ] {
+        same(&edgesvc, &line.split(' ').collect::<Vec<_>>());
+    }
+    let ours = edgesvc.cli(&["describe", "svc", "web"]).ok();
+    assert!(ours.contains("Events:") && ours.contains("all is well"), "{ours}");
+}
+
+const EVENT: &str = "
+apiVersion: v1
+kind: Event
+metadata: {name: told}
+involvedObject: {kind: Service, name: web, namespace: default, uid: UID}
+reason: Tested
+message: all is well
+type: Warning
+count: 3
+firstTimestamp: \"2026-01-01T02:00:00Z\"
+lastTimestamp: \"2026-01-01T02:30:00Z\"
+source: {component: me, host: h}
+";
+
+/// Objects with many fields set.
+const RICH: &str = "
+apiVersion: v1
+kind: Pod
+metadata:
+  name: rich
+  labels: {app: rich}
+  annotations: {long: \"a\\nb\\n\", edgesvc.io/pod-ip: 10.9.0.13}
+spec:
+  nodeSelector: {disk: ssd}
+  tolerations:
+  - {key: a, operator: Exists, effect: NoSchedule}
+  - {key: b, value: c, tolerationSeconds: 3, effect: NoExecute}
+  initContainers:
+  - {name: init, image: none, args: [a, b]}
+  containers:
+  - name: app
+    image: none
+    command: [sh, -c, \"true\"]
+    ports: [{name: web, containerPort: 8080}, {containerPort: 53, protocol: UDP}]
+    env:
+    - {name: A, value: b}
+    - {name: S, valueFrom: {secretKeyRef: {name: key, key: a}}}
+    - {name: M, valueFrom: {configMapKeyRef: {name: settings, key: a, optional: true}}}
+    - {name: NAME, valueFrom: {fieldRef: {fieldPath: metadata.name}}}
+    envFrom: [{configMapRef: {name: settings}}]
+    readinessProbe: {httpGet: {path: /x, port: 8080}}
+    livenessProbe: {tcpSocket: {port: web}, initialDelaySeconds: 3}
+    startupProbe: {exec: {command: [ls, /]}}
+    resources: {limits: {cpu: 100m, memory: 64Mi}, requests: {memory: 32Mi}}
+    volumeMounts: [{name: v, mountPath: /v}, {name: c, mountPath: /c, readOnly: true, subPath: x}]
+  volumes:
+  - {name: v, emptyDir: {}}
+  - {name: c, configMap: {name: settings}}
+  - {name: s, secret: {secretName: key, optional: true}}
+  - {name: h, hostPath: {path: /tmp}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: balanced}
+spec:
+  type: LoadBalancer
+  selector: {app: rich}
+  externalTrafficPolicy: Local
+  loadBalancerSourceRanges: [10.0.0.0/8, 192.168.0.0/16]
+  ports: [{port: 80, targetPort: web}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: external}
+spec: {type: ExternalName, externalName: example.com}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: headless}
+spec: {clusterIP: None, selector: {app: web}, ports: [{name: http, port: 80}]}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: manual, labels: {kubernetes.io/service-name: web-10}}
+addressType: IPv4
+ports: [{name: http, port: 9}]
+endpoints:
+- {addresses: [10.9.0.11], conditions: {ready: false}, zone: z, hostname: h}
+- {addresses: [10.9.0.12]}
+";

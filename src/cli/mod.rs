@@ -188,8 +188,15 @@ async fn get(args: Get) -> Result<(), Failure> {
 async fn describe(args: Describe) -> Result<(), Failure> {
     let things = things(&args.things, &args.files, &args.scope)?;
     let mut client = connect(&args.server).await?;
-    let namespace = args.scope.namespace.unwrap_or_else(|| client.namespace().to_owned());
-    describe::describe(&mut client, &things, &namespace).await
+    let options = describe::Options {
+        things,
+        namespace: args.scope.namespace.unwrap_or_else(|| client.namespace().to_owned()),
+        all_namespaces: args.selection.all_namespaces,
+        selector: args.selection.selector,
+        field_selector: args.selection.field_selector,
+        events: args.show_events,
+    };
+    describe::describe(&mut client, &options).await
 }
 
 async fn delete(args: Delete) -> Result<(), Failure> {
