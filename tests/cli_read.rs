@@ -247,6 +247,41 @@ fn describe_shows_every_kind_as_kubectl_does() {
     assert!(ours.contains("Events:") && ours.contains("all is well"), "{ours}");
 }
 
+#[test]
+fn api_resources_and_explain_print_what_kubectl_prints() {
+    let world = World::new();
+    let edgesvc = Edgesvc::start(&world);
+    for line in [
+        "api-resources",
+        "api-resources -o wide",
+        "api-resources -o name --namespaced=false",
+        "api-resources --api-group=discovery.k8s.io --no-headers",
+        "api-resources --verbs=deletecollection,list --namespaced=true",
+        "api-resources --categories=all --sort-by=name",
+        "explain svc",
+        "explain service.spec",
+        "explain services.spec.ports",
+        "explain svc.spec.ports.port",
+        "explain svc.spec.selector",
+        "explain svc --recursive",
+        "explain pods.spec.containers --recursive",
+        "explain pods.spec.containers.env",
+        "explain endpointslices.endpoints",
+        "explain configmap.data",
+        "explain nodes",
+        "explain ns.metadata.ownerReferences",
+    ] {
+        same(&edgesvc, &line.split(' ').collect::<Vec<_>>());
+    }
+    assert!(edgesvc.cli(&["explain", "svc.spec.nope"]).fails(1).contains("field \"nope\" does not exist"));
+    assert!(edgesvc.cli(&["explain", "deployment"]).fails(1).contains("no Deployment here"));
+    assert!(edgesvc.cli(&["api-resources", "--api-group=apps"]).fails(1).contains("\"apps\""));
+    let said = edgesvc.cli(&["version"]).ok();
+    assert!(said.starts_with("Client Version: v") && said.contains("\nServer Version: v1."), "{said}");
+    assert!(edgesvc.home.tool(&world, &["version", "--client"]).ok().starts_with("Client Version: v"));
+    assert!(edgesvc.cli(&["version", "-o", "yaml"]).ok().contains("serverVersion:"));
+}
+
 const EVENT: &str = "
 apiVersion: v1
 kind: Event

@@ -57,6 +57,11 @@ pub(super) struct Ask<'a> {
 }
 
 impl<'a> Ask<'a> {
+    /// A request with a body.
+    pub(super) fn with(method: Method, path: &'a str, content_type: &'a str, body: Bytes) -> Ask<'a> {
+        Ask { method, path, accept: JSON, content_type, body }
+    }
+
     /// A GET of JSON.
     pub(super) fn get(path: &'a str) -> Ask<'a> {
         Ask { method: Method::GET, path, accept: JSON, content_type: JSON, body: Bytes::new() }
@@ -65,6 +70,8 @@ impl<'a> Ask<'a> {
 
 /// The media type of everything but tables and patches.
 pub(super) const JSON: &str = "application/json";
+/// The media type of a JSON merge patch.
+pub(super) const MERGE_PATCH: &str = "application/merge-patch+json";
 /// Asks for printer columns (spec/api.md section 9).
 pub(super) const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
 
@@ -200,6 +207,8 @@ pub(super) struct Refusal {
     pub(super) code: u16,
     pub(super) reason: String,
     pub(super) message: String,
+    /// Kind and name of the object.
+    pub(super) about: Option<(String, String)>,
     /// Field and message of each cause.
     pub(super) causes: Vec<(String, String)>,
 }
@@ -217,6 +226,10 @@ impl Refusal {
             code: status.as_u16(),
             reason: text(&value, "reason"),
             message,
+            about: value
+                .get("details")
+                .map(|details| (text(details, "kind"), text(details, "name")))
+                .filter(|(kind, name)| !kind.is_empty() && !name.is_empty()),
             causes: causes.iter().map(|cause| (text(cause, "field"), text(cause, "message"))).collect(),
         }
     }
@@ -226,12 +239,26 @@ impl Refusal {
     }
 }
 
+impl Refusal {
+    /// One cause behind the object, several below it.
+    fn invalid(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Some((kind, name)) = self.about.as_ref().filter(|_| !self.causes.is_empty()) else {
+            return f.write_str(&self.message);
+        };
+        write!(f, "The {kind} {name:?} is invalid: ")?;
+        match self.causes.as_slice() {
+            [(field, message)] => write!(f, "{field}: {message}"),
+            causes => causes.iter().try_for_each(|(field, message)| write!(f, "\n* {field}: {message}")),
+        }
+    }
+}
+
 /// As kubectl prints it.
 impl std::fmt::Display for Refusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.reason.as_str() {
             "" => write!(f, "Error from server: {} (HTTP {})", self.message, self.code),
-            "Invalid" => f.write_str(&self.message),
+            "Invalid" => self.invalid(f),
             reason => write!(f, "Error from server ({reason}): {}", self.message),
         }
     }
@@ -284,5 +311,11 @@ mod tests {
         let refusal = Refusal::of(StatusCode::NOT_FOUND, status, b"");
         assert!(refusal.is_not_found());
         assert_eq!(refusal.to_string(), "Error from server (NotFound): services \"x\" not found");
+        let cause = |field: &str| serde_json::json!({"field": field, "message": "Required value"});
+        let mut status = serde_json::json!({"reason": "Invalid", "message": "long", "details": {"kind": "Service", "name": "x", "causes": [cause("a")]}});
+        let text = |status: &Value| Refusal::of(StatusCode::UNPROCESSABLE_ENTITY, status.clone(), b"").to_string();
+        assert_eq!(text(&status), "The Service \"x\" is invalid: a: Required value");
+        status["details"]["causes"] = serde_json::json!([cause("a"), cause("b")]);
+        assert_eq!(text(&status), "The Service \"x\" is invalid: \n* a: Required value\n* b: Required value");
     }
 }

@@ -6,33 +6,43 @@
 //! ([`exit::Code`]). Nothing here reads the store or the kernel, except
 //! `dataplane`, which works when no daemon runs.
 
+mod api_resources;
 mod apply;
 pub mod args;
 mod client;
+mod create;
 mod delete;
 mod describe;
+mod diff;
+mod edit;
 pub mod exit;
+mod explain;
 mod format;
 mod get;
 mod jsonpath;
 mod kubeconfig;
+mod manifests;
+mod modify;
 mod output;
+mod patch;
+mod pick;
 mod resource;
+mod scratch;
 mod sort;
 mod status;
 mod table;
 mod tabs;
+mod verbs;
+mod wait;
 mod watch;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use args::{Apply, Cli, Delete, Describe, Files, Get, Scope, Server, Verb};
+use args::{Cli, Server, Verb};
 pub use args::{DataplaneVerb, Settings};
 use client::{Client, Endpoint};
 use exit::{Code, Failure};
-use format::Format;
-use resource::Named;
 
 use crate::config::{self, ConfigError, defaults};
 
@@ -58,11 +68,11 @@ pub fn main(daemon: &Daemon) -> ExitCode {
     };
     match dispatch(cli.command, daemon) {
         Ok(()) => ExitCode::SUCCESS,
-        // An empty message: the reader of our output closed the pipe.
-        Err(failure) if failure.message.is_empty() => ExitCode::SUCCESS,
         Err(failure) => {
-            output::note(&failure.message);
-            ExitCode::from(failure.code as u8)
+            if !failure.message.is_empty() {
+                output::note(&failure.message);
+            }
+            ExitCode::from(failure.exit_code())
         }
     }
 }
@@ -72,10 +82,21 @@ fn dispatch(verb: Verb, daemon: &Daemon) -> Result<(), Failure> {
         Verb::Run(settings) => (daemon.run)(configuration(&settings)?),
         Verb::Check(settings) => output::print(&configuration(&settings)?.to_string()),
         Verb::Dataplane(verb) => output::print(&(daemon.dataplane)(verb)?),
-        Verb::Apply(args) => block_on(apply(args)),
-        Verb::Get(args) => block_on(get(args)),
-        Verb::Describe(args) => block_on(describe(args)),
-        Verb::Delete(args) => block_on(delete(args)),
+        Verb::Apply(args) => block_on(verbs::apply(args)),
+        Verb::Create(args) => block_on(verbs::create(args)),
+        Verb::Replace(args) => block_on(verbs::replace(args)),
+        Verb::Get(args) => block_on(verbs::get(args)),
+        Verb::Describe(args) => block_on(verbs::describe(args)),
+        Verb::Label(args) => block_on(verbs::modify(args, modify::Pairs::Labels)),
+        Verb::Annotate(args) => block_on(verbs::modify(args, modify::Pairs::Annotations)),
+        Verb::Patch(args) => block_on(verbs::patch(args)),
+        Verb::Edit(args) => block_on(verbs::edit(args)),
+        Verb::Delete(args) => block_on(verbs::delete(args)),
+        Verb::Diff(args) => block_on(verbs::diff(args)),
+        Verb::Wait(args) => block_on(verbs::wait(args)),
+        Verb::ApiResources(args) => block_on(verbs::api_resources(args)),
+        Verb::Explain(args) => block_on(verbs::explain(args)),
+        Verb::Version(args) => block_on(status::versions(args)),
         Verb::Status(server) => block_on(async move { status::status(&mut connect(&server).await?).await }),
     }
 }
@@ -123,93 +144,4 @@ fn endpoint(server: &Server) -> Endpoint {
 fn default_socket() -> PathBuf {
     let run_dir = std::env::var_os("EDGESVC_RUN_DIR").filter(|text| !text.is_empty());
     run_dir.map_or_else(|| PathBuf::from(defaults::RUN_DIR), PathBuf::from).join(defaults::SOCKET_NAME)
-}
-
-fn format(output: Option<&str>) -> Result<Format, Failure> {
-    Format::parse(output, None)
-}
-
-async fn apply(args: Apply) -> Result<(), Failure> {
-    let options = apply::Options {
-        format: format(args.output.as_deref())?,
-        files: args.files,
-        namespace: args.scope.namespace,
-        dry_run: args.dry_run == "server",
-    };
-    apply::apply(&args.server, &options).await
-}
-
-/// What the words behind a verb name, or what its files do.
-fn things(words: &[String], files: &Files, scope: &Scope) -> Result<Vec<Named>, Failure> {
-    if files.files.is_empty() && files.kustomize.is_none() {
-        return resource::named(words);
-    }
-    let manifests = apply::read(files, scope.namespace.as_deref())?;
-    Ok(manifests.into_iter().map(apply::Manifest::named).collect())
-}
-
-async fn get(args: Get) -> Result<(), Failure> {
-    if let Some(path) = &args.raw {
-        return get::raw(&mut connect(&args.server).await?, path).await;
-    }
-    let things = things(&args.things, &args.files, &args.scope)?;
-    let format = Format::parse(args.output.output.as_deref(), args.output.template.as_deref())?;
-    let sort_by = args.sort_by.map(|path| match jsonpath::Template::relaxed(&path) {
-        Ok(template) => Ok((template, path)),
-        Err(error) => Err(Failure::new(Code::Usage, format!("error: {error}"))),
-    });
-    let sort_by = sort_by.transpose()?;
-    let mut client = connect(&args.server).await?;
-    let options = get::Options {
-        things,
-        namespace: args.scope.namespace.unwrap_or_else(|| client.namespace().to_owned()),
-        all_namespaces: args.selection.all_namespaces,
-        selector: args.selection.selector,
-        field_selector: args.selection.field_selector,
-        format,
-        watch: match (args.watch, args.watch_only) {
-            (_, true) => get::Watch::Only,
-            (true, false) => get::Watch::AndList,
-            (false, false) => get::Watch::No,
-        },
-        watch_events: args.output_watch_events,
-        no_headers: args.no_headers,
-        ignore_not_found: args.ignore_not_found,
-        show_kind: args.show_kind,
-        show_labels: args.show_labels,
-        label_columns: args.label_columns,
-        sort_by,
-        subresource: args.subresource,
-        managed_fields: args.output.show_managed_fields,
-    };
-    get::get(&mut client, &options).await
-}
-
-async fn describe(args: Describe) -> Result<(), Failure> {
-    let things = things(&args.things, &args.files, &args.scope)?;
-    let mut client = connect(&args.server).await?;
-    let options = describe::Options {
-        things,
-        namespace: args.scope.namespace.unwrap_or_else(|| client.namespace().to_owned()),
-        all_namespaces: args.selection.all_namespaces,
-        selector: args.selection.selector,
-        field_selector: args.selection.field_selector,
-        events: args.show_events,
-    };
-    describe::describe(&mut client, &options).await
-}
-
-async fn delete(args: Delete) -> Result<(), Failure> {
-    let options = delete::Options {
-        things: things(&args.things, &args.files, &args.scope)?,
-        format: format(args.output.as_deref())?,
-        namespace: args.scope.namespace,
-        selector: args.selector,
-        all: args.all,
-        ignore_not_found: args.ignore_not_found,
-        wait: args.wait,
-        timeout: args.timeout,
-        grace_seconds: if args.now { Some(1) } else { args.grace_period },
-    };
-    delete::delete(&mut connect(&args.server).await?, &options).await
 }

@@ -14,7 +14,7 @@ use crate::model::Kind;
 pub(super) fn print(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(Failure::new(Code::Io, "")),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(Failure::closed_pipe()),
         other => other.map_err(Failure::from),
     }
 }
@@ -32,6 +32,34 @@ pub(super) fn note(text: &str) {
 /// Prints the server's warnings.
 pub(super) fn warn(warnings: &[String]) {
     warnings.iter().for_each(|text| note(&format!("Warning: {text}")));
+}
+
+/// Prints objects that a command changed: the word for it line by line, or the
+/// objects themselves when the format asks for them. Made for one command.
+#[derive(Debug)]
+pub(super) struct Report {
+    format: Format,
+    printed: usize,
+}
+
+impl Report {
+    pub(super) fn new(format: Format) -> Report {
+        Report { format, printed: 0 }
+    }
+
+    /// Tells of one object, for instance `service/web` and `labeled`.
+    pub(super) fn tell(&mut self, kind: Kind, object: &Value, word: &str) -> Result<(), Failure> {
+        self.printed += 1;
+        let name = name_of(kind, object);
+        match &self.format {
+            Format::Table | Format::Wide if word.is_empty() => Ok(()),
+            Format::Table | Format::Wide => line(&format!("{name} {word}")),
+            Format::Name => line(&name),
+            Format::Yaml if self.printed > 1 => print(&format!("---\n{}", document(object, &self.format)?)),
+            Format::Yaml | Format::Json => print(&document(object, &self.format)?),
+            format => print(&rendered(object, std::slice::from_ref(object), format, self.printed == 1)?),
+        }
+    }
 }
 
 /// A value as the format says; `rows` are its objects, for columns.

@@ -13,8 +13,8 @@ use clap::{Arg, ArgAction, ArgMatches, Args, Command, CommandFactory as _, FromA
 
 use crate::config::{Inputs, SETTINGS};
 
-pub use read::{Describe, Get};
-pub use write::{Apply, Delete};
+pub use read::{ApiResources, Describe, Diff, Explain, Get, Version, Wait};
+pub use write::{Apply, Change, Create, Delete, Edit, Modify, Patch, Replace, Targets};
 
 /// Kubernetes Services for one box.
 #[derive(Debug, Parser)]
@@ -105,12 +105,34 @@ pub enum Verb {
     Check(Settings),
     /// Create or change objects from manifests
     Apply(Apply),
+    /// Create objects from manifests, or a namespace by its name
+    Create(Create),
+    /// Replace objects by what manifests say
+    Replace(Replace),
     /// List objects
     Get(Get),
     /// Show objects with their endpoints and events
     Describe(Describe),
+    /// Set and remove labels
+    Label(Modify),
+    /// Set and remove annotations
+    Annotate(Modify),
+    /// Change fields of objects
+    Patch(Patch),
+    /// Change an object in your editor
+    Edit(Edit),
     /// Delete objects
     Delete(Delete),
+    /// Show what `apply` would change
+    Diff(Diff),
+    /// Wait until objects are gone, there, or as a condition says
+    Wait(Wait),
+    /// List the types the server serves
+    ApiResources(ApiResources),
+    /// Show what the fields of a type mean
+    Explain(Explain),
+    /// Print the version of this program and of the server
+    Version(Version),
     /// Show whether the daemon is well and what it holds
     Status(Server),
     /// Look at, export or remove what edgesvc put into the kernel
@@ -240,6 +262,14 @@ fn duration(text: &str) -> Result<Duration, String> {
     Ok(if seconds == 0 { WEEK } else { Duration::from_secs(seconds).min(WEEK) })
 }
 
+/// The time of `wait`: 0 looks once, what is negative waits a week.
+fn waiting(text: &str) -> Result<Duration, String> {
+    if text.starts_with('-') {
+        return Ok(WEEK);
+    }
+    if matches!(text, "0" | "0s") { Ok(Duration::ZERO) } else { duration(text) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -294,5 +324,7 @@ mod tests {
         assert_eq!(duration("90s").unwrap(), Duration::from_secs(90));
         assert_eq!(duration("0s").unwrap(), WEEK);
         assert!(duration("5").is_err() && duration("x").is_err());
+        assert_eq!(waiting("0").unwrap(), Duration::ZERO);
+        assert_eq!(waiting("-1s").unwrap(), WEEK);
     }
 }
