@@ -339,3 +339,39 @@ fn delete_in_a_dry_run_deletes_nothing() {
     edgesvc.cli(&["get", "svc", "web-ours"]).fails(1);
     edgesvc.cli(&["get", "svc", "web-kube"]).ok();
 }
+
+#[test]
+fn a_thousand_manifests_take_seconds_and_are_told_in_order() {
+    let world = World::new();
+    let edgesvc = Edgesvc::start(&world);
+    let names: Vec<String> = (0..1000).map(|n| format!("many-{n}")).collect();
+    let services =
+        names.iter().map(|name| service(name, "web", 80, "8080", "").replace("  name:", "  namespace: shop\n  name:"));
+    // Everything in the namespace waits for it, wherever a connection may be faster.
+    let shop = "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop, labels: {a: b}}\n".to_owned();
+    let file = edgesvc.home.file("many.yaml", &stream(&std::iter::once(shop).chain(services).collect::<Vec<_>>()));
+    let lines = |word: &str| {
+        let services = names.iter().map(|name| format!("service/{name} {word}\n"));
+        format!("namespace/shop {word}\n{}", services.collect::<String>())
+    };
+    let start = tokio::time::Instant::now();
+    let created = edgesvc.cli(&["apply", "-f", &file]);
+    let took = start.elapsed();
+    // One after another they took several times as long; alone on a machine this
+    // is near one second.
+    assert!(took < Duration::from_secs(15), "{took:?}");
+    assert_eq!(created.stderr, "", "no progress is shown where there is no terminal");
+    assert_eq!(created.ok(), lines("created"));
+    assert_eq!(edgesvc.cli(&["apply", "-f", &file]).ok(), lines("unchanged"));
+    // A slip at the very end: nothing of the file is done.
+    let text = std::fs::read_to_string(&file).unwrap().replace("port: 80,", "port: 81,") + "---\nkind: Nothing\n";
+    edgesvc.cli(&["apply", "-f", &edgesvc.home.file("slip.yaml", &text)]).fails(65);
+    let ports =
+        edgesvc.cli(&["get", "svc", "-n", "shop", "-o", "jsonpath={.items[*].spec.ports[?(@.port==81)].port}"]).ok();
+    assert_eq!(ports, "");
+    // One refusal among many: the others are done, and it is told.
+    let text = std::fs::read_to_string(&file).unwrap().replacen("port: 80,", "port: 70000,", 1);
+    let refused = edgesvc.cli(&["apply", "-f", &edgesvc.home.file("one.yaml", &text)]);
+    assert_eq!((refused.code, refused.stdout.lines().count()), (1, 1000));
+    assert!(refused.stderr.contains("one.yaml:13: spec.ports[0].port"), "{}", refused.stderr);
+}

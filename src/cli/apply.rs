@@ -1,15 +1,20 @@
 //! `edgesvc apply`: manifests to server-side apply requests, one line per object.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use hyper::Method;
 use serde_json::Value;
 
 use super::args::{Files, Server};
 use super::client::{Answer, Ask, AskError, Client};
-use super::exit::{Code, Failure};
+use super::exit::Failure;
+use super::fleet::{self, Plan};
 use super::format::Format;
 use super::manifests::{self, Manifest};
 use super::output;
+use super::pick;
+use super::progress::Progress;
 use super::resource;
 
 /// Who owns the fields that `edgesvc apply` writes.
@@ -61,39 +66,60 @@ impl DryRun {
 }
 
 /// Applies everything; goes on after a refusal, as kubectl does, and reports all.
-pub(super) async fn apply(server: &Server, options: &Options) -> Result<(), Failure> {
+pub(super) async fn apply(server: &Server, options: Options) -> Result<(), Failure> {
     let manifests = manifests::read(&options.files, options.namespace.as_deref())?;
-    let mut client = super::connect(server).await?;
+    let mut clients = fleet::launch(server, manifests.len()).await?;
+    let mut progress = Progress::new(manifests.len());
+    let plan = Arc::new(Plan { manifests, options });
     let mut refusals = Vec::new();
     let mut applied = Vec::new();
-    for manifest in &manifests {
-        match one(&mut client, manifest, options).await {
-            Ok((word, answer)) => {
-                output::warn(&answer.warnings);
-                report(manifest, word, &answer.value, options)?;
-                applied.push(answer.value);
+    for range in fleet::waves(&plan.manifests) {
+        let told = fleet::wave(&mut clients, &plan, range, |index, outcome| {
+            let Some(manifest) = plan.manifests.get(index) else { return Ok(()) };
+            match outcome {
+                Ok((word, answer)) => {
+                    output::warn(&answer.warnings);
+                    report(&mut progress, manifest, word, &answer.value, &plan.options)?;
+                    applied.push(answer.value);
+                }
+                Err(AskError::Refused(refusal)) => refusals.push(manifests::positions(&manifest.document, &refusal)),
+                Err(AskError::Failed(failure)) => return Err(failure),
             }
-            Err(AskError::Refused(refusal)) => refusals.push(manifests::positions(&manifest.document, &refusal)),
-            Err(AskError::Failed(failure)) => return Err(failure),
-        }
+            progress.at(index + 1);
+            Ok(())
+        });
+        told.await?;
     }
-    if !matches!(options.format, Format::Table | Format::Wide | Format::Name) {
+    drop(progress);
+    let format = &plan.options.format;
+    if !matches!(format, Format::Table | Format::Wide | Format::Name) {
         let value = if let [one] = applied.as_slice() { one.clone() } else { output::list(applied.clone()) };
-        output::print(&output::rendered(&value, &applied, &options.format, true)?)?;
+        output::print(&output::rendered(&value, &applied, format, true)?)?;
     }
-    if refusals.is_empty() { Ok(()) } else { Err(Failure::new(Code::Refused, refusals.join("\n"))) }
+    pick::verdict(&refusals)
 }
 
-fn report(manifest: &Manifest, word: &str, value: &Value, options: &Options) -> Result<(), Failure> {
+fn report(
+    progress: &mut Progress,
+    manifest: &Manifest,
+    word: &str,
+    value: &Value,
+    options: &Options,
+) -> Result<(), Failure> {
     let name = output::name_of(manifest.kind, value);
     match &options.format {
-        Format::Name => output::line(&name),
-        Format::Table | Format::Wide => output::line(&format!("{name} {word}{}", options.dry_run.words())),
+        Format::Name => progress.line(&name),
+        Format::Table | Format::Wide => progress.line(&format!("{name} {word}{}", options.dry_run.words())),
         _ => Ok(()),
     }
 }
 
-async fn one(client: &mut Client, manifest: &Manifest, options: &Options) -> Result<(&'static str, Answer), AskError> {
+/// Applies one manifest.
+pub(super) async fn one(
+    client: &mut Client,
+    manifest: &Manifest,
+    options: &Options,
+) -> Result<(&'static str, Answer), AskError> {
     let namespace = manifest.namespace.as_deref().unwrap_or_else(|| client.namespace());
     let path = resource::object(manifest.kind, namespace, &manifest.name);
     let before = match client.ask(Ask::get(&path)).await {

@@ -65,7 +65,7 @@ pub(super) async fn apply(args: Apply) -> Result<(), Failure> {
         field_manager: args.change.field_manager.unwrap_or_else(|| apply::FIELD_MANAGER.to_owned()),
         validation: args.validate.word(),
     };
-    apply::apply(&args.server, &options).await
+    apply::apply(&args.server, options).await
 }
 
 pub(super) async fn create(args: Create) -> Result<(), Failure> {
