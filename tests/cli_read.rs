@@ -282,6 +282,38 @@ fn api_resources_and_explain_print_what_kubectl_prints() {
     assert!(edgesvc.cli(&["version", "-o", "yaml"]).ok().contains("serverVersion:"));
 }
 
+#[test]
+fn the_shell_completes_verbs_types_and_live_names() {
+    let world = World::new();
+    let edgesvc = stocked(&world);
+    let binary = env!("CARGO_BIN_EXE_edgesvc");
+    let completed = |line: &str| {
+        let words: Vec<String> = line.split(' ').map(|word| format!("'{word}'")).collect();
+        let script = format!(
+            "eval \"$({binary} completions bash)\"; COMP_WORDS=({binary} {}); COMP_CWORD={}; _edgesvc; echo \"${{COMPREPLY[*]}}\"",
+            words.join(" "),
+            words.len()
+        );
+        let mut command = world.command(support::NODE, "bash");
+        command.args(["-c", &script]).env("EDGESVC_SOCKET", edgesvc.home.socket());
+        support::Output::of(command, "").ok().trim().to_owned()
+    };
+    assert_eq!(completed("desc"), "describe");
+    assert_eq!(completed("get servi"), "services");
+    assert_eq!(completed("get svc web-"), "web-10 web-9");
+    assert_eq!(completed("describe pod/o"), "pod/one");
+    assert_eq!(completed("-n kube-system get svc w"), "");
+    assert_eq!(completed("get svc -n kube-s"), "kube-system");
+    assert_eq!(completed("get svc --show-l"), "--show-labels");
+    assert_eq!(completed("get svc -o js"), "json jsonpath= jsonpath-as-json= jsonpath-file=");
+    for shell in ["zsh", "fish"] {
+        assert!(edgesvc.home.tool(&world, &["completions", shell]).ok().contains("__complete"));
+    }
+    // Without a daemon there are no names, and no noise either.
+    let quiet = support::Home::new().cli(&world, &["__complete", "--", "get", "svc", ""]);
+    assert_eq!((quiet.stdout.as_str(), quiet.stderr.as_str()), ("", ""));
+}
+
 const EVENT: &str = "
 apiVersion: v1
 kind: Event

@@ -10,6 +10,7 @@ mod api_resources;
 mod apply;
 pub mod args;
 mod client;
+mod completions;
 mod create;
 mod delete;
 mod describe;
@@ -98,6 +99,8 @@ fn dispatch(verb: Verb, daemon: &Daemon) -> Result<(), Failure> {
         Verb::Wait(args) => block_on(verbs::wait(args)),
         Verb::ApiResources(args) => block_on(verbs::api_resources(args)),
         Verb::Explain(args) => block_on(verbs::explain(args)),
+        Verb::Completions { shell } => output::print(completions::script(shell)),
+        Verb::Complete { words } => block_on(async move { completions::complete(&words).await }),
         Verb::Version(args) => block_on(status::versions(args)),
         Verb::Status(server) => block_on(async move { status::status(&mut connect(&server).await?).await }),
     }

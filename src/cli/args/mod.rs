@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, CommandFactory as _, FromArgMatches, Parser, Subcommand};
 
+use super::completions::Shell;
 use crate::config::{Inputs, SETTINGS};
 
 pub use read::{ApiResources, Describe, Diff, Explain, Get, Version, Wait};
@@ -61,7 +62,7 @@ fn switches(command: Command) -> Command {
 }
 
 /// Flags that kubectl takes before the verb as well as behind it.
-const LEADING: [&str; 5] = ["--namespace", "--kubeconfig", "--socket", "--context", "-n"];
+pub(super) const LEADING: [&str; 5] = ["--namespace", "--kubeconfig", "--socket", "--context", "-n"];
 
 /// Puts flags that stand before the verb behind it.
 fn verb_first(words: Vec<OsString>) -> Vec<OsString> {
@@ -133,6 +134,18 @@ pub enum Verb {
     Explain(Explain),
     /// Print the version of this program and of the server
     Version(Version),
+    /// Print completions for a shell, with live names
+    Completions {
+        /// The shell: source <(edgesvc completions bash)
+        shell: Shell,
+    },
+    /// Print what may stand at the cursor (for the completions)
+    #[command(name = "__complete", hide = true)]
+    Complete {
+        /// The words before the cursor, and the one at it
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<String>,
+    },
     /// Show whether the daemon is well and what it holds
     Status(Server),
     /// Look at, export or remove what edgesvc put into the kernel
