@@ -44,6 +44,7 @@ use std::process::ExitCode;
 
 use args::{Cli, Server, Verb};
 pub use args::{DataplaneVerb, Settings};
+use clap::error::{ContextKind, ContextValue};
 use client::{Client, Endpoint};
 use exit::{Code, Failure};
 
@@ -63,6 +64,10 @@ pub fn main(daemon: &Daemon) -> ExitCode {
     let cli = match Cli::read(std::env::args_os()) {
         Ok(cli) => cli,
         Err(error) => {
+            if let Some(words) = unsupported(&error) {
+                output::note(&words);
+                return ExitCode::from(Code::Usage as u8);
+            }
             let code = if error.use_stderr() { Code::Usage as u8 } else { 0 };
             // A closed terminal cannot be told anything.
             drop(error.print());
@@ -78,6 +83,39 @@ pub fn main(daemon: &Daemon) -> ExitCode {
             ExitCode::from(failure.exit_code())
         }
     }
+}
+
+/// kubectl's verbs that have nothing to act on here.
+const WORKLOAD_VERBS: [&str; 13] = [
+    "attach",
+    "autoscale",
+    "cordon",
+    "cp",
+    "debug",
+    "drain",
+    "logs",
+    "port-forward",
+    "rollout",
+    "scale",
+    "taint",
+    "top",
+    "uncordon",
+];
+/// kubectl's verbs that real kubectl can do with this server.
+const OTHER_VERBS: [&str; 9] =
+    ["api-versions", "auth", "certificate", "cluster-info", "config", "events", "expose", "proxy", "set"];
+
+/// Words for a verb of kubectl that is not there, with the reason.
+fn unsupported(error: &clap::Error) -> Option<String> {
+    let Some(ContextValue::String(verb)) = error.get(ContextKind::InvalidSubcommand) else { return None };
+    if WORKLOAD_VERBS.contains(&verb.as_str()) {
+        return Some(format!(
+            "error: no `{verb}` here: edgesvc serves Services for workloads that something else runs"
+        ));
+    }
+    OTHER_VERBS.contains(&verb.as_str()).then(|| {
+        format!("error: no `{verb}` here: use `kubectl {verb}` with the admin.kubeconfig of the data directory")
+    })
 }
 
 fn dispatch(verb: Verb, daemon: &Daemon) -> Result<(), Failure> {

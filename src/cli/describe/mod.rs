@@ -189,7 +189,8 @@ fn render(kind: Kind, object: &Value, related: &Related) -> String {
         Kind::Namespace => namespace::page(&mut page, object),
         Kind::ConfigMap => data::config_map(&mut page, object),
         Kind::Secret => data::secret(&mut page, object),
-        Kind::Event => generic::page(&mut page, object),
+        // Every other kind has fields, and no form of its own.
+        _ => generic::page(&mut page, object),
     }
     if let Some(events) = &related.events {
         events_of(&mut page, events, related.now);
