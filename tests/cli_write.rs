@@ -333,7 +333,11 @@ fn delete_in_a_dry_run_deletes_nothing() {
     for dry in ["client", "server"] {
         same(&edgesvc, &["delete", "svc", "NAME", &format!("--dry-run={dry}")]);
     }
-    same(&edgesvc, &["delete", "svc", "nope", "--ignore-not-found"]);
+    edgesvc.apply(&stream(&[pod("one", "web", "10.9.0.11", 8080), pod("two", "web", "10.9.0.11", 8080)]));
+    let forced = edgesvc.cli(&["delete", "pod", "one", "--force", "--grace-period=0"]);
+    assert_eq!(forced.stdout, edgesvc.kubectl(&["delete", "pod", "two", "--force"]).ok().replace("two", "one"));
+    assert!(forced.code == 0 && forced.stderr.starts_with("Warning: Immediate deletion"), "{forced:?}");
+    same(&edgesvc, &["delete", "svc", "nope", "--ignore-not-found", "--cascade=orphan"]);
     assert!(edgesvc.cli(&["delete", "svc"]).fails(64).contains("no name was specified"));
     eventually(SOON, || edgesvc.cli(&["delete", "svc", "--all", "--field-selector=metadata.name=web-ours"]).result());
     edgesvc.cli(&["get", "svc", "web-ours"]).fails(1);

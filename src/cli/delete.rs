@@ -21,6 +21,8 @@ const LOOK_PAUSE: Duration = Duration::from_millis(50);
 /// How long `replace --force` waits for what it deleted.
 pub(super) const FORCED_WAIT_MAX: Duration = Duration::from_secs(60);
 
+const FORCED_WARNING: &str = "Warning: Immediate deletion does not wait for confirmation that the running resource has been terminated. The resource may continue to run on the cluster indefinitely.";
+
 /// What `delete` was asked.
 #[derive(Clone, Debug)]
 pub(super) struct Options {
@@ -28,9 +30,39 @@ pub(super) struct Options {
     pub(super) ignore_not_found: bool,
     pub(super) wait: bool,
     pub(super) timeout: Duration,
-    pub(super) grace_seconds: Option<u32>,
+    pub(super) manner: Manner,
+    /// At once, whatever still runs.
+    pub(super) forced: bool,
     pub(super) dry_run: DryRun,
     pub(super) format: Format,
+}
+
+/// How an object is deleted.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Manner {
+    /// Seconds a Pod has to end.
+    pub(super) grace_seconds: Option<u32>,
+    /// What becomes of objects it owns; in the background unless said.
+    pub(super) cascade: Cascade,
+}
+
+/// `--cascade`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Cascade {
+    #[default]
+    Background,
+    Foreground,
+    Orphan,
+}
+
+impl Cascade {
+    fn word(self) -> &'static str {
+        match self {
+            Cascade::Background => "Background",
+            Cascade::Foreground => "Foreground",
+            Cascade::Orphan => "Orphan",
+        }
+    }
 }
 
 /// Deletes everything named; goes on after a refusal and reports all.
@@ -39,6 +71,9 @@ pub(super) async fn delete(client: &mut Client, options: &Options) -> Result<(),
     if targets.is_empty() {
         return output::line("No resources found");
     }
+    if options.forced {
+        output::note(FORCED_WARNING);
+    }
     let mut refusals = Vec::new();
     let mut leaving = Vec::new();
     for target in targets {
@@ -46,7 +81,7 @@ pub(super) async fn delete(client: &mut Client, options: &Options) -> Result<(),
             // Nothing is asked but whether it is there.
             DryRun::Client => client.ask(Ask::get(&target.path())).await.map(|_| None),
             DryRun::Server => dry(client, &target).await,
-            DryRun::None => one(client, &target, options.grace_seconds).await,
+            DryRun::None => one(client, &target, &options.manner).await,
         };
         match done {
             Ok(uid) => {
@@ -54,7 +89,8 @@ pub(super) async fn delete(client: &mut Client, options: &Options) -> Result<(),
                     Format::Name => resource::display(target.kind, &target.name),
                     _ => {
                         let singular = resource::qualified_singular(target.kind);
-                        format!("{singular} \"{}\" deleted{}", target.name, options.dry_run.words())
+                        let word = if options.forced { "force deleted" } else { "deleted" };
+                        format!("{singular} \"{}\" {word}{}", target.name, options.dry_run.words())
                     }
                 };
                 output::line(&words)?;
@@ -75,13 +111,9 @@ pub(super) async fn delete(client: &mut Client, options: &Options) -> Result<(),
 }
 
 /// Deletes an object; answers the uid of what was there.
-pub(super) async fn one(
-    client: &mut Client,
-    target: &Target,
-    grace_seconds: Option<u32>,
-) -> Result<Option<String>, AskError> {
-    let mut body = serde_json::json!({"propagationPolicy": "Background"});
-    if let (Some(seconds), Some(members)) = (grace_seconds, body.as_object_mut()) {
+pub(super) async fn one(client: &mut Client, target: &Target, manner: &Manner) -> Result<Option<String>, AskError> {
+    let mut body = serde_json::json!({"propagationPolicy": manner.cascade.word()});
+    if let (Some(seconds), Some(members)) = (manner.grace_seconds, body.as_object_mut()) {
         members.insert("gracePeriodSeconds".to_owned(), seconds.into());
     }
     let body = Bytes::from(body.to_string());

@@ -67,7 +67,8 @@ impl Columns {
     fn cells(&self, row: &Value, style: &TableStyle) -> Vec<String> {
         let cells = row.get("cells").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         let namespace = row.pointer("/object/metadata/namespace").and_then(Value::as_str).unwrap_or_default();
-        let mut line: Vec<String> = style.event.iter().cloned().collect();
+        // Room for the longest, MODIFIED, as kubectl leaves it.
+        let mut line: Vec<String> = style.event.iter().map(|event| format!("{event:<8}")).collect();
         line.extend(style.namespaces.then(|| namespace.to_owned()));
         for (position, (index, _)) in self.shown.iter().enumerate() {
             let text = cells.get(*index).map(cell).unwrap_or_default();
@@ -160,6 +161,12 @@ mod tests {
         let text = rendered(&style(true, true));
         assert!(text.starts_with("NAMESPACE   NAME          AGE   SELECTOR\n"), "{text}");
         assert!(text.contains("<none>"), "{text}");
+    }
+
+    #[test]
+    fn a_watch_leaves_room_for_the_longest_event() {
+        let text = rendered(&TableStyle { event: Some("ADDED".to_owned()), ..style(false, false) });
+        assert!(text.starts_with("EVENT      NAME          AGE\nADDED      a-long-name   5s\n"), "{text}");
     }
 
     #[test]

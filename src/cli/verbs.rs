@@ -191,13 +191,24 @@ pub(super) async fn edit(args: Edit) -> Result<(), Failure> {
 }
 
 pub(super) async fn delete(args: Delete) -> Result<(), Failure> {
+    let grace_seconds = match (args.now, args.force) {
+        (true, _) => Some(1),
+        (false, true) => Some(args.grace_period.unwrap_or(0)),
+        (false, false) => args.grace_period,
+    };
+    let cascade = match args.cascade.as_str() {
+        "foreground" => delete::Cascade::Foreground,
+        "orphan" => delete::Cascade::Orphan,
+        _ => delete::Cascade::Background,
+    };
     let options = delete::Options {
         pick: pick(&args.things, args.targets)?,
         format: format(args.output.as_deref())?,
         ignore_not_found: args.ignore_not_found,
-        wait: args.wait,
+        wait: args.wait && !args.force,
         timeout: args.timeout,
-        grace_seconds: if args.now { Some(1) } else { args.grace_period },
+        manner: delete::Manner { grace_seconds, cascade },
+        forced: args.force,
         dry_run: args.dry_run,
     };
     delete::delete(&mut connect(&args.server).await?, &options).await

@@ -225,6 +225,12 @@ pub struct Delete {
     /// The same as --grace-period 1
     #[arg(long, conflicts_with = "grace_period")]
     pub now: bool,
+    /// At once, and without waiting: the same as --grace-period 0 --wait=false
+    #[arg(long)]
+    pub force: bool,
+    /// What becomes of objects that this one owns: background, foreground or orphan
+    #[arg(long, value_name = "HOW", default_value = "background", value_parser = ["background", "foreground", "orphan"], hide_possible_values = true)]
+    pub cascade: String,
     /// client or server: delete nothing
     #[arg(long, value_name = "none|client|server", default_value = "none", hide_default_value = true)]
     pub dry_run: DryRun,
