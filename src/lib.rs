@@ -9,8 +9,6 @@
 //!                              |allocate       |
 //!                              |               +--state--> desired --> dataplane -> kernel (netlink)
 //!                 kubectl watch <---events-----+              |------> dns       -> clients
-//!                                                             |------> lb        -> backends
-//!      docker, podman, systemd, netns, probes --> pods --observations--> controller
 //! ```
 //!
 //! * [`model`]: the domain in Kubernetes' words. Pure.
@@ -19,7 +17,7 @@
 //! * [`store`]: the truth: redb, one writer thread, revisions, watch history.
 //! * [`allocate`]: cluster IPs and node ports as pure functions over claims.
 //! * [`api`]: the Kubernetes REST API; the only room that knows HTTP.
-//! * [`controller`]: level-triggered reconcilers: endpoints, slices, mirroring.
+//! * [`controller`]: level-triggered reconcilers: Pods, endpoints, slices, mirroring.
 //! * [`desired`]: what the device should hold, one contribution per Service. Pure.
 //! * [`dataplane`]: makes the kernel equal to desired, over netlink.
 //! * [`dns`]: answers from the zone, forwards the rest.

@@ -299,7 +299,7 @@ fn the_shell_completes_verbs_types_and_live_names() {
         support::Output::of(command, "").ok().trim().to_owned()
     };
     assert_eq!(completed("desc"), "describe");
-    assert_eq!(completed("get servi"), "services");
+    assert_eq!(completed("get confi"), "configmaps");
     assert_eq!(completed("get svc web-"), "web-10 web-9");
     assert_eq!(completed("describe pod/o"), "pod/one");
     assert_eq!(completed("-n kube-system get svc w"), "");

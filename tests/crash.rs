@@ -146,3 +146,36 @@ impl Ledger {
         }
     }
 }
+
+/// What was acknowledged stays, reads and traffic go on, and writes succeed again
+/// as soon as there is room.
+#[test]
+fn a_full_disk_refuses_writes_by_name_and_loses_nothing() {
+    let world = World::new();
+    let home = Arc::new(Home::new());
+    let data = home.text_path("data");
+    world.run(NODE, &["mkdir", &data]).ok();
+    world.run(NODE, &["mount", "-t", "tmpfs", "-o", "size=2m", "full", &data]).ok();
+    let edgesvc = Edgesvc::start_in(&world, &home, &[]);
+    let large = "x".repeat(20_000);
+    let object =
+        |n: usize| format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: c{n}}}\ndata: {{k: {large}}}\n");
+    let mut kept = 0;
+    let refusal = loop {
+        let output = home.cli_with(&world, &["apply", "-f", "-"], &object(kept));
+        if output.code != 0 {
+            break output.stderr;
+        }
+        kept += 1;
+        assert!(kept < 500, "two megabytes never were full");
+    };
+    assert!(refusal.contains("ServiceUnavailable") && refusal.contains("No space left"), "{refusal}");
+    let count = |edgesvc: &Edgesvc| edgesvc.cli(&["get", "configmaps", "-o", "name"]).ok().lines().count();
+    assert_eq!(count(&edgesvc), kept);
+    assert!(edgesvc.http("/readyz").stdout.contains("[-]store failed"));
+    world.run(NODE, &["mount", "-o", "remount,size=20m", &data]).ok();
+    home.cli_with(&world, &["apply", "-f", "-"], &object(kept)).ok();
+    edgesvc.kill();
+    let edgesvc = Edgesvc::start_in(&world, &home, &[]);
+    assert_eq!(count(&edgesvc), kept + 1);
+}

@@ -1,235 +1,40 @@
 //! The dataplane against the real kernel, with real packets.
 //!
-//! Every test runs itself again inside new user, network and mount namespaces:
-//! that world's own network is the node; clients and backends are namespaces
-//! joined to it by veth pairs.
+//! Every test runs itself again inside new user, network and mount namespaces
+//! (see `world`).
 
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test that cannot go on has failed")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test that cannot go on has failed"
+)]
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::net::{IpAddr, SocketAddr};
-use std::process::{Child, Command, Stdio};
+use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
 use edgesvc::dataplane::{self, Dataplane, Options};
-use edgesvc::desired::{Balance, Change, Contribution, Frontend, FrontendAddr, ServiceRecords, Verdict};
-use edgesvc::model::{IpFamily, ObjectKey, Protocol};
+use edgesvc::desired::{Balance, Frontend, FrontendAddr, Verdict};
+use edgesvc::model::{IpFamily, Protocol};
 use tokio::time::Instant;
 
-const WORLD: &str = "EDGESVC_TEST_WORLD";
+use self::world::*;
 
-/// Runs `body` in a world of its own.
-fn in_world<F: Future<Output = ()>>(name: &str, body: impl FnOnce() -> F) {
-    if std::env::var_os(WORLD).is_none() {
-        let exe = std::env::current_exe().unwrap();
-        let mut unshare = Command::new("unshare");
-        unshare.args(["-Urnm", "--kill-child", "--fork", "--pid", "--mount-proc"]).arg(exe).args([
-            "--exact",
-            name,
-            "--nocapture",
-        ]);
-        let output = unshare.env(WORLD, "1").output().unwrap();
-        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        assert!(output.status.success(), "{out}\n{err}");
-        return;
-    }
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    runtime.block_on(async {
-        sh(TOPOLOGY);
-        // Until IPv6 neighbours have found each other, the first packets are lost.
-        for (netns, number) in [("client", 9), ("b1", 1), ("b2", 2)] {
-            let heard = |from: &str, addr: String| ask(from, "udp", &addr, 9, 1) == ["refused fast"];
-            until("neighbours hear each other", || heard("node", format!("fd01:{number}::2"))).await;
-            until("neighbours hear each other", || heard(netns, format!("fd01:{number}::1"))).await;
-        }
-        body().await;
-    });
-}
-
-const TOPOLOGY: &str = "
-mount -t tmpfs tmpfs /run
-ip link set lo up
-add() { # name, number
-  ip netns add $1
-  ip link add v-$1 type veth peer name eth0 netns $1
-  ip addr add 10.1.$2.1/24 dev v-$1; ip addr add fd01:$2::1/64 dev v-$1 nodad; ip link set v-$1 up
-  ip -n $1 link set lo up; ip -n $1 addr add 10.1.$2.2/24 dev eth0; ip -n $1 addr add fd01:$2::2/64 dev eth0 nodad
-  ip -n $1 link set eth0 up; ip -n $1 route add default via 10.1.$2.1; ip -n $1 route add default via fd01:$2::1
-}
-add client 9; add b1 1; add b2 2
-";
-
-fn sh(script: &str) -> String {
-    let output = Command::new("bash").args(["-ec", script]).output().unwrap();
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{script}: {text}{}", String::from_utf8_lossy(&output.stderr));
-    text
-}
-
-/// Answers `name peer-address` on TCP and UDP, both families.
-const SERVER: &str = "
-import socket,sys,threading
-name,port=sys.argv[1],int(sys.argv[2])
-t=socket.socket(socket.AF_INET6,socket.SOCK_STREAM); t.setsockopt(socket.SOL_SOCKET,socket.SO_REUSEADDR,1)
-t.setsockopt(socket.IPPROTO_IPV6,socket.IPV6_V6ONLY,0); t.bind(('::',port)); t.listen(1024)
-def say(a): return (name+' '+a[0].replace('::ffff:','')+chr(10)).encode()
-def tcp():
-  while True:
-    c,a=t.accept()
-    def one(c=c,a=a):
-      c.sendall(say(a))
-      while True:
-        d=c.recv(100)
-        if not d: break
-        c.sendall(d)
-      c.close()
-    threading.Thread(target=one,daemon=True).start()
-threading.Thread(target=tcp,daemon=True).start()
-def udp(f,any):
-  u=socket.socket(f,socket.SOCK_DGRAM)
-  if f==socket.AF_INET6: u.setsockopt(socket.IPPROTO_IPV6,socket.IPV6_V6ONLY,1)
-  u.bind((any,port))
-  while True:
-    d,a=u.recvfrom(100); u.sendto(say(a),a)
-threading.Thread(target=udp,args=(socket.AF_INET6,'::'),daemon=True).start()
-print('up',flush=True)
-udp(socket.AF_INET,'0.0.0.0')
-";
-
-/// `proto address port times`: prints one line per try: the answer, or the error and how long it took.
-const CLIENT: &str = "
-import socket,sys,time
-proto,addr,port,times=sys.argv[1],sys.argv[2],int(sys.argv[3]),int(sys.argv[4])
-f=socket.AF_INET6 if ':' in addr else socket.AF_INET
-for _ in range(times):
-  s=socket.socket(f,socket.SOCK_STREAM if proto=='tcp' else socket.SOCK_DGRAM); s.settimeout(1.5)
-  t=time.time()
-  try:
-    s.connect((addr,port))
-    if proto=='udp': s.send(b'x')
-    print(s.recv(100).decode().strip())
-  except ConnectionRefusedError: print('refused', 'fast' if time.time()-t<0.5 else 'slow')
-  except PermissionError: print('refused fast')
-  except (TimeoutError,socket.timeout): print('timeout')
-  except OSError as e: print('error',e)
-  s.close()
-";
-
-/// A backend process, ended with the test.
-struct Server(Child);
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
-    }
-}
-
-fn python(netns: &str) -> Command {
-    if netns == "node" {
-        return Command::new("/usr/bin/python3");
-    }
-    let mut command = Command::new("ip");
-    command.args(["netns", "exec", netns, "/usr/bin/python3"]);
-    command
-}
-
-fn serve(netns: &str, port: u16) -> Server {
-    use std::io::{BufRead as _, BufReader};
-    let mut command = python(netns);
-    command.args(["-c", SERVER, netns, &port.to_string()]).stdout(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-    assert_eq!(line.trim(), "up");
-    Server(child)
-}
-
-/// The answers to `times` tries.
-fn ask(netns: &str, protocol: &str, addr: &str, port: u16, times: u32) -> Vec<String> {
-    let mut command = python(netns);
-    command.args(["-c", CLIENT, protocol, addr, &port.to_string(), &times.to_string()]);
-    let output = command.output().unwrap();
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    text.lines().map(str::to_owned).collect()
-}
-
-fn names(answers: &[String]) -> BTreeSet<String> {
-    answers.iter().map(|answer| answer.split(' ').next().unwrap().to_owned()).collect()
-}
-
-fn set(items: &[&str]) -> BTreeSet<String> {
-    items.iter().map(|item| (*item).to_owned()).collect()
-}
-
-fn options() -> Options {
-    Options {
-        service_ranges: vec!["10.43.0.0/16".parse().unwrap(), "fd43::/112".parse().unwrap()],
-        cluster_dns: vec!["10.43.0.10".parse().unwrap(), "fd43::a".parse().unwrap()],
-        ..Options::default()
-    }
-}
-
-const VIP: &str = "10.43.0.80";
-const VIP6: &str = "fd43::80";
-
-fn endpoints(family: IpFamily, numbers: &[u8]) -> Vec<SocketAddr> {
-    let addr = |number: &u8| -> IpAddr {
-        match family {
-            IpFamily::V4 => format!("10.1.{number}.2").parse().unwrap(),
-            IpFamily::V6 => format!("fd01:{number}::2").parse().unwrap(),
-        }
-    };
-    numbers.iter().map(|number| SocketAddr::new(addr(number), 8080)).collect()
-}
-
-/// Service `web` on TCP and UDP 80 and node port 30080 with these backends.
-fn web(numbers: &[u8], affinity_seconds: Option<u32>) -> Contribution {
-    let mut frontends = Vec::new();
-    for family in IpFamily::BOTH {
-        let verdict = match endpoints(family, numbers) {
-            none if none.is_empty() => Verdict::Refuse,
-            endpoints => Verdict::Balance(Balance { endpoints, affinity_seconds }),
-        };
-        let vip = if family == IpFamily::V4 { VIP } else { VIP6 };
-        for protocol in [Protocol::Tcp, Protocol::Udp] {
-            for (addr, port) in
-                [(FrontendAddr::Virtual(vip.parse().unwrap()), 80), (FrontendAddr::NodePort(family), 30080)]
-            {
-                frontends.push(Frontend { addr, protocol, port, verdict: verdict.clone(), source_ranges: Vec::new() });
-            }
-        }
-    }
-    frontends.sort();
-    Contribution {
-        key: ObjectKey::new("t", "web"),
-        cluster_ips: vec![VIP.parse().unwrap(), VIP6.parse().unwrap()],
-        frontends,
-        records: ServiceRecords::default(),
-    }
-}
-
-fn change(before: &Contribution, after: &Contribution) -> Vec<Change> {
-    let side = |contribution: &Contribution| Some(Arc::new(contribution.clone()));
-    vec![Change { key: before.key.clone(), before: side(before), after: side(after) }]
-}
-
-async fn with_web(contribution: Contribution) -> Dataplane {
-    let dataplane = Dataplane::open(options()).unwrap();
-    dataplane.converge(vec![Arc::new(contribution)]).await.unwrap();
-    dataplane
-}
-
-/// Waits until `check` holds.
-async fn until(what: &str, mut check: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(5);
-    while !check() {
-        assert!(Instant::now() < deadline, "{what}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-}
+#[path = "kernel_dataplane/cases.rs"]
+mod cases;
+#[path = "kernel_dataplane/export.rs"]
+mod export;
+#[path = "kernel_dataplane/flows.rs"]
+mod flows;
+#[path = "kernel_dataplane/restart.rs"]
+mod restart;
+#[path = "kernel_dataplane/scale.rs"]
+mod scale;
+#[path = "kernel_dataplane/world.rs"]
+mod world;
 
 #[test]
 fn a_cluster_ip_is_reached_from_everywhere_and_keeps_client_addresses() {
@@ -352,51 +157,6 @@ fn source_ranges_close_a_load_balancer_address_to_others() {
 }
 
 #[test]
-fn nft_lists_our_tables_and_a_restart_changes_nothing_in_them() {
-    in_world("nft_lists_our_tables_and_a_restart_changes_nothing_in_them", || async {
-        let _server = serve("b1", 8080);
-        let service = web(&[1, 2], Some(300));
-        let first = with_web(service.clone()).await;
-        ask("client", "tcp", VIP, 80, 1);
-        let listed = sh("nft list ruleset");
-        for part in
-            ["table ip edgesvc {", "table ip6 edgesvc {", "table ip edgesvc-anchor", "chain n-2", "10.1.1.2 . 8080"]
-        {
-            assert!(listed.contains(part), "{part} is not in {listed}");
-        }
-        assert!(sh("nft list map ip edgesvc affinity").contains("10.43.0.80 . tcp . 80"));
-        drop(first);
-        // The thread ends a moment after its last handle.
-        let mut reopened = None;
-        until("the tables are free", || {
-            reopened = Dataplane::open(options()).ok();
-            reopened.is_some()
-        })
-        .await;
-        let second = reopened.unwrap();
-        let mut report = second.converge(vec![Arc::new(service.clone())]).await;
-        let deadline = Instant::now() + Duration::from_secs(5);
-        while report.is_err() && Instant::now() < deadline {
-            report = second.converge(vec![Arc::new(service.clone())]).await;
-        }
-        assert_eq!(report.unwrap().operations, 0);
-        let less = web(&[1], Some(300));
-        drop(second);
-        let third = Dataplane::open(options()).unwrap();
-        let deadline = Instant::now() + Duration::from_secs(5);
-        while third.converge(vec![Arc::new(less.clone())]).await.is_err() {
-            assert!(Instant::now() < deadline);
-        }
-        let listed = sh("nft list ruleset");
-        assert!(
-            !listed.contains("chain n-2") && listed.contains("chain n-1") && !listed.contains("10.1.2.2"),
-            "{listed}"
-        );
-        assert_eq!(names(&ask("client", "tcp", VIP, 80, 5)), set(&["b1"]));
-    });
-}
-
-#[test]
 fn connections_survive_changes_and_none_is_lost_while_endpoints_come_and_go() {
     in_world("connections_survive_changes_and_none_is_lost_while_endpoints_come_and_go", || async {
         let _servers = [serve("b1", 8080), serve("b2", 8080)];
@@ -419,38 +179,6 @@ fn connections_survive_changes_and_none_is_lost_while_endpoints_come_and_go() {
         assert_eq!(answers.len(), 3000);
         assert_eq!(names(&answers), set(&["b1", "b2"]), "after {changes} changes");
         assert!(changes > 10, "{changes}");
-    });
-}
-
-#[test]
-fn udp_clients_leave_an_endpoint_that_is_gone() {
-    in_world("udp_clients_leave_an_endpoint_that_is_gone", || async {
-        let _servers = [serve("b1", 8080), serve("b2", 8080)];
-        let (first, second) = (web(&[1], None), web(&[2], None));
-        let dataplane = with_web(first.clone()).await;
-        let flow = "
-import socket,sys
-s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM); s.settimeout(3); s.connect(('10.43.0.80',80))
-for line in sys.stdin:
-  s.send(b'x'); print(s.recv(100).decode().strip(),flush=True)
-";
-        use std::io::{BufRead as _, BufReader, Write as _};
-        let mut command = python("client");
-        let mut child = command.args(["-c", flow]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let mut answers = BufReader::new(child.stdout.take().unwrap());
-        let mut stdin = child.stdin.take().unwrap();
-        let mut send = || {
-            writeln!(stdin).unwrap();
-            let mut line = String::new();
-            answers.read_line(&mut line).unwrap();
-            line
-        };
-        assert!(send().starts_with("b1"));
-        let report = dataplane.apply(change(&first, &second)).await.unwrap();
-        assert_eq!(report.flows_deleted, 1);
-        assert!(send().starts_with("b2"));
-        drop(stdin);
-        child.wait().unwrap();
     });
 }
 
@@ -480,46 +208,5 @@ fn show_tells_the_endpoints_and_cleanup_leaves_nothing() {
         }
         assert_eq!(sh("nft list ruleset; ip link; ip route"), before);
         assert_eq!(dataplane::cleanup().unwrap(), Vec::<String>::new());
-    });
-}
-
-/// One of many Services: 10.44.x.y:80/TCP with two endpoints.
-fn many(number: u16, last: u8) -> Contribution {
-    let [high, low] = number.to_be_bytes();
-    let addr: IpAddr = [10, 44, high, low].into();
-    let endpoints = vec![SocketAddr::from(([10, 1, 1, 2], 8080)), SocketAddr::from(([10, 1, 2, last], 8080))];
-    let verdict = Verdict::Balance(Balance { endpoints, affinity_seconds: None });
-    let addr_and = FrontendAddr::Virtual(addr);
-    let frontend = Frontend { addr: addr_and, protocol: Protocol::Tcp, port: 80, verdict, source_ranges: Vec::new() };
-    Contribution {
-        key: ObjectKey::new("t", &format!("many-{number}")),
-        cluster_ips: vec![addr],
-        frontends: vec![frontend],
-        records: ServiceRecords::default(),
-    }
-}
-
-#[test]
-fn ten_thousand_services_fit_and_a_change_costs_the_change() {
-    in_world("ten_thousand_services_fit_and_a_change_costs_the_change", || async {
-        let _servers = [serve("b1", 8080), serve("b2", 8080)];
-        let dataplane = Dataplane::open(options()).unwrap();
-        let services: Vec<Arc<Contribution>> = (0..10_000).map(|number| Arc::new(many(number, 2))).collect();
-        let begun = Instant::now();
-        dataplane.converge(services.clone()).await.unwrap();
-        println!("install of 10,000: {:?}", begun.elapsed());
-        assert_eq!(names(&ask("client", "tcp", "10.44.39.15", 80, 20)), set(&["b1", "b2"]));
-        let begun = Instant::now();
-        for number in 0..200 {
-            let report = dataplane.apply(change(&many(number, 2), &many(number, 3))).await.unwrap();
-            assert!(report.operations <= 4, "{report:?}");
-        }
-        println!("200 changes: {:?}", begun.elapsed());
-        let begun = Instant::now();
-        dataplane.apply(change(&many(9_999, 2), &many(9_999, 3))).await.unwrap();
-        println!("1 change: {:?}", begun.elapsed());
-        let begun = Instant::now();
-        dataplane.converge(services).await.unwrap();
-        println!("adoption of 10,000: {:?}", begun.elapsed());
     });
 }

@@ -276,6 +276,20 @@ fn the_ruleset_can_be_listed_exported_and_cleaned_up() {
 }
 
 #[test]
+fn our_link_comes_back_when_it_is_removed() {
+    let world = World::new();
+    let _server = echo_name(&world, "backend1", 8080);
+    let edgesvc = Edgesvc::start(&world);
+    edgesvc.apply(&stream(&[pod("one", "web", "10.9.0.11", 8080), service("web", "web", 80, "8080", "")]));
+    let address = edgesvc.cluster_ip("web");
+    answers(&world, NODE, &format!("http://{address}/"));
+    world.run(NODE, &["ip", "link", "delete", "edgesvc0"]).ok();
+    answers(&world, NODE, &format!("http://{address}/"));
+    let name = ["web.default.svc.cluster.local", "A"];
+    assert!(wait_until(SOON, || world.dig(CLIENT, "10.43.0.10", &name) == [address.clone()]));
+}
+
+#[test]
 fn foreign_rules_are_left_alone_and_a_foreign_flush_stops_nothing() {
     let world = World::new();
     let _server = echo_name(&world, "backend1", 8080);

@@ -2,6 +2,7 @@
 
 use super::exit::{Code, Failure};
 use crate::model::Kind;
+use crate::model::kind::Resource;
 
 /// One thing the user named: a kind, and perhaps an object of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +30,7 @@ pub(super) fn kind(word: &str) -> Result<Kind, Failure> {
             || row.kind.eq_ignore_ascii_case(bare)
             || row.short_names.contains(&bare);
         // `services.v1.` and `endpointslices.v1.discovery.k8s.io` are kubectl's longest forms.
-        named && group.is_none_or(|group| group.trim_end_matches('.').ends_with(row.group))
+        named && group.is_none_or(|group| in_group(row, group))
     });
     known.ok_or_else(|| {
         let message = match workload(bare) {
@@ -38,6 +39,13 @@ pub(super) fn kind(word: &str) -> Result<Kind, Failure> {
         };
         Failure::new(Code::Refused, message)
     })
+}
+
+/// Whether what follows the first dot of a word means the kind's group: `apps`,
+/// `v1.apps`, or for the core group `v1.`.
+fn in_group(row: &Resource, suffix: &str) -> bool {
+    let group = suffix.strip_prefix(row.version).and_then(|rest| rest.strip_prefix('.')).unwrap_or(suffix);
+    group == row.group || (row.group.is_empty() && suffix == row.version)
 }
 
 /// Kinds that run things, which edgesvc leaves to others, with their short names.
@@ -66,10 +74,10 @@ fn no_workloads(kind: &str) -> String {
 
 /// The kind of a manifest, by its `apiVersion` and `kind`.
 pub(super) fn kind_of_manifest(api_version: &str, kind: &str) -> Result<Kind, String> {
+    if let Some(known) = Kind::from_type_meta(api_version, kind) {
+        return Ok(known);
+    }
     if let Some(known) = Kind::ALL.into_iter().find(|k| k.resource().kind == kind) {
-        if known.api_version() == api_version {
-            return Ok(known);
-        }
         return Err(format!("apiVersion {api_version:?} is not served for {kind}: use {:?}", known.api_version()));
     }
     if workload(&kind.to_ascii_lowercase()).is_some() {
@@ -106,6 +114,9 @@ fn kinds(words: &str) -> Result<Vec<Kind>, Failure> {
     for word in words.split(',') {
         if word == "all" {
             let all = Kind::ALL.into_iter().filter(|kind| kind.resource().categories.contains(&"all"));
+            let mut all: Vec<Kind> = all.collect();
+            // In the order in which discovery lists them, as kubectl does.
+            all.sort_by_key(|kind| (kind.resource().group, kind.resource().plural));
             found.extend(all);
         } else {
             found.push(kind(word)?);
@@ -173,9 +184,11 @@ mod tests {
     #[test]
     fn every_form_of_a_kind_is_understood() {
         for word in ["svc", "service", "services", "Service", "services.v1"] {
-            assert!(word == "services.v1" || kind(word).unwrap() == Kind::Service, "{word}");
+            assert_eq!(kind(word).unwrap(), Kind::Service, "{word}");
         }
         assert_eq!(kind("endpointslices.discovery.k8s.io").unwrap(), Kind::EndpointSlice);
+        assert_eq!(kind("ev").unwrap(), Kind::Event);
+        assert_eq!(kind("events.events.k8s.io").unwrap(), Kind::EventsEvent);
         assert_eq!(kind("widgets").unwrap_err().code, Code::Refused);
         for word in ["deployments", "deploy", "deployments.apps", "Deployment", "sts", "cronjobs"] {
             assert!(kind(word).unwrap_err().message.contains(" here: edgesvc serves Services"), "{word}");

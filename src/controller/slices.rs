@@ -72,7 +72,8 @@ pub(super) fn reconcile(scene: &mut Scene<'_>, key: &ObjectKey) -> Result<Vec<Op
         let before = desired.sets.len();
         for pod in &pods {
             let Some(addr) = pod.addr(*family) else { continue };
-            let ports = if service.spec.ports.is_empty() { Value::Null } else { Value::from(pod.ports(service)) };
+            let ports = pod.ports(service);
+            let ports = if ports.is_empty() { Value::Null } else { Value::from(ports) };
             let endpoint = endpoint(scene.snapshot, object, service, pod, &addr.to_string());
             desired.set(*family, ports).push(endpoint);
         }

@@ -1,10 +1,18 @@
 //! Stale UDP connections: their client keeps its source port, so the kernel
 //! would send its packets to the old endpoint for ever (spec section 8).
+//!
+//! The whole table is read only where a flow can have gone stale: an endpoint or
+//! a frontend went away, a frontend got its first endpoint (packets sent before
+//! were not translated), or the tables were adopted. TCP and SCTP are left alone:
+//! their connections end by themselves.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
+use ipnet::IpNet;
+
+use super::Options;
 use super::netlink::{Attrs, Link, attrs};
 use crate::desired::{Frontend, FrontendAddr, Verdict};
 use crate::model::{IpFamily, Protocol};
@@ -13,65 +21,127 @@ const SUBSYSTEM: u16 = 1 << 8;
 const GET: u16 = SUBSYSTEM | 1;
 const DELETE: u16 = SUBSYSTEM | 2;
 
-/// What a changed UDP frontend may still lead to.
-#[derive(Debug, Default)]
-pub(super) struct UdpFrontends {
-    wanted: BTreeMap<(FrontendAddr, u16), BTreeSet<SocketAddr>>,
+/// A UDP entry of conntrack: what the client asked for and who answers it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Flow {
+    pub(super) original: SocketAddr,
+    pub(super) reply: SocketAddr,
 }
 
-impl UdpFrontends {
-    /// Takes note of a frontend as it is now; `None` when it is gone.
-    pub(super) fn note(&mut self, before: &Frontend, after: Option<&Frontend>) {
-        if before.protocol != Protocol::Udp {
-            return;
+/// Which UDP flows are still right.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct UdpCheck {
+    /// Who may answer for a frontend; nobody where it has no endpoint or is gone.
+    endpoints: BTreeMap<(FrontendAddr, u16), BTreeSet<SocketAddr>>,
+    /// Addresses that are ours alone: a flow to one that is no frontend is stale.
+    ranges: Vec<IpNet>,
+    /// Addresses of those ranges that the box itself answers.
+    own: Vec<IpAddr>,
+}
+
+impl UdpCheck {
+    /// What a change has to look at: nothing, unless a flow can have gone stale.
+    pub(super) fn of_moves<'a>(moves: impl Iterator<Item = (Option<&'a Frontend>, Option<&'a Frontend>)>) -> UdpCheck {
+        let mut check = UdpCheck::default();
+        for (before, after) in moves {
+            let Some(frontend) = after.or(before).filter(|frontend| frontend.protocol == Protocol::Udp) else {
+                continue;
+            };
+            let (old, new) = (endpoints(before), endpoints(after));
+            let first = old.is_empty() && !new.is_empty();
+            if first || !old.is_subset(&new) {
+                check.endpoints.insert((frontend.addr, frontend.port), new);
+            }
         }
-        let endpoints = match after.map(|frontend| &frontend.verdict) {
-            Some(Verdict::Balance(balance)) => balance.endpoints.iter().copied().collect(),
-            Some(Verdict::Refuse | Verdict::Drop) | None => BTreeSet::new(),
-        };
-        self.wanted.insert((before.addr, before.port), endpoints);
+        check
     }
 
-    fn is_stale(&self, original: SocketAddr, reply: SocketAddr) -> bool {
-        let family = IpFamily::of(original.ip());
-        let of = |addr| self.wanted.get(&(addr, original.port()));
-        match of(FrontendAddr::Virtual(original.ip())) {
-            Some(endpoints) => !endpoints.contains(&reply),
-            // A node port: entries that were never ours point to the address they asked for
-            // and are those of a local socket, unless an endpoint now takes the port.
-            None => of(FrontendAddr::NodePort(family)).is_some_and(|endpoints| !endpoints.contains(&reply)),
+    /// Everything we serve, the frontends we served before and do not any more,
+    /// and the ranges no one else has addresses of.
+    pub(super) fn of_everything(
+        frontends: impl Iterator<Item = Frontend>,
+        gone: &BTreeSet<(FrontendAddr, u16)>,
+        options: &Options,
+    ) -> UdpCheck {
+        let mut check = UdpCheck {
+            endpoints: gone.iter().map(|place| (*place, BTreeSet::new())).collect(),
+            ranges: options.service_ranges.clone(),
+            own: options.cluster_dns.clone(),
+        };
+        for frontend in frontends.filter(|frontend| frontend.protocol == Protocol::Udp) {
+            check.endpoints.insert((frontend.addr, frontend.port), endpoints(Some(&frontend)));
         }
+        check
+    }
+
+    /// Whether nothing has to be looked at.
+    pub(super) fn is_empty(&self) -> bool {
+        self.endpoints.is_empty() && self.ranges.is_empty()
+    }
+
+    /// `is_local` tells the box's own addresses: a node port is a port of those,
+    /// and the same number at another host is none of our business.
+    pub(super) fn is_stale(&self, flow: Flow, is_local: impl Fn(IpAddr) -> bool) -> bool {
+        let addr = flow.original.ip();
+        let of = |addr| self.endpoints.get(&(addr, flow.original.port()));
+        if let Some(endpoints) = of(FrontendAddr::Virtual(addr)) {
+            return !endpoints.contains(&flow.reply);
+        }
+        if self.own.contains(&addr) {
+            return false;
+        }
+        if self.ranges.iter().any(|range| range.contains(&addr)) {
+            return true;
+        }
+        of(FrontendAddr::NodePort(IpFamily::of(addr)))
+            .is_some_and(|endpoints| is_local(addr) && !endpoints.contains(&flow.reply))
     }
 
     /// Deletes what is stale and answers how many entries that were.
     pub(super) fn sweep(&self) -> io::Result<usize> {
-        if self.wanted.is_empty() {
+        if self.is_empty() {
             return Ok(0);
         }
+        let local = local_addrs()?;
         let mut link = Link::open(netlink_sys::protocols::NETLINK_NETFILTER)?;
-        let families: BTreeSet<IpFamily> = self.wanted.keys().map(|(addr, _)| addr.family()).collect();
         let mut deleted = 0;
-        for family in families {
-            let number = if family == IpFamily::V4 { 2 } else { 10 };
-            for entry in link.dump(GET, &[number, 0, 0, 0])? {
-                let content = entry.body.get(4..).unwrap_or_default();
-                let Some((original, reply)) = udp_ends(content) else { continue };
-                if !self.is_stale(original, reply) {
-                    continue;
-                }
-                match link.request(DELETE, 0, &delete_body(number, content)) {
-                    Ok(_) => deleted += 1,
-                    Err(error) if error.raw_os_error() == Some(nix::libc::ENOENT) => {}
-                    Err(error) => return Err(error),
-                }
+        // Both families at once: the kernel walks its whole table for each question.
+        for entry in link.dump(GET, &[0, 0, 0, 0])? {
+            let family = entry.body.first().copied().unwrap_or_default();
+            let content = entry.body.get(4..).unwrap_or_default();
+            let Some(flow) = udp_flow(content) else { continue };
+            if !self.is_stale(flow, |addr| local.contains(&addr)) {
+                continue;
+            }
+            match link.request(DELETE, 0, &delete_body(family, content)) {
+                Ok(_) => deleted += 1,
+                Err(error) if error.raw_os_error() == Some(nix::libc::ENOENT) => {}
+                Err(error) => return Err(error),
             }
         }
         Ok(deleted)
     }
 }
 
+fn endpoints(frontend: Option<&Frontend>) -> BTreeSet<SocketAddr> {
+    match frontend.map(|frontend| &frontend.verdict) {
+        Some(Verdict::Balance(balance)) => balance.endpoints.iter().copied().collect(),
+        Some(Verdict::Refuse | Verdict::Drop) | None => BTreeSet::new(),
+    }
+}
+
+/// The addresses of this network namespace.
+fn local_addrs() -> io::Result<BTreeSet<IpAddr>> {
+    let ip = |found: nix::ifaddrs::InterfaceAddress| {
+        let addr = found.address?;
+        let v4 = addr.as_sockaddr_in().map(|addr| IpAddr::from(addr.ip()));
+        v4.or_else(|| addr.as_sockaddr_in6().map(|addr| addr.ip().into()))
+    };
+    Ok(nix::ifaddrs::getifaddrs()?.filter_map(ip).collect())
+}
+
 /// The original destination and the replying endpoint of a UDP entry.
-fn udp_ends(content: &[u8]) -> Option<(SocketAddr, SocketAddr)> {
+fn udp_flow(content: &[u8]) -> Option<Flow> {
     let original = attrs::find(content, 1)?;
     let reply = attrs::find(content, 2)?;
     let protocol = |tuple| attrs::find(attrs::find(tuple, 2)?, 1)?.first().copied();
@@ -87,7 +157,7 @@ fn udp_ends(content: &[u8]) -> Option<(SocketAddr, SocketAddr)> {
         let port = attrs::find(attrs::find(tuple, 2)?, port)?;
         Some(SocketAddr::new(addr, u16::from_be_bytes(port.try_into().ok()?)))
     };
-    Some((end(original, 2, 4, 3)?, end(reply, 1, 3, 2)?))
+    Some(Flow { original: end(original, 2, 4, 3)?, reply: end(reply, 1, 3, 2)? })
 }
 
 fn delete_body(family: u8, content: &[u8]) -> Vec<u8> {

@@ -1,16 +1,18 @@
 //! Reading and removing what is in the kernel, without a daemon.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::net::{IpAddr, SocketAddr};
+use std::io;
+use std::net::SocketAddr;
 
 use super::DataplaneError;
 use super::kernel;
 use super::links;
 use super::netlink::Link;
 use super::netlink::batch::commit;
-use super::table::{ANCHOR, ChainName, Data, SetName, Slot, TABLE, Verdict};
-use crate::model::{IpFamily, Protocol};
+use super::table::{ANCHOR, ChainName, Data, SetName, Slot, TABLE, Verdict, address, frontend_at};
+use crate::desired::FrontendAddr;
+use crate::model::IpFamily;
 
 fn nft() -> Result<Link, DataplaneError> {
     Link::open(netlink_sys::protocols::NETLINK_NETFILTER).map_err(DataplaneError::Socket)
@@ -41,18 +43,12 @@ pub fn show() -> Result<String, DataplaneError> {
 }
 
 fn line(family: IpFamily, slot: &Slot, data: &Data, slots: &BTreeMap<Slot, Data>) -> String {
+    let Some((addr, protocol, port)) = frontend_at(slot) else { return format!("{slot:?}") };
+    let at = match addr {
+        FrontendAddr::Virtual(addr) => SocketAddr::new(addr, port).to_string(),
+        FrontendAddr::NodePort(_) => format!("nodeport/{}:{port}", kernel::word(family)),
+    };
     let key = &slot.key.start;
-    let tail = key.get(key.len().saturating_sub(8)..).unwrap_or_default();
-    let protocol = match tail.first() {
-        Some(17) => Protocol::Udp,
-        Some(132) => Protocol::Sctp,
-        Some(_) | None => Protocol::Tcp,
-    };
-    let port = tail.get(4..6).and_then(|bytes| bytes.try_into().ok()).map(u16::from_be_bytes).unwrap_or_default();
-    let at = match address(key.get(..key.len().saturating_sub(8)).unwrap_or_default()) {
-        Some(addr) => SocketAddr::new(addr, port).to_string(),
-        None => format!("nodeport/{}:{port}", kernel::word(family)),
-    };
     let Data::Verdict(verdict) = data else { return format!("{protocol} {at}") };
     match verdict {
         Verdict::Drop => format!("{protocol} {at} drop"),
@@ -68,11 +64,6 @@ fn line(family: IpFamily, slot: &Slot, data: &Data, slots: &BTreeMap<Slot, Data>
         }
         Verdict::Return => format!("{protocol} {at} return"),
     }
-}
-
-fn address(bytes: &[u8]) -> Option<IpAddr> {
-    let v4 = <[u8; 4]>::try_from(bytes).map(IpAddr::from);
-    v4.or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from)).ok()
 }
 
 fn endpoint(data: &Data) -> Option<SocketAddr> {
@@ -101,12 +92,27 @@ pub fn cleanup() -> Result<Vec<String>, DataplaneError> {
         Some(nix::libc::EPERM) => DataplaneError::Denied(error),
         Some(_) | None => DataplaneError::Commit(error),
     })?;
-    let mut route = Link::open(netlink_sys::protocols::NETLINK_ROUTE).map_err(DataplaneError::Socket)?;
-    let ports = links::read_links(&mut route).map_err(DataplaneError::Link)?;
+    removed.extend(remove_links(&bent)?);
+    Ok(removed)
+}
+
+fn remove_links(bent: &BTreeSet<u32>) -> Result<Vec<String>, DataplaneError> {
+    // Whoever asks may be inside a runtime: ours lives and ends on a thread of its own.
+    let work = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.map_err(DataplaneError::Thread)?.block_on(unmake_links(bent)).map_err(DataplaneError::Link)
+    };
+    std::thread::scope(|scope| scope.spawn(work).join()).map_err(|_| DataplaneError::Stopped)?
+}
+
+async fn unmake_links(bent: &BTreeSet<u32>) -> io::Result<Vec<String>> {
+    let route = links::connect()?;
+    let mut removed = Vec::new();
+    let ports = links::read_links(&route).await?;
     for (index, port) in ports.iter().filter(|(index, port)| port.hairpin && bent.contains(index)) {
-        links::set_hairpin(&mut route, *index, false).map_err(DataplaneError::Link)?;
+        links::set_hairpin(&route, *index, false).await?;
         removed.push(format!("hairpin mode of bridge port {}", port.name));
     }
-    removed.extend(links::remove(&mut route).map_err(DataplaneError::Link)?);
+    removed.extend(links::remove(&route).await?);
     Ok(removed)
 }

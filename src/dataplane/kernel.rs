@@ -8,7 +8,7 @@ use super::Options;
 use super::netlink::batch::{APPEND, CREATE, CommitError, Op, body, commit, kind, message};
 use super::netlink::{Attrs, Link, attrs};
 use super::table::{
-    ANCHOR, Chain, ChainName, Data, Edit, Key, Maps, SetName, Slot, TABLE, Verdict, anchor_chain, dynamic_chain,
+    ANCHOR, Chain, ChainName, Data, Edit, Field, Key, Maps, SetName, Slot, TABLE, Verdict, anchor_chain, dynamic_chain,
     nfproto, rule_body, shape, static_chains,
 };
 use crate::model::IpFamily;
@@ -59,12 +59,16 @@ pub(super) fn word(family: IpFamily) -> &'static str {
     }
 }
 
+fn field_len(field: Field) -> u32 {
+    u32::try_from(field.len()).unwrap_or(u32::MAX)
+}
+
 fn new_set(table: &str, family: IpFamily, name: SetName) -> Op {
     let shape = shape(name, family);
     let mut flags = 0;
     let mut a = table_attrs(table);
-    let key_type = shape.fields.iter().fold(0u32, |key, (kind, _)| key << 6 | kind);
-    let key_len: u32 = shape.fields.iter().map(|(_, len)| len.next_multiple_of(4)).sum();
+    let key_type = shape.fields.iter().fold(0u32, |key, field| key << 6 | field.number());
+    let key_len: u32 = shape.fields.iter().map(|field| field_len(*field).next_multiple_of(4)).sum();
     let mut desc = Attrs::new();
     if let Some(size) = shape.size {
         desc.be32(1, size);
@@ -73,10 +77,10 @@ fn new_set(table: &str, family: IpFamily, name: SetName) -> Op {
     if shape.interval {
         flags |= 4 | 0x80;
         let mut fields = Attrs::new();
-        for (_, len) in &shape.fields {
-            let mut field = Attrs::new();
-            field.be32(1, *len);
-            fields.nest(1, &field);
+        for field in &shape.fields {
+            let mut described = Attrs::new();
+            described.be32(1, field_len(*field));
+            fields.nest(1, &described);
         }
         desc.nest(2, &fields);
     }
@@ -143,17 +147,7 @@ fn marker(family: IpFamily, options: &Options) -> String {
     for name in SetName::ALL {
         eat(format!("{:?}", shape(name, family)).as_bytes());
     }
-    let samples = [
-        ChainName::Pick(2),
-        ChainName::PickNodePort(2),
-        ChainName::Affine(2),
-        ChainName::AffineNodePort(2),
-        ChainName::Filter(2),
-        ChainName::FilterAffine(2),
-        ChainName::Remember(2),
-        ChainName::RememberNodePort(2),
-    ];
-    let dynamic = samples.map(|name| dynamic_chain(family, name));
+    let dynamic = ChainName::samples(2).map(|name| dynamic_chain(family, name));
     for chain in static_chains(family, options).iter().chain(&dynamic) {
         eat(format!("{} {:?}", chain.name, chain.hook).as_bytes());
         for rule in &chain.rules {
@@ -163,22 +157,35 @@ fn marker(family: IpFamily, options: &Options) -> String {
     format!("{MARKER}{digest:016x}")
 }
 
-fn static_ops(table: &str, family: IpFamily, options: &Options, flags: u32) -> Vec<Op> {
-    let mut ops = vec![new_table(table, family, flags)];
-    ops.extend(SetName::ALL.map(|name| new_set(table, family, name)));
+/// The operations that make the tables of a family or take them over.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Install {
+    /// What no packet meets: sets, and chains without a hook.
+    pub(super) prepare: Vec<Op>,
+    /// The chains that packets meet, and the marker that says the table is whole.
+    pub(super) switch: Vec<Op>,
+    /// A table in use goes: everything has to happen in one transaction.
+    pub(super) replaces: bool,
+}
+
+fn static_ops(table: &str, family: IpFamily, options: &Options, flags: u32) -> Install {
+    let mut install = Install { prepare: vec![new_table(table, family, flags)], ..Install::default() };
+    install.prepare.extend(SetName::ALL.map(|name| new_set(table, family, name)));
     for chain in static_chains(family, options) {
-        ops.extend(new_chain(table, family, &chain));
+        let part = if chain.hook.is_some() { &mut install.switch } else { &mut install.prepare };
+        part.extend(new_chain(table, family, &chain));
     }
     let marker = Chain { name: marker(family, options), hook: None, rules: Vec::new() };
-    ops.extend(new_chain(table, family, &marker));
-    ops
+    install.switch.extend(new_chain(table, family, &marker));
+    install
 }
 
 /// Tries everything we need in a transaction that leaves nothing. Answers
 /// whether tables can be owned.
 pub(super) fn preflight(link: &mut Link, family: IpFamily, options: &Options) -> Result<bool, CommitError> {
     let probe = |flags| {
-        let mut ops = static_ops(PROBE, family, options, flags);
+        let Install { prepare: mut ops, switch, .. } = static_ops(PROBE, family, options, flags);
+        ops.extend(switch);
         for name in [ChainName::Pick(2), ChainName::Affine(2), ChainName::Filter(2), ChainName::Remember(2)] {
             ops.extend(new_chain(PROBE, family, &dynamic_chain(family, name)));
         }
@@ -232,46 +239,80 @@ impl Held {
     }
 }
 
-/// The operations that make or take over the tables of one family.
-pub(super) fn table_ops(held: &Held, family: IpFamily, options: &Options, owned: bool) -> Vec<Op> {
+/// What makes or takes over the tables of one family.
+pub(super) fn install(held: &Held, family: IpFamily, options: &Options, owned: bool) -> Install {
     let flags = if owned { OWNED } else { 0 };
-    let mut ops = Vec::new();
-    if !held.anchored {
-        ops.push(new_table(ANCHOR, family, if owned { 4 } else { 0 }));
-        ops.extend(new_chain(ANCHOR, family, &anchor_chain(family)));
-    }
+    let mut install = Install::default();
     if held.is_ours(family, options, owned) {
-        ops.push(new_table(TABLE, family, flags));
-        return ops;
-    }
-    if held.present {
-        ops.push(delete_table(TABLE, family));
-    }
-    ops.extend(static_ops(TABLE, family, options, flags));
-    ops
-}
-
-/// Every element of a set.
-pub(super) fn read_set(link: &mut Link, family: IpFamily, set: SetName) -> io::Result<BTreeMap<Slot, Data>> {
-    let mut request = table_attrs(TABLE);
-    request.text(2, set.as_str());
-    let mut found = BTreeMap::new();
-    for answer in link.dump(kind(message::GETSETELEM), &body(nfproto(family), &request))? {
-        let content = answer.body.get(4..).unwrap_or_default();
-        for (_, element) in attrs::read(attrs::find(content, 3).unwrap_or_default()) {
-            let bytes = |kind: u16| Some(attrs::find(attrs::find(element, kind)?, 1)?.to_vec());
-            let Some(start) = bytes(1) else { continue };
-            let data = match attrs::find(element, 2) {
-                None => Data::Nothing,
-                Some(data) => match Verdict::read(data) {
-                    Some(verdict) => Data::Verdict(verdict),
-                    None => Data::Bytes(attrs::find(data, 1).unwrap_or_default().to_vec()),
-                },
-            };
-            found.insert(Slot { family, set, key: Key { start, end: bytes(10) } }, data);
+        install.switch.push(new_table(TABLE, family, flags));
+    } else {
+        install = static_ops(TABLE, family, options, flags);
+        if held.present {
+            install.prepare.insert(0, delete_table(TABLE, family));
+            // Without its marker a table was never finished, and has no hooks.
+            install.replaces = held.layout.is_some();
         }
     }
+    if !held.anchored {
+        // No flags: nobody owns it, and nft 1.0.6 cannot read back what it prints of `persist`.
+        let mut anchor = vec![new_table(ANCHOR, family, 0)];
+        anchor.extend(new_chain(ANCHOR, family, &anchor_chain(family)));
+        install.prepare.splice(0..0, anchor);
+    }
+    install
+}
+
+/// An element as the kernel tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Found {
+    pub(super) slot: Slot,
+    pub(super) data: Data,
+    /// Of an entry that packets made: how long it lives, and how long still.
+    pub(super) timeout_ms: Option<u64>,
+    pub(super) expires_ms: Option<u64>,
+}
+
+/// Every element of a set, in the order of the kernel.
+pub(super) fn read_elements(link: &mut Link, family: IpFamily, set: SetName) -> io::Result<Vec<Found>> {
+    let mut request = table_attrs(TABLE);
+    request.text(2, set.as_str());
+    let mut found = Vec::new();
+    for answer in link.dump(kind(message::GETSETELEM), &body(nfproto(family), &request))? {
+        let content = answer.body.get(4..).unwrap_or_default();
+        let list = attrs::find(content, 3).unwrap_or_default();
+        found.extend(attrs::read(list).filter_map(|(_, element)| read_element(element, family, set)));
+    }
     Ok(found)
+}
+
+fn read_element(element: &[u8], family: IpFamily, set: SetName) -> Option<Found> {
+    let bytes = |kind: u16| Some(attrs::find(attrs::find(element, kind)?, 1)?.to_vec());
+    let data = match attrs::find(element, 2) {
+        None => Data::Nothing,
+        Some(data) => match Verdict::read(data) {
+            Some(verdict) => Data::Verdict(verdict),
+            None => Data::Bytes(attrs::find(data, 1).unwrap_or_default().to_vec()),
+        },
+    };
+    let slot = Slot { family, set, key: Key { start: bytes(1)?, end: bytes(10) } };
+    Some(Found { slot, data, timeout_ms: attrs::be64(element, 4), expires_ms: attrs::be64(element, 5) })
+}
+
+/// Every element of a set, by its place.
+pub(super) fn read_set(link: &mut Link, family: IpFamily, set: SetName) -> io::Result<BTreeMap<Slot, Data>> {
+    Ok(read_elements(link, family, set)?.into_iter().map(|found| (found.slot, found.data)).collect())
+}
+
+/// The frontends the kernel knows, of whatever version of us; none where there is no table.
+pub(super) fn read_frontends(link: &mut Link, family: IpFamily) -> io::Result<Vec<Slot>> {
+    let mut slots = Vec::new();
+    for set in [SetName::Services, SetName::NodePorts] {
+        match read_set(link, family, set) {
+            Err(error) if error.raw_os_error() == Some(nix::libc::ENOENT) => {}
+            found => slots.extend(found?.into_keys()),
+        }
+    }
+    Ok(slots)
 }
 
 /// The bridge ports noted as switched by us; none where there is no table.
@@ -284,7 +325,7 @@ pub(super) fn hairpin_ports(link: &mut Link) -> io::Result<BTreeSet<u32>> {
     Ok(found.keys().filter_map(index).collect())
 }
 
-/// The operations of an edit, in the order in which they may be cut.
+/// The operations of an edit.
 pub(super) fn edit_ops(edit: &Edit) -> Vec<Op> {
     let mut ops = Vec::new();
     for (family, name) in edit.chains_added() {

@@ -3,34 +3,23 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use futures_util::TryStreamExt as _;
 use ipnet::IpNet;
+use netlink_packet_route::address::AddressHeaderFlags;
+use netlink_packet_route::link::{InfoBridgePort, InfoPortData, InfoPortKind, LinkAttribute, LinkInfo, LinkMessage};
+use netlink_packet_route::route::{RouteAttribute, RouteMessage, RouteScope, RouteType};
+use rtnetlink::{
+    Handle, LinkBridge, LinkBridgePort, LinkDummy, LinkUnspec, LinkVeth, RouteMessageBuilder, new_connection,
+};
 
-use super::netlink::{Attrs, Link, attrs};
 use crate::model::IpFamily;
 
 /// Our link.
 pub(super) const LINK: &str = "edgesvc0";
 /// The other end where only a pair can be had.
 const PEER: &str = "edgesvc1";
-const NEWLINK: u16 = 16;
-const DELLINK: u16 = 17;
-const GETLINK: u16 = 18;
-const SETLINK: u16 = 19;
-const NEWADDR: u16 = 20;
-const NEWROUTE: u16 = 24;
-const GETROUTE: u16 = 26;
-const CREATE_EXCL: u16 = 0x600;
-const CREATE_REPLACE: u16 = 0x500;
-const IFF_UP: u32 = 1;
-const AF_BRIDGE: u8 = 7;
-/// `IFLA_PROTINFO` with, for a bridge port, `IFLA_BRPORT_MODE`: hairpin mode.
-const PROTINFO: u16 = 12;
-const BRPORT_MODE: u16 = 4;
-/// `ifinfomsg`, `rtmsg`: what stands before the attributes.
-const LINK_HEADER: usize = 16;
-const ROUTE_HEADER: usize = 12;
 
 /// One link of the box.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,34 +44,56 @@ pub(super) struct Way {
 
 pub(super) type BoxLinks = BTreeMap<u32, BoxLink>;
 
-fn link_header(index: u32, up: bool) -> Vec<u8> {
-    let mut header = vec![0; 4];
-    header.extend(index.to_ne_bytes());
-    let flags = if up { IFF_UP } else { 0 };
-    header.extend(flags.to_ne_bytes());
-    header.extend(flags.to_ne_bytes());
-    header
+/// A socket to rtnetlink, served by a task of this runtime.
+pub(super) fn connect() -> io::Result<Handle> {
+    let (connection, handle, _) = new_connection()?;
+    tokio::spawn(connection);
+    Ok(handle)
 }
 
-fn number(bytes: Option<&[u8]>) -> Option<u32> {
-    Some(u32::from_ne_bytes(bytes?.get(..4)?.try_into().ok()?))
+fn failed(error: rtnetlink::Error) -> io::Error {
+    match error {
+        rtnetlink::Error::NetlinkError(refused) => refused.to_io(),
+        other => io::Error::other(other),
+    }
 }
 
 /// Every link of this network namespace.
-pub(super) fn read_links(route: &mut Link) -> io::Result<BoxLinks> {
+pub(super) async fn read_links(route: &Handle) -> io::Result<BoxLinks> {
+    let mut found = route.link().get().execute();
     let mut links = BoxLinks::new();
-    for answer in route.dump(GETLINK, &link_header(0, false))? {
-        let content = answer.body.get(LINK_HEADER..).unwrap_or_default();
-        let Some(index) = number(answer.body.get(4..8)) else { continue };
-        let info = attrs::find(content, 18);
-        let kind = info.and_then(|info| attrs::text(info, 1)).map(str::to_owned);
-        let hairpin = info
-            .filter(|info| attrs::text(info, 4) == Some("bridge"))
-            .is_some_and(|info| attrs::find(info, 5).and_then(|port| attrs::find(port, BRPORT_MODE)) == Some(&[1]));
-        let name = attrs::text(content, 3).unwrap_or_default().to_owned();
-        links.insert(index, BoxLink { name, kind, master: number(attrs::find(content, 10)), hairpin });
+    while let Some(message) = found.try_next().await.map_err(failed)? {
+        links.insert(message.header.index, read_link(&message));
     }
     Ok(links)
+}
+
+pub(super) fn read_link(message: &LinkMessage) -> BoxLink {
+    let mut link = BoxLink { name: String::new(), kind: None, master: None, hairpin: false };
+    for attribute in &message.attributes {
+        match attribute {
+            LinkAttribute::IfName(name) => link.name.clone_from(name),
+            LinkAttribute::Controller(master) => link.master = Some(*master),
+            LinkAttribute::LinkInfo(infos) => {
+                link.hairpin = is_hairpin(infos);
+                link.kind = infos.iter().find_map(|info| match info {
+                    LinkInfo::Kind(kind) => Some(kind.to_string()),
+                    _ => None,
+                });
+            }
+            _ => {}
+        }
+    }
+    link
+}
+
+fn is_hairpin(infos: &[LinkInfo]) -> bool {
+    let of_bridge = infos.iter().any(|info| matches!(info, LinkInfo::PortKind(InfoPortKind::Bridge)));
+    let switched = |info: &LinkInfo| match info {
+        LinkInfo::PortData(InfoPortData::BridgePort(port)) => port.contains(&InfoBridgePort::HairpinMode(true)),
+        _ => false,
+    };
+    of_bridge && infos.iter().any(switched)
 }
 
 fn index_of(links: &BoxLinks, name: &str) -> Option<u32> {
@@ -92,137 +103,135 @@ fn index_of(links: &BoxLinks, name: &str) -> Option<u32> {
 /// The links on which two other hosts may sit: a reply between them would not
 /// come to us.
 pub(super) fn shared_links(links: &BoxLinks) -> impl Iterator<Item = u32> + '_ {
-    links.iter().filter(|(_, link)| link.name != "lo" && link.name != LINK).map(|(index, _)| *index)
+    let ours = ["lo", LINK, PEER];
+    links.iter().filter(move |(_, link)| !ours.contains(&link.name.as_str())).map(|(index, _)| *index)
 }
 
-/// Makes our link if it is missing, puts the DNS addresses on it and the service
-/// ranges behind it. Answers what could not be done.
-pub(super) fn set_up(route: &mut Link, dns: &[IpAddr], ranges: &[IpNet]) -> io::Result<Vec<String>> {
+/// Whether our link is there.
+pub(super) fn has_own(links: &BoxLinks) -> bool {
+    index_of(links, LINK).is_some()
+}
+
+/// Makes our link if it is missing and puts the DNS addresses on it. Answers what
+/// could not be done.
+pub(super) async fn set_up(route: &Handle, dns: &[IpAddr]) -> io::Result<Vec<String>> {
     let mut warnings = Vec::new();
-    let index = ensure_link(route, &mut warnings)?;
+    let index = ensure_link(route, &mut warnings).await?;
     for addr in dns {
-        if let Err(error) = add_addr(route, index, *addr) {
+        if let Err(error) = add_addr(route, index, *addr).await {
             warnings.push(format!("{addr} cannot be put on {LINK}: {error}"));
         }
     }
+    Ok(warnings)
+}
+
+/// Puts the service ranges behind our link: without a default route the box would
+/// not even try. Only once the tables are there: a connection that finds the route
+/// and no rules loses its first packet, and waits a second to send it again.
+pub(super) async fn route_ranges(route: &Handle, ranges: &[IpNet]) -> io::Result<Vec<String>> {
+    let links = read_links(route).await?;
+    let index = index_of(&links, LINK).or_else(|| index_of(&links, "lo")).ok_or(io::ErrorKind::NotFound)?;
+    let mut warnings = Vec::new();
     for range in ranges {
-        if let Err(error) = add_route(route, index, *range) {
+        if let Err(error) = add_route(route, index, *range).await {
             warnings.push(format!("no route for {range}: {error}"));
         }
     }
     Ok(warnings)
 }
 
-fn ensure_link(route: &mut Link, warnings: &mut Vec<String>) -> io::Result<u32> {
-    if let Some(index) = index_of(&read_links(route)?, LINK) {
-        route.request(NEWLINK, 0, &link_header(index, true))?;
+async fn ensure_link(route: &Handle, warnings: &mut Vec<String>) -> io::Result<u32> {
+    if let Some(index) = index_of(&read_links(route).await?, LINK) {
+        bring_up(route, index).await?;
         return Ok(index);
     }
     let mut last = String::new();
-    for kind in ["dummy", "veth", "bridge"] {
-        match route.request(NEWLINK, CREATE_EXCL, &new_link(kind)) {
-            Ok(_) => {
-                let links = read_links(route)?;
+    let kinds = [
+        ("dummy", LinkDummy::new(LINK).up().build()),
+        ("veth", LinkVeth::new(LINK, PEER).up().build()),
+        ("bridge", LinkBridge::new(LINK).up().build()),
+    ];
+    for (kind, message) in kinds {
+        match route.link().add(message).execute().await.map_err(failed) {
+            Ok(()) => {
+                let links = read_links(route).await?;
                 if let Some(peer) = index_of(&links, PEER) {
-                    route.request(NEWLINK, 0, &link_header(peer, true))?;
+                    bring_up(route, peer).await?;
                 }
                 let index = index_of(&links, LINK).ok_or(io::ErrorKind::NotFound)?;
-                route.request(NEWLINK, 0, &link_header(index, true))?;
+                bring_up(route, index).await?;
                 return Ok(index);
             }
             Err(error) => last = format!("{kind}: {error}"),
         }
     }
     warnings.push(format!("{LINK} cannot be made ({last}; CONFIG_DUMMY is missing?), lo takes its addresses"));
-    index_of(&read_links(route)?, "lo").ok_or_else(|| io::ErrorKind::NotFound.into())
+    index_of(&read_links(route).await?, "lo").ok_or_else(|| io::ErrorKind::NotFound.into())
 }
 
-fn new_link(kind: &str) -> Vec<u8> {
-    let mut info = Attrs::new();
-    info.text(1, kind);
-    if kind == "veth" {
-        let mut peer = Attrs::new();
-        peer.text(3, PEER);
-        let mut data = Attrs::new();
-        let mut whole = link_header(0, true);
-        whole.extend_from_slice(peer.as_bytes());
-        data.bytes(1, &whole);
-        info.nest(2, &data);
-    }
-    let mut a = Attrs::new();
-    a.text(3, LINK).nest(18, &info);
-    let mut message = link_header(0, true);
-    message.extend_from_slice(a.as_bytes());
-    message
+async fn bring_up(route: &Handle, index: u32) -> io::Result<()> {
+    route.link().change(LinkUnspec::new_with_index(index).up().build()).execute().await.map_err(failed)
 }
 
-fn address_family(addr: IpAddr) -> u8 {
-    if addr.is_ipv4() { 2 } else { 10 }
-}
-
-fn octets(addr: IpAddr) -> Vec<u8> {
-    super::table::octets(addr)
-}
-
-fn add_addr(route: &mut Link, index: u32, addr: IpAddr) -> io::Result<()> {
-    let bytes = octets(addr);
+async fn add_addr(route: &Handle, index: u32, addr: IpAddr) -> io::Result<()> {
+    let mut request = route.address().add(index, addr, if addr.is_ipv4() { 32 } else { 128 }).replace();
     // No duplicate address detection: the address is never seen on a wire.
-    let mut message = vec![address_family(addr), if addr.is_ipv4() { 32 } else { 128 }, 2, 0];
-    message.extend(index.to_ne_bytes());
-    let mut a = Attrs::new();
-    a.bytes(2, &bytes).bytes(1, &bytes);
-    message.extend_from_slice(a.as_bytes());
-    route.request(NEWADDR, CREATE_REPLACE, &message).map(drop)
+    request.message_mut().header.flags = AddressHeaderFlags::Nodad;
+    request.execute().await.map_err(failed)
 }
 
-fn add_route(route: &mut Link, index: u32, range: IpNet) -> io::Result<()> {
-    let scope = if range.addr().is_ipv4() { 253 } else { 0 };
-    let mut message = vec![address_family(range.addr()), range.prefix_len(), 0, 0, 254, 4, scope, 1, 0, 0, 0, 0];
-    let mut a = Attrs::new();
-    a.bytes(1, &octets(range.network())).bytes(4, &index.to_ne_bytes());
-    message.extend_from_slice(a.as_bytes());
-    route.request(NEWROUTE, CREATE_REPLACE, &message).map(drop)
+async fn add_route(route: &Handle, index: u32, range: IpNet) -> io::Result<()> {
+    let scope = if range.addr().is_ipv4() { RouteScope::Link } else { RouteScope::Universe };
+    let message = RouteMessageBuilder::<IpAddr>::new()
+        .destination_prefix(range.network(), range.prefix_len())
+        .map_err(io::Error::other)?
+        .output_interface(index)
+        .scope(scope)
+        .build();
+    route.route().add(message).replace().execute().await.map_err(failed)
 }
 
 /// Removes our link, and with it its addresses and routes.
-pub(super) fn remove(route: &mut Link) -> io::Result<Option<String>> {
-    let Some(index) = index_of(&read_links(route)?, LINK) else { return Ok(None) };
-    route.request(DELLINK, 0, &link_header(index, false))?;
+pub(super) async fn remove(route: &Handle) -> io::Result<Option<String>> {
+    let Some(index) = index_of(&read_links(route).await?, LINK) else { return Ok(None) };
+    route.link().del(index).execute().await.map_err(failed)?;
     Ok(Some(format!("link {LINK}")))
 }
 
 /// Switches hairpin mode of a bridge port.
-pub(super) fn set_hairpin(route: &mut Link, port: u32, on: bool) -> io::Result<()> {
-    let mut mode = Attrs::new();
-    mode.bytes(BRPORT_MODE, &[u8::from(on)]);
-    let mut a = Attrs::new();
-    a.nest(PROTINFO, &mode);
-    let mut message = vec![AF_BRIDGE, 0, 0, 0];
-    message.extend(port.to_ne_bytes());
-    message.extend([0; 8]);
-    message.extend_from_slice(a.as_bytes());
-    route.request(SETLINK, 0, &message).map(drop)
+pub(super) async fn set_hairpin(route: &Handle, port: u32, on: bool) -> io::Result<()> {
+    route.link().set_port(LinkBridgePort::new(port).hairpin(on).build()).execute().await.map_err(failed)
 }
 
 /// Asks the routing table for the way to an endpoint.
-pub(super) fn way(route: &mut Link, links: &BoxLinks, addr: IpAddr) -> Way {
+pub(super) async fn way(route: &Handle, links: &BoxLinks, addr: IpAddr) -> Way {
+    let question = match addr {
+        IpAddr::V4(addr) => RouteMessageBuilder::<Ipv4Addr>::new().destination_prefix(addr, 32).build(),
+        IpAddr::V6(addr) => RouteMessageBuilder::<Ipv6Addr>::new().destination_prefix(addr, 128).build(),
+    };
+    let answer = std::pin::pin!(route.route().get(question).execute()).try_next().await;
+    match answer {
+        Ok(Some(answer)) => way_of(&answer, links),
+        // No route: there is nothing to reply.
+        Ok(None) | Err(_) => Way::default(),
+    }
+}
+
+pub(super) fn way_of(answer: &RouteMessage, links: &BoxLinks) -> Way {
     let off_box = Way { off_box: true, bridge: None };
-    let mut message = vec![address_family(addr), if addr.is_ipv4() { 32 } else { 128 }, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-    let mut a = Attrs::new();
-    a.bytes(1, &octets(addr));
-    message.extend_from_slice(a.as_bytes());
-    // No route: there is nothing to reply.
-    let Ok(answers) = route.request(GETROUTE, 0, &message) else { return Way::default() };
-    let Some(answer) = answers.first() else { return Way::default() };
-    let content = answer.body.get(ROUTE_HEADER..).unwrap_or_default();
-    if answer.body.get(7) == Some(&2) {
+    if answer.header.kind == RouteType::Local {
         return Way::default();
     }
-    if attrs::find(content, 5).is_some() || attrs::find(content, 18).is_some() {
+    let by_gateway =
+        |attribute: &RouteAttribute| matches!(attribute, RouteAttribute::Gateway(_) | RouteAttribute::Via(_));
+    if answer.attributes.iter().any(by_gateway) {
         return off_box;
     }
-    let Some(index) = number(attrs::find(content, 4)) else { return Way::default() };
-    let Some(link) = links.get(&index) else { return Way::default() };
+    let out = answer.attributes.iter().find_map(|attribute| match attribute {
+        RouteAttribute::Oif(index) => Some(*index),
+        _ => None,
+    });
+    let Some((index, link)) = out.and_then(|index| Some((index, links.get(&index)?))) else { return Way::default() };
     match link.kind.as_deref() {
         Some("bridge") => {
             let wired = links.values().any(|port| port.master == Some(index) && port.kind.is_none());

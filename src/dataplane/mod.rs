@@ -12,13 +12,18 @@
 //! an address of another link, or the endpoint is off the box (behind a gateway
 //! or on a wire) and the client is not in `--cluster-cidr`.
 
+mod affinity;
 mod conntrack;
+mod export;
 mod hairpin;
 mod inspect;
 mod kernel;
 mod links;
 mod netlink;
+mod portion;
 mod table;
+#[cfg(test)]
+mod tests;
 mod watch;
 mod worker;
 
@@ -31,6 +36,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::desired::{Change, Contribution};
 
+pub use export::export;
 pub use inspect::{cleanup, show};
 pub use netlink::batch::{CommitError, Refused};
 
@@ -48,6 +54,22 @@ pub struct Options {
     pub nodeport_addresses: Vec<IpNet>,
     /// Networks of pods, reached without masquerade.
     pub cluster_cidrs: Vec<IpNet>,
+}
+
+/// What is taken from the kernel at most. Less than it offers makes what we do on
+/// older kernels and in containers testable on any.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ceiling {
+    /// The send buffer to ask for: a transaction has to fit into it whole.
+    pub send_buffer_bytes: usize,
+    /// Whether tables may be owned, so that nobody else can change them (Linux 6.9).
+    pub owned_tables: bool,
+}
+
+impl Default for Ceiling {
+    fn default() -> Ceiling {
+        Ceiling { send_buffer_bytes: 32 << 20, owned_tables: true }
+    }
 }
 
 /// Why the dataplane could not start or change the kernel.
@@ -79,6 +101,12 @@ pub enum DataplaneError {
     /// Links, addresses or routes.
     #[error("link edgesvc0: {0}")]
     Link(#[source] io::Error),
+    /// A rule in our tables that we did not make.
+    #[error("chain {0} holds a rule that is not ours")]
+    Foreign(String),
+    /// The tables could not be written as JSON.
+    #[error("JSON: {0}")]
+    Export(#[source] serde_json::Error),
     /// The thread could not be made.
     #[error("thread: {0}")]
     Thread(#[source] io::Error),
@@ -96,6 +124,8 @@ impl DataplaneError {
             | DataplaneError::Unsupported { .. }
             | DataplaneError::Denied(_)
             | DataplaneError::Commit(_)
+            | DataplaneError::Foreign(_)
+            | DataplaneError::Export(_)
             | DataplaneError::Thread(_) => false,
         }
     }
@@ -118,6 +148,8 @@ pub struct Report {
     pub flows_deleted: usize,
 }
 
+type Opened = std::sync::mpsc::SyncSender<Result<Vec<String>, DataplaneError>>;
+
 type Answer = oneshot::Sender<Result<Report, DataplaneError>>;
 
 /// What the thread is asked.
@@ -138,13 +170,16 @@ pub struct Dataplane {
 impl Dataplane {
     /// Probes the kernel, makes our link and routes. Packets are not yet touched.
     pub fn open(options: Options) -> Result<Dataplane, DataplaneError> {
-        let worker = worker::Worker::open(options)?;
-        let warnings = worker.warnings.clone();
+        Dataplane::open_below(options, Ceiling::default())
+    }
+
+    /// The same with less than the kernel offers.
+    pub fn open_below(options: Options, ceiling: Ceiling) -> Result<Dataplane, DataplaneError> {
         let (requests, inbox) = mpsc::channel(REQUESTS_MAX);
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(DataplaneError::Thread)?;
+        let (opened, opening) = std::sync::mpsc::sync_channel(1);
         let thread = std::thread::Builder::new().name("dataplane".to_owned());
-        thread.spawn(move || runtime.block_on(watch::serve(worker, inbox))).map_err(DataplaneError::Thread)?;
+        thread.spawn(move || serve(options, ceiling, inbox, &opened)).map_err(DataplaneError::Thread)?;
+        let warnings = opening.recv().map_err(|_| DataplaneError::Stopped)??;
         Ok(Dataplane { requests, warnings })
     }
 
@@ -154,7 +189,9 @@ impl Dataplane {
         self.ask(|answer| Request::Converge(contributions, answer)).await
     }
 
-    /// Applies changes in one transaction. Foreign changes and changes of the
+    /// Applies changes in one transaction. (Where the kernel refuses a send buffer
+    /// for all of them, as to a container, in several: each Service still moves in
+    /// one step.) Foreign changes and changes of the
     /// box's links are followed without being asked.
     pub async fn apply(&self, changes: Vec<Change>) -> Result<Report, DataplaneError> {
         self.ask(|answer| Request::Apply(changes, answer)).await
@@ -169,5 +206,26 @@ impl Dataplane {
         let (answer, answered) = oneshot::channel();
         self.requests.send(request(answer)).await.map_err(|_| DataplaneError::Stopped)?;
         answered.await.map_err(|_| DataplaneError::Stopped)?
+    }
+}
+
+/// The thread: opens, tells the warnings or why it could not, and serves.
+fn serve(options: Options, ceiling: Ceiling, inbox: mpsc::Receiver<Request>, opened: &Opened) {
+    // The runtime is made here: dropping it elsewhere, inside another, would panic.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(DataplaneError::Thread);
+    let heard = match runtime {
+        Err(error) => opened.send(Err(error)),
+        Ok(runtime) => runtime.block_on(async {
+            let mut worker = match worker::Worker::open(options, ceiling).await {
+                Ok(worker) => worker,
+                Err(error) => return opened.send(Err(error)),
+            };
+            opened.send(Ok(std::mem::take(&mut worker.warnings)))?;
+            watch::serve(worker, inbox).await;
+            Ok(())
+        }),
+    };
+    if heard.is_err() {
+        tracing::debug!("nobody waits for the dataplane to open");
     }
 }

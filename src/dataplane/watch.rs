@@ -64,11 +64,11 @@ pub(super) async fn serve(mut worker: Worker, mut inbox: mpsc::Receiver<Request>
         tokio::select! {
             request = inbox.recv() => match request {
                 Some(Request::Converge(contributions, answer)) => {
-                    let report = worker.converge(&contributions);
+                    let report = worker.converge(&contributions).await;
                     converged |= report.is_ok();
                     reply(answer, report);
                 }
-                Some(Request::Apply(changes, answer)) => reply(answer, worker.apply(&changes)),
+                Some(Request::Apply(changes, answer)) => reply(answer, worker.apply(&changes).await),
                 None => return,
             },
             told = tables.next() => {
@@ -79,7 +79,7 @@ pub(super) async fn serve(mut worker: Worker, mut inbox: mpsc::Receiver<Request>
             }
             _ = routes.next() => {
                 tokio::time::sleep(LINKS_SETTLE).await;
-                if converged && let Err(error) = worker.follow_links() {
+                if converged && let Err(error) = worker.follow_links().await {
                     tracing::warn!(%error, "a change of links or routes could not be followed");
                 }
             }
@@ -100,9 +100,9 @@ fn is_foreign(notice: &Message, own_port: u32) -> bool {
 }
 
 fn repair(worker: &mut Worker) {
-    match worker.adopt() {
-        Ok(0) => {}
-        Ok(operations) => tracing::warn!(operations, "somebody changed our tables, they are repaired"),
+    match worker.restore() {
+        Ok(Report { operations: 0, .. }) => {}
+        Ok(Report { operations, .. }) => tracing::warn!(operations, "somebody changed our tables, they are repaired"),
         Err(error) => tracing::error!(%error, "somebody changed our tables, and they could not be repaired"),
     }
     if !worker.is_guarded() {

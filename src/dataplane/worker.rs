@@ -1,29 +1,36 @@
 //! The thread that owns the sockets and the book.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::conntrack::UdpFrontends;
+use rtnetlink::Handle;
+
+use super::affinity;
+use super::conntrack::UdpCheck;
 use super::hairpin;
-use super::kernel;
-use super::links::{self, BoxLinks};
+use super::kernel::{self, Held, Install};
+use super::links::{self, BoxLinks, Way};
 use super::netlink::Link;
-use super::netlink::batch::{CommitError, Op, commit};
-use super::table::{Book, Data, Edit, SetName, Slot, endpoint_data, octets};
-use super::{DataplaneError, Options, Report};
-use crate::desired::{Change, Contribution, Frontend, Verdict};
-use crate::model::IpFamily;
+use super::netlink::batch::{CommitError, commit, commit_staged};
+use super::portion::portions;
+use super::table::{Book, ChainName, Data, Edit, SetName, Slot, endpoint_ips, frontend_at};
+use super::{Ceiling, DataplaneError, Options, Report};
+use crate::desired::{Change, Contribution, FrontendAddr};
+use crate::model::{IpFamily, Protocol};
 
 /// The kernel's tables and what we asked them to hold.
 #[derive(Debug)]
 pub(super) struct Worker {
     nft: Link,
-    route: Link,
+    route: Handle,
     options: Options,
     owned: bool,
     book: Book,
     links: BoxLinks,
+    /// Whether we have a link of our own; where none can be made, lo stands in.
+    has_link: bool,
     /// Links in `same-link`.
     shared: BTreeSet<u32>,
     /// Bridges with endpoints behind them.
@@ -36,11 +43,19 @@ pub(super) struct Worker {
     pub(super) warnings: Vec<String>,
 }
 
+/// What was found in the kernel and made of it.
+struct Adopted {
+    operations: usize,
+    /// UDP frontends the kernel had, of which some are not wanted any more.
+    udp_gone: BTreeSet<(FrontendAddr, u16)>,
+}
+
 impl Worker {
-    pub(super) fn open(options: Options) -> Result<Worker, DataplaneError> {
-        let mut nft = Link::open(netlink_sys::protocols::NETLINK_NETFILTER).map_err(DataplaneError::Socket)?;
-        let mut route = Link::open(netlink_sys::protocols::NETLINK_ROUTE).map_err(DataplaneError::Socket)?;
-        let mut owned = true;
+    pub(super) async fn open(options: Options, ceiling: Ceiling) -> Result<Worker, DataplaneError> {
+        let protocol = netlink_sys::protocols::NETLINK_NETFILTER;
+        let mut nft = Link::open_below(protocol, ceiling.send_buffer_bytes).map_err(DataplaneError::Socket)?;
+        let route = links::connect().map_err(DataplaneError::Link)?;
+        let mut owned = ceiling.owned_tables;
         for family in IpFamily::BOTH {
             owned &= kernel::preflight(&mut nft, family, &options).map_err(preflight_error)?;
         }
@@ -48,7 +63,7 @@ impl Worker {
         if !owned {
             warnings.push("the kernel (before 6.9) cannot guard our tables; foreign changes are repaired".to_owned());
         }
-        let found = links::set_up(&mut route, &options.cluster_dns, &options.service_ranges);
+        let found = links::set_up(&route, &options.cluster_dns).await;
         warnings.extend(found.map_err(DataplaneError::Link)?);
         Ok(Worker {
             nft,
@@ -57,6 +72,7 @@ impl Worker {
             owned,
             book: Book::default(),
             links: BoxLinks::new(),
+            has_link: false,
             shared: BTreeSet::new(),
             bridges: BTreeSet::new(),
             bent: BTreeSet::new(),
@@ -76,102 +92,180 @@ impl Worker {
         self.owned
     }
 
-    pub(super) fn converge(&mut self, contributions: &[Arc<Contribution>]) -> Result<Report, DataplaneError> {
-        self.links = links::read_links(&mut self.route).map_err(DataplaneError::Link)?;
+    pub(super) async fn converge(&mut self, contributions: &[Arc<Contribution>]) -> Result<Report, DataplaneError> {
+        self.links = self.read_links().await.map_err(DataplaneError::Link)?;
+        self.has_link = links::has_own(&self.links);
         let mut book = Book::default();
         let mut ignored = Edit::default();
-        let mut bridges = BTreeSet::new();
-        let (route, box_links) = (&mut self.route, &self.links);
-        let mut off_box = |addr: IpAddr| off_box(route, box_links, addr, &mut bridges);
+        let frontends = contributions.iter().flat_map(|contribution| &contribution.frontends);
+        let ways = self.ways(frontends.flat_map(endpoint_ips).collect()).await;
         for contribution in contributions {
-            book.change(&contribution.key, None, Some(contribution), &mut off_box, &mut ignored);
+            book.change(&contribution.key, None, Some(contribution), &mut |addr| is_off_box(&ways, addr), &mut ignored);
         }
         self.book = book;
-        self.bridges = bridges;
+        self.bridges = bridges(&ways);
         self.bent = self.bent_before()?;
-        let operations = self.adopt()?;
+        let report = self.restore()?;
+        self.route_ranges().await?;
         self.forward();
-        self.bend()?;
-        let mut udp = UdpFrontends::default();
-        for frontend in self.book.frontends() {
-            udp.note(&frontend, Some(&frontend));
-        }
-        let flows_deleted = self.sweep_udp(&udp);
-        self.sweep_affinity()?;
-        Ok(Report { operations, flows_deleted })
+        self.bend().await?;
+        Ok(report)
     }
 
-    /// Makes the kernel hold what the book says, by the difference.
-    pub(super) fn adopt(&mut self) -> Result<usize, DataplaneError> {
-        let mut ops = Vec::new();
-        let mut edit = Edit::default();
+    async fn route_ranges(&self) -> Result<(), DataplaneError> {
+        let warnings = links::route_ranges(&self.route, &self.options.service_ranges).await;
+        for warning in warnings.map_err(DataplaneError::Link)? {
+            tracing::warn!(warning, "the box itself may not reach the cluster IPs");
+        }
+        Ok(())
+    }
+
+    /// Makes our link again when somebody removed it.
+    async fn restore_own_link(&mut self) -> Result<(), DataplaneError> {
+        if !self.has_link || links::has_own(&self.links) {
+            return Ok(());
+        }
+        let warnings = links::set_up(&self.route, &self.options.cluster_dns).await.map_err(DataplaneError::Link)?;
+        for warning in warnings {
+            tracing::warn!(warning, "our link is gone and could not be made again whole");
+        }
+        self.route_ranges().await?;
+        self.links = self.read_links().await.map_err(DataplaneError::Link)?;
+        Ok(())
+    }
+
+    /// A socket that broke is opened again: nothing else would ever mend it.
+    async fn read_links(&mut self) -> io::Result<BoxLinks> {
+        match links::read_links(&self.route).await {
+            Ok(links) => Ok(links),
+            Err(error) => {
+                tracing::debug!(%error, "links could not be read, with a new socket once more");
+                self.route = links::connect()?;
+                links::read_links(&self.route).await
+            }
+        }
+    }
+
+    /// The ways to these endpoints.
+    async fn ways(&self, endpoints: BTreeSet<IpAddr>) -> BTreeMap<IpAddr, Way> {
+        let mut ways = BTreeMap::new();
+        for addr in endpoints {
+            ways.insert(addr, links::way(&self.route, &self.links, addr).await);
+        }
+        ways
+    }
+
+    /// Makes the kernel hold what the book says, whatever became of its tables, and
+    /// deletes the flows that were made in the meantime.
+    pub(super) fn restore(&mut self) -> Result<Report, DataplaneError> {
+        let adopted = self.adopt()?;
+        let udp = UdpCheck::of_everything(self.book.frontends(), &adopted.udp_gone, &self.options);
+        let flows_deleted = sweep_udp(&udp);
+        affinity::Live::of(self.book.frontends()).sweep(&mut self.nft)?;
+        Ok(Report { operations: adopted.operations, flows_deleted })
+    }
+
+    /// Makes the kernel hold what the book says, by the difference, in one
+    /// transaction. Only a first install may be larger than one: then everything
+    /// goes ahead that packets do not meet, and the chains they meet come last.
+    fn adopt(&mut self) -> Result<Adopted, DataplaneError> {
         let mut desired = self.book.elements();
         self.shared = links::shared_links(&self.links).collect();
         desired.extend(self.shared.iter().flat_map(|index| same_link(*index)).map(|slot| (slot, Data::Nothing)));
         desired.extend(self.bent.iter().map(|index| (hairpin_port(*index), Data::Nothing)));
         let wanted: BTreeSet<_> = self.book.chains().collect();
+        let (mut all, mut taken_over, mut udp_gone) = (Install::default(), 0, BTreeSet::new());
         for family in IpFamily::BOTH {
             let held = kernel::read_held(&mut self.nft, family).map_err(DataplaneError::Socket)?;
             let ours = held.is_ours(family, &self.options, self.owned);
-            ops.extend(kernel::table_ops(&held, family, &self.options, self.owned));
-            if !ours {
-                continue;
-            }
-            for name in &held.chains {
-                edit.chain(family, *name, true, wanted.contains(&(family, *name)));
-            }
-            for set in SetName::ALL.into_iter().filter(|set| !set.is_dynamic()) {
-                let found = kernel::read_set(&mut self.nft, family, set).map_err(DataplaneError::Socket)?;
-                for (slot, data) in found {
-                    let after = desired.remove(&slot);
-                    edit.element(slot, Some(data), after);
-                }
-            }
+            let install = kernel::install(&held, family, &self.options, self.owned);
+            all.prepare.extend(install.prepare);
+            all.switch.extend(install.switch);
+            all.replaces |= install.replaces;
+            let edit = if ours {
+                taken_over += 1;
+                self.difference(family, &held, &wanted, &mut desired)?
+            } else {
+                let known = kernel::read_frontends(&mut self.nft, family).map_err(DataplaneError::Socket)?;
+                udp_gone.extend(known.iter().filter_map(udp_frontend));
+                filling(family, &wanted, &mut desired)
+            };
+            udp_gone.extend(edit.removed().filter_map(udp_frontend));
+            let part = if ours { &mut all.switch } else { &mut all.prepare };
+            part.extend(kernel::edit_ops(&edit));
         }
-        for (family, name) in wanted {
-            edit.chain(family, name, false, true);
-        }
-        for (slot, data) in desired {
-            edit.element(slot, None, Some(data));
-        }
-        let changes = kernel::edit_ops(&edit);
-        let operations = ops.len() - 2 + changes.len();
-        ops.extend(changes);
-        self.commit(&ops)?;
+        let operations = all.prepare.len() + all.switch.len() - taken_over;
+        self.commit(|nft| {
+            if all.replaces {
+                return commit(nft, &all.prepare.into_iter().chain(all.switch).collect::<Vec<_>>());
+            }
+            commit_staged(nft, all.prepare, all.switch)
+        })?;
         self.unsettled = false;
-        Ok(operations)
+        Ok(Adopted { operations, udp_gone })
     }
 
-    pub(super) fn apply(&mut self, changes: &[Change]) -> Result<Report, DataplaneError> {
+    /// What a table of ours lacks or has too much.
+    fn difference(
+        &mut self,
+        family: IpFamily,
+        held: &Held,
+        wanted: &BTreeSet<(IpFamily, ChainName)>,
+        desired: &mut BTreeMap<Slot, Data>,
+    ) -> Result<Edit, DataplaneError> {
         let mut edit = Edit::default();
-        let mut udp = UdpFrontends::default();
-        let mut forget = false;
-        let (route, box_links, bridges) = (&mut self.route, &self.links, &mut self.bridges);
-        let bridges_before = bridges.len();
-        let mut off_box = |addr: IpAddr| off_box(route, box_links, addr, bridges);
-        for change in changes {
-            self.book.change(&change.key, change.before.as_ref(), change.after.as_ref(), &mut off_box, &mut edit);
-            let sides = [&change.before, &change.after];
-            for frontend in sides.into_iter().flatten().flat_map(|contribution| &contribution.frontends) {
-                let after = change.after.as_ref().and_then(|after| same_frontend(after, frontend));
-                udp.note(frontend, after);
-                forget |= has_affinity(frontend);
+        for name in &held.chains {
+            edit.chain(family, *name, true, wanted.contains(&(family, *name)));
+        }
+        for set in SetName::ALL.into_iter().filter(|set| !set.is_dynamic()) {
+            for (slot, data) in kernel::read_set(&mut self.nft, family, set).map_err(DataplaneError::Socket)? {
+                let after = desired.remove(&slot);
+                edit.element(slot, Some(data), after);
             }
         }
+        edit.extend(filling(family, wanted, desired));
+        Ok(edit)
+    }
+
+    /// Applies changes in one transaction; where that does not fit, in as few as do,
+    /// each Service still in one step.
+    pub(super) async fn apply(&mut self, changes: &[Change]) -> Result<Report, DataplaneError> {
+        let mut report = Report::default();
+        for portion in portions(changes, self.nft.send_bytes_max()) {
+            let done = self.apply_at_once(portion).await?;
+            report.operations += done.operations;
+            report.flows_deleted += done.flows_deleted;
+        }
+        Ok(report)
+    }
+
+    async fn apply_at_once(&mut self, changes: &[Change]) -> Result<Report, DataplaneError> {
+        let mut edit = Edit::default();
+        let touched = self.book.endpoints_touched(changes);
+        let unknown = touched.iter().filter(|(_, off_box)| off_box.is_none()).map(|(addr, _)| *addr).collect();
+        let ways = self.ways(unknown).await;
+        let mut off_box =
+            |addr: IpAddr| touched.get(&addr).copied().flatten().unwrap_or_else(|| is_off_box(&ways, addr));
+        for change in changes {
+            self.book.change(&change.key, change.before.as_ref(), change.after.as_ref(), &mut off_box, &mut edit);
+        }
+        let bridges_before = self.bridges.len();
+        self.bridges.extend(bridges(&ways));
         let operations = self.settle(&edit)?;
         self.forward();
         if self.bridges.len() > bridges_before {
-            self.bend()?;
+            self.bend().await?;
         }
-        if forget {
-            self.sweep_affinity()?;
+        if edit.moved().any(|(before, after)| affinity::forgets(before, after)) {
+            affinity::Live::of(self.book.frontends()).sweep(&mut self.nft)?;
         }
-        Ok(Report { operations, flows_deleted: self.sweep_udp(&udp) })
+        Ok(Report { operations, flows_deleted: sweep_udp(&UdpCheck::of_moves(edit.moved())) })
     }
 
     /// Follows the box's links.
-    pub(super) fn follow_links(&mut self) -> Result<(), DataplaneError> {
-        self.links = links::read_links(&mut self.route).map_err(DataplaneError::Link)?;
+    pub(super) async fn follow_links(&mut self) -> Result<(), DataplaneError> {
+        self.links = self.read_links().await.map_err(DataplaneError::Link)?;
+        self.restore_own_link().await?;
         let now: BTreeSet<u32> = links::shared_links(&self.links).collect();
         let mut edit = Edit::default();
         for index in self.shared.difference(&now) {
@@ -180,17 +274,16 @@ impl Worker {
         for index in now.difference(&self.shared) {
             same_link(*index).into_iter().for_each(|slot| edit.element(slot, None, Some(Data::Nothing)));
         }
-        let mut bridges = BTreeSet::new();
-        let (route, box_links) = (&mut self.route, &self.links);
-        self.book.reroute(&mut |addr| off_box(route, box_links, addr, &mut bridges), &mut edit);
-        self.bridges = bridges;
+        let ways = self.ways(self.book.endpoints().collect()).await;
+        self.book.reroute(&mut |addr| is_off_box(&ways, addr), &mut edit);
+        self.bridges = bridges(&ways);
         self.shared = now;
         for gone in self.bent.iter().filter(|index| !self.links.contains_key(index)) {
             edit.element(hairpin_port(*gone), Some(Data::Nothing), None);
         }
         self.bent.retain(|index| self.links.contains_key(index));
         self.settle(&edit)?;
-        self.bend()
+        self.bend().await
     }
 
     /// The bridge ports that a process before us switched to hairpin mode.
@@ -202,7 +295,7 @@ impl Worker {
     /// Lets endpoints behind bridges reach themselves. A port is noted first: one
     /// that is noted and not switched does no harm, the other way round nobody
     /// would ever switch it back.
-    fn bend(&mut self) -> Result<(), DataplaneError> {
+    async fn bend(&mut self) -> Result<(), DataplaneError> {
         if self.bridges.is_empty() || !hairpin::bridged_packets_are_translated() {
             return Ok(());
         }
@@ -215,7 +308,7 @@ impl Worker {
         self.bent.extend(&ports);
         self.settle(&edit)?;
         for port in ports {
-            if let Err(error) = links::set_hairpin(&mut self.route, port, true) {
+            if let Err(error) = links::set_hairpin(&self.route, port, true).await {
                 let name = self.links.get(&port).map(|link| link.name.as_str()).unwrap_or_default();
                 tracing::warn!(%error, port = name, "no hairpin mode: an endpoint there may not reach itself");
             }
@@ -227,21 +320,21 @@ impl Worker {
     /// think, it is read and made so.
     fn settle(&mut self, edit: &Edit) -> Result<usize, DataplaneError> {
         if self.unsettled {
-            return self.adopt();
+            return Ok(self.restore()?.operations);
         }
         let ops = kernel::edit_ops(edit);
-        match self.commit(&ops) {
+        match self.commit(|nft| commit(nft, &ops)) {
             Ok(()) => Ok(ops.len()),
             Err(error) => {
                 tracing::warn!(%error, "the kernel refused a change, its tables are read again");
                 self.unsettled = true;
-                self.adopt()
+                Ok(self.restore()?.operations)
             }
         }
     }
 
-    fn commit(&mut self, ops: &[Op]) -> Result<(), DataplaneError> {
-        commit(&mut self.nft, ops).map_err(|error| match error.errno() {
+    fn commit(&mut self, send: impl FnOnce(&mut Link) -> Result<(), CommitError>) -> Result<(), DataplaneError> {
+        send(&mut self.nft).map_err(|error| match error.errno() {
             Some(nix::libc::EPERM) => DataplaneError::Denied(error),
             Some(_) | None => DataplaneError::Commit(error),
         })
@@ -256,52 +349,41 @@ impl Worker {
             }
         }
     }
-
-    fn sweep_udp(&self, udp: &UdpFrontends) -> usize {
-        udp.sweep().unwrap_or_else(|error| {
-            tracing::warn!(%error, "stale UDP connections could not be deleted");
-            0
-        })
-    }
-
-    /// Forgets which client had an endpoint that is gone.
-    fn sweep_affinity(&mut self) -> Result<(), DataplaneError> {
-        let mut live: BTreeMap<(IpFamily, SetName, Vec<u8>), BTreeSet<Vec<u8>>> = BTreeMap::new();
-        for frontend in self.book.frontends().filter(has_affinity) {
-            let (set, key) = frontend_place(&frontend);
-            if let Verdict::Balance(balance) = &frontend.verdict {
-                let data = balance.endpoints.iter().map(|endpoint| endpoint_data(*endpoint)).collect();
-                live.insert((frontend.addr.family(), set, key), data);
-            }
-        }
-        for family in IpFamily::BOTH {
-            let skip = if family == IpFamily::V4 { 4 } else { 16 };
-            for set in [SetName::Affinity, SetName::NodePortAffinity] {
-                let known = kernel::read_set(&mut self.nft, family, set).map_err(DataplaneError::Socket)?;
-                let dead = known.iter().filter(|(slot, data)| {
-                    let key = slot.key.start.get(skip..).unwrap_or_default().to_vec();
-                    let Data::Bytes(bytes) = data else { return true };
-                    !live.get(&(family, set, key)).is_some_and(|endpoints| endpoints.contains(bytes))
-                });
-                // One by one: an entry may time out at any moment, and would take the others with it.
-                for (slot, _) in dead {
-                    let ops = kernel::element_ops(kernel::messages::DELSETELEM, std::iter::once((slot, None)));
-                    match commit(&mut self.nft, &ops) {
-                        Err(error) if error.errno() != Some(nix::libc::ENOENT) => return Err(error.into()),
-                        Ok(()) | Err(_) => {}
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
 }
 
-/// Whether an endpoint is off the box; the bridge it sits behind is noted.
-fn off_box(route: &mut Link, links: &BoxLinks, addr: IpAddr, bridges: &mut BTreeSet<u32>) -> bool {
-    let way = links::way(route, links, addr);
-    bridges.extend(way.bridge);
-    way.off_box
+/// Puts everything of a family into its table.
+fn filling(family: IpFamily, wanted: &BTreeSet<(IpFamily, ChainName)>, desired: &mut BTreeMap<Slot, Data>) -> Edit {
+    let mut edit = Edit::default();
+    for (_, name) in wanted.iter().filter(|(of, _)| *of == family) {
+        edit.chain(family, *name, false, true);
+    }
+    for (slot, data) in desired.extract_if(.., |slot, _| slot.family == family) {
+        edit.element(slot, None, Some(data));
+    }
+    edit
+}
+
+/// The UDP frontend that an element of `services` or `nodeports` stands for.
+fn udp_frontend(slot: &Slot) -> Option<(FrontendAddr, u16)> {
+    let of_frontends = matches!(slot.set, SetName::Services | SetName::NodePorts);
+    let (addr, protocol, port) = frontend_at(slot).filter(|_| of_frontends)?;
+    (protocol == Protocol::Udp).then_some((addr, port))
+}
+
+fn sweep_udp(udp: &UdpCheck) -> usize {
+    udp.sweep().unwrap_or_else(|error| {
+        tracing::warn!(%error, "stale UDP connections could not be deleted");
+        0
+    })
+}
+
+fn is_off_box(ways: &BTreeMap<IpAddr, Way>, addr: IpAddr) -> bool {
+    ways.get(&addr).is_some_and(|way| way.off_box)
+}
+
+/// The bridges that endpoints sit behind.
+fn bridges(ways: &BTreeMap<IpAddr, Way>) -> BTreeSet<u32> {
+    ways.values().filter_map(|way| way.bridge).collect()
 }
 
 /// Links are of no family; the note stands in the IPv4 table.
@@ -314,38 +396,13 @@ fn same_link(index: u32) -> [Slot; 2] {
     IpFamily::BOTH.map(|family| Slot::new(family, SetName::SameLink, key.clone()))
 }
 
-fn same_frontend<'a>(contribution: &'a Contribution, like: &Frontend) -> Option<&'a Frontend> {
-    let id = |frontend: &Frontend| (frontend.addr, frontend.protocol, frontend.port);
-    contribution.frontends.iter().find(|frontend| id(frontend) == id(like))
-}
-
-fn has_affinity(frontend: &Frontend) -> bool {
-    matches!(&frontend.verdict, Verdict::Balance(balance) if balance.affinity_seconds.is_some())
-}
-
-fn frontend_place(frontend: &Frontend) -> (SetName, Vec<u8>) {
-    use crate::desired::FrontendAddr;
-    let mut key = Vec::new();
-    let set = match frontend.addr {
-        FrontendAddr::Virtual(addr) => {
-            key.extend(octets(addr));
-            SetName::Affinity
-        }
-        FrontendAddr::NodePort(_) => SetName::NodePortAffinity,
-    };
-    key.extend([frontend.protocol.number(), 0, 0, 0]);
-    key.extend(frontend.port.to_be_bytes());
-    key.extend([0, 0]);
-    (set, key)
-}
-
 fn preflight_error(error: CommitError) -> DataplaneError {
     match error.errno() {
         Some(nix::libc::EPERM) => DataplaneError::Privilege,
         Some(_) | None => {
             let missing = match &error {
                 CommitError::Refused(refused) => missing_option(&refused.what),
-                CommitError::Io(_) => "CONFIG_NF_TABLES",
+                CommitError::Io(_) | CommitError::TooLarge { .. } => "CONFIG_NF_TABLES",
             };
             DataplaneError::Unsupported { missing, source: error }
         }

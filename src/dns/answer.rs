@@ -286,15 +286,13 @@ impl Lookup<'_> {
         for key in keys {
             let (namespace, service) = (&*key.namespace, &*key.name);
             let Some(records) = self.zone.service(namespace, service) else { continue };
-            if records.headless {
-                let endpoints = records.endpoints.iter().filter(|endpoint| endpoint.addr == addr);
-                names.extend(
-                    endpoints
-                        .filter_map(|endpoint| self.authority.endpoint_name(namespace, service, &host_of(endpoint))),
-                );
-            } else {
+            if records.cluster_ips.contains(&addr) {
                 names.extend(self.authority.service_name(namespace, service));
             }
+            let endpoints = records.endpoints.iter().filter(|endpoint| endpoint.addr == addr);
+            names.extend(
+                endpoints.filter_map(|endpoint| self.authority.endpoint_name(namespace, service, &host_of(endpoint))),
+            );
         }
         let answers = names.into_iter().map(|name| self.record(Owner::Question, Data::Ptr(name)));
         Answer::Here(Reply::found(answers.collect(), vec![]))

@@ -165,11 +165,16 @@ impl Service {
     }
 
     /// Every value only this Service may hold: its cluster IPs, node ports and
-    /// health-check node port, each once.
+    /// health-check node port, each once, as far as its type makes use of them.
     pub fn claims(&self) -> Vec<Claim> {
-        let ips = self.cluster_addrs().map(Claim::ClusterIp);
-        let ports = self.spec.ports.iter().map(|port| port.node_port).chain([self.spec.health_check_node_port]);
-        let mut claims: Vec<Claim> = ips.chain(ports.filter(|port| *port != 0).map(Claim::NodePort)).collect();
+        let kind = self.spec.r#type;
+        let ips = self.cluster_addrs().filter(|_| kind != ServiceType::ExternalName).map(Claim::ClusterIp);
+        let ports = self.spec.ports.iter().map(|port| port.node_port);
+        let ports = ports.filter(|_| matches!(kind, ServiceType::NodePort | ServiceType::LoadBalancer));
+        let checked = kind == ServiceType::LoadBalancer && self.spec.external_traffic_policy == TrafficPolicy::Local;
+        let health = Some(self.spec.health_check_node_port).filter(|_| checked);
+        let ports = ports.chain(health).filter(|port| *port != 0);
+        let mut claims: Vec<Claim> = ips.chain(ports.map(Claim::NodePort)).collect();
         claims.sort_unstable();
         claims.dedup();
         claims

@@ -7,6 +7,7 @@
 
 mod facts;
 mod follow;
+mod memory;
 mod telemetry;
 mod watchdog;
 
@@ -62,9 +63,7 @@ pub fn run(config: Config) -> Result<(), Failure> {
 pub fn dataplane(verb: DataplaneVerb) -> Result<String, Failure> {
     let text = match verb {
         DataplaneVerb::Show => dataplane::show(),
-        DataplaneVerb::Export => {
-            return Err(Failure::new(Code::Usage, "dataplane export is not there yet: use `nft list ruleset`"));
-        }
+        DataplaneVerb::Export => dataplane::export().map(|json| json + "\n"),
         DataplaneVerb::Cleanup => dataplane::cleanup().map(|removed| {
             if removed.is_empty() {
                 return "nothing to remove\n".to_owned();
@@ -159,6 +158,7 @@ impl Running {
         };
         let snapshots = store.subscribe();
         follower.begin(&store.snapshot()).await.map_err(|error| dataplane_failure(&error))?;
+        memory::give_back();
 
         let mut tasks = JoinSet::new();
         let counters = start_dns(config, zones, stopped.clone(), &mut tasks)?;
@@ -324,6 +324,7 @@ fn api_options(
             service_ranges: config.service_cluster_ip_ranges.clone(),
             node_ports: config.node_port_range.clone(),
             cluster_dns: config.cluster_dns.clone(),
+            external_ip_cidrs: config.external_ip_cidrs.clone(),
         },
         limits: Limits::default(),
         checks: Arc::clone(checks),

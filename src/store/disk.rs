@@ -14,13 +14,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use imbl::OrdSet;
-use redb::{Database, DatabaseError, Durability, ReadableDatabase as _, ReadableTable as _, TableDefinition};
+use redb::{
+    Database, DatabaseError, Durability, ReadTransaction, ReadableDatabase as _, ReadableTable as _, TableDefinition,
+};
 
+use super::audit::{Fault, audit};
 use super::stage::Step;
 use crate::model::{Claim, Kind, Object, ObjectKey, Revision};
 
-/// The format this binary reads and writes.
-const FORMAT: u64 = 1;
+/// The format this binary writes; it reads older ones. 2 added kinds that a binary of
+/// format 1 does not know.
+const FORMAT: u64 = 2;
 /// Memory redb may use to cache pages: the file is read once, at start.
 const CACHE_BYTES_MAX: usize = 1024 * 1024;
 /// Files below this size are not worth compacting.
@@ -77,7 +81,7 @@ pub(super) struct Recovered {
     /// No revision above this was handed out before.
     pub(super) revision: Revision,
     /// Differences between claim rows and objects, put right.
-    pub(super) faults: Vec<String>,
+    pub(super) faults: Vec<Fault>,
 }
 
 /// An open database.
@@ -144,6 +148,14 @@ impl Disk {
         Ok(())
     }
 
+    /// The claims on flash, value to owner, as the last commit left them.
+    pub(super) fn claims(&self) -> Result<BTreeMap<String, String>, redb::Error> {
+        match &self.database {
+            Some(database) => claim_rows(&database.begin_read()?),
+            None => claim_rows(&(self.opener)()?.begin_read()?),
+        }
+    }
+
     /// Makes the next commit write every row anew.
     pub(super) fn rewrite_next(&mut self) {
         self.rewrite = true;
@@ -202,6 +214,16 @@ fn write(database: &Database, batch: &Batch<'_>, whole: bool) -> Result<(), redb
     Ok(())
 }
 
+/// The claims on flash: value to owner.
+fn claim_rows(transaction: &ReadTransaction) -> Result<BTreeMap<String, String>, redb::Error> {
+    let mut claims = BTreeMap::new();
+    for row in transaction.open_table(CLAIMS)?.iter()? {
+        let (claim, owner) = row?;
+        claims.insert(claim.value().to_owned(), owner.value().to_owned());
+    }
+    Ok(claims)
+}
+
 type ReadOut = (u64, Result<Recovered, String>, u64);
 
 /// The format, what the tables hold (or why it cannot be read), and its bytes.
@@ -218,11 +240,7 @@ fn read(database: &Database) -> Result<ReadOut, redb::Error> {
         return Ok((format, Ok(fresh), 0));
     }
     let revision = Revision(meta.get("revision")?.map_or(0, |value| value.value()));
-    let mut claims: BTreeMap<String, String> = BTreeMap::new();
-    for row in transaction.open_table(CLAIMS)?.iter()? {
-        let (claim, owner) = row?;
-        claims.insert(claim.value().to_owned(), owner.value().to_owned());
-    }
+    let claims = claim_rows(&transaction)?;
     let mut objects = Vec::new();
     let mut bytes = 0;
     for row in transaction.open_table(OBJECTS)?.iter()? {
@@ -239,36 +257,7 @@ fn read(database: &Database) -> Result<ReadOut, redb::Error> {
     Ok((format, Ok(Recovered { objects, revision, faults }), bytes))
 }
 
-/// Gives every object the claims it says it holds. A row that says otherwise is a
-/// fault; so is a value that two objects say they hold: the older one keeps it.
-fn audit(mut objects: Vec<Object>, mut rows: BTreeMap<String, String>) -> (Vec<(Object, Vec<Claim>)>, Vec<String>) {
-    objects.sort_by(|a, b| a.meta.created.cmp(&b.meta.created).then(a.revision.cmp(&b.revision)));
-    let mut faults = Vec::new();
-    let mut holders: BTreeMap<Claim, String> = BTreeMap::new();
-    let mut out = Vec::with_capacity(objects.len());
-    for object in objects {
-        let owner = row_key(object.kind, &object.key);
-        let mut held = Vec::new();
-        for claim in object.as_service().map(crate::model::Service::claims).unwrap_or_default() {
-            if let Some(other) = holders.get(&claim) {
-                faults.push(format!("{claim} of {owner} is also held by {other}"));
-                continue;
-            }
-            match rows.remove(&claim_key(claim)) {
-                Some(row) if row == owner => {}
-                Some(row) => faults.push(format!("{claim} of {owner} was recorded for {row}")),
-                None => faults.push(format!("{claim} of {owner} was not recorded")),
-            }
-            holders.insert(claim, owner.clone());
-            held.push(claim);
-        }
-        out.push((object, held));
-    }
-    faults.extend(rows.into_iter().map(|(claim, owner)| format!("{claim} was recorded for {owner}, which has it not")));
-    (out, faults)
-}
-
-fn row_key(kind: Kind, key: &ObjectKey) -> String {
+pub(super) fn row_key(kind: Kind, key: &ObjectKey) -> String {
     format!("{}/{}/{}", kind.resource().plural, key.namespace, key.name)
 }
 
@@ -276,7 +265,7 @@ fn kind_of_row(plural: &str) -> Option<Kind> {
     Kind::ALL.into_iter().find(|kind| kind.resource().plural == plural)
 }
 
-fn claim_key(claim: Claim) -> String {
+pub(super) fn claim_key(claim: Claim) -> String {
     match claim {
         Claim::ClusterIp(addr) => format!("ip/{addr}"),
         Claim::NodePort(port) => format!("port/{port}"),

@@ -11,6 +11,7 @@
 //! on flash leaves the row as the client wrote it: after a restart the object is
 //! as it was acknowledged, and what was derived is derived again.
 
+mod audit;
 mod disk;
 mod snapshot;
 mod stage;
@@ -27,12 +28,13 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
+pub use audit::{Fault, Problem};
 pub use disk::OpenError;
 pub use snapshot::{Event, EventType, Expired, Snapshot};
 pub use write::{Committed, Durability, Expect, Op, Write, WriteError};
 
 use disk::Disk;
-use writer::{Submission, Writer};
+use writer::{Audit, Request, Submission, Writer};
 
 /// Writes that may wait for the writer; further callers wait for a place.
 const QUEUE_WRITES_MAX: usize = 4096;
@@ -59,9 +61,10 @@ pub enum Health {
 /// The store. A clone is another handle to the same one.
 #[derive(Clone)]
 pub struct Store {
-    queue: mpsc::Sender<Submission>,
+    queue: mpsc::Sender<Request>,
     snapshots: watch::Receiver<Arc<Snapshot>>,
     health: watch::Receiver<Health>,
+    faults: Arc<[Fault]>,
 }
 
 impl std::fmt::Debug for Store {
@@ -92,7 +95,7 @@ impl Store {
     fn on(mut disk: Disk) -> Result<Store, OpenError> {
         let recovered = disk.recover()?;
         for fault in &recovered.faults {
-            tracing::warn!(fault, "a claim was put right");
+            tracing::warn!(%fault, "a claim was put right");
         }
         let rows = recovered.objects.iter().map(|(object, _)| (object.kind, object.key.clone())).collect();
         let snapshot = Arc::new(Snapshot::restored(recovered.objects, recovered.revision));
@@ -107,7 +110,7 @@ impl Store {
         let (queue, submissions) = mpsc::channel(QUEUE_WRITES_MAX);
         let started = thread::Builder::new().name("store".to_owned()).spawn(move || writer.run(submissions));
         started.map_err(|source| OpenError::Io { path: PathBuf::from("the writer's thread"), source })?;
-        Ok(Store { queue, snapshots, health })
+        Ok(Store { queue, snapshots, health, faults: recovered.faults.into() })
     }
 
     /// Applies a write as a whole, or refuses it. When this returns `Ok`, the
@@ -120,10 +123,26 @@ impl Store {
         let (answer, answered) = oneshot::channel();
         let place = timeout(QUEUE_WAIT_MAX, self.queue.reserve()).await;
         match place {
-            Ok(Ok(place)) => place.send(Submission { write, answer }),
+            Ok(Ok(place)) => place.send(Request::Write(Submission { write, answer })),
             Ok(Err(_)) | Err(_) => return Err(WriteError::Busy),
         }
         answered.await.unwrap_or(Err(WriteError::Busy))
+    }
+
+    /// Compares the claims on flash with the objects, and with `mend` puts right what
+    /// is wrong. Answers what was found.
+    ///
+    /// # Errors
+    /// The flash cannot be read or written, or the store is closing.
+    pub async fn audit(&self, mend: bool) -> Result<Vec<Fault>, WriteError> {
+        let (answer, answered) = oneshot::channel();
+        self.queue.send(Request::Audit(Audit { mend, answer })).await.map_err(|_| WriteError::Busy)?;
+        answered.await.unwrap_or(Err(WriteError::Busy))
+    }
+
+    /// What the audit at the start found and put right.
+    pub fn faults_at_start(&self) -> &[Fault] {
+        &self.faults
     }
 
     /// Everything, as of the newest published write.

@@ -180,7 +180,7 @@ impl Snapshot {
         Some((object, released))
     }
 
-    fn hold(&mut self, kind: Kind, key: &ObjectKey, claims: &[Claim]) -> Vec<Claim> {
+    pub(super) fn hold(&mut self, kind: Kind, key: &ObjectKey, claims: &[Claim]) -> Vec<Claim> {
         let owner = (kind, key.clone());
         let before =
             if claims.is_empty() { self.held.remove(&owner) } else { self.held.insert(owner, claims.to_vec()) };

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::Health;
+use super::audit::{Fault, audit};
 use super::disk::{Batch, Disk, Rows};
 use super::snapshot::Snapshot;
 use super::stage::{Step, stage};
@@ -19,6 +20,18 @@ const BATCH_WRITES_MAX: usize = 1024;
 /// Revisions reserved on flash at a time: changes that live in memory only cost
 /// one write to flash in this many.
 const REVISIONS_RESERVED: u64 = 1_000_000;
+
+/// What the writer is asked.
+pub(super) enum Request {
+    Write(Submission),
+    Audit(Audit),
+}
+
+/// A look at the claims on flash; `mend` writes every row anew if any is wrong.
+pub(super) struct Audit {
+    pub(super) mend: bool,
+    pub(super) answer: oneshot::Sender<Result<Vec<Fault>, WriteError>>,
+}
 
 /// A write on its way.
 pub(super) struct Submission {
@@ -57,16 +70,46 @@ impl Writer {
     }
 
     /// Works until every handle of the store is gone.
-    pub(super) fn run(mut self, mut queue: mpsc::Receiver<Submission>) {
+    pub(super) fn run(mut self, mut queue: mpsc::Receiver<Request>) {
         while let Some(first) = queue.blocking_recv() {
-            let mut batch = vec![first];
-            while batch.len() < BATCH_WRITES_MAX {
-                let Ok(next) = queue.try_recv() else { break };
-                batch.push(next);
+            let (mut batch, mut audits) = (Vec::new(), Vec::new());
+            let mut next = Some(first);
+            while let Some(request) = next {
+                match request {
+                    Request::Write(submission) => batch.push(submission),
+                    Request::Audit(audit) => audits.push(audit),
+                }
+                next = if batch.len() < BATCH_WRITES_MAX { queue.try_recv().ok() } else { None };
             }
             self.work(batch);
+            for Audit { mend, answer } in audits {
+                let found = self.audit(mend).map_err(|error| WriteError::Unavailable(error.to_string()));
+                // A caller that no longer waits gets no answer.
+                drop(answer.send(found));
+            }
         }
         self.end();
+    }
+
+    fn audit(&mut self, mend: bool) -> Result<Vec<Fault>, redb::Error> {
+        let snapshot = self.publish.borrow().clone();
+        let objects: Vec<Arc<Object>> =
+            every_row(&snapshot, &self.rows).into_iter().map(|(object, _)| object).collect();
+        let (held, faults) = audit(objects, self.disk.claims()?);
+        if mend && !faults.is_empty() {
+            let mut mended = (*snapshot).clone();
+            let wrong = |(object, claims): &&(Arc<Object>, Vec<Claim>)| {
+                mended.held(object.kind, &object.key) != claims.as_slice()
+            };
+            let wrong: Vec<_> = held.iter().filter(wrong).collect();
+            // Released first: a value may move from one object to another.
+            wrong.iter().for_each(|(object, _)| drop(mended.hold(object.kind, &object.key, &[])));
+            wrong.iter().for_each(|(object, claims)| drop(mended.hold(object.kind, &object.key, claims)));
+            self.disk.rewrite_next();
+            self.commit(&mended, &[], self.reserved)?;
+            self.publish.send_replace(Arc::new(mended));
+        }
+        Ok(faults)
     }
 
     fn work(&mut self, batch: Vec<Submission>) {
@@ -106,8 +149,9 @@ impl Writer {
                 Ok((committed, steps)) => {
                     let flash = submission.write.durability == Durability::Flash;
                     // A deletion of a row is durable whoever asks for it.
-                    let on_flash = |step: &Step| {
-                        flash || step.object.is_none() && self.rows.contains(&(step.kind, step.key.clone()))
+                    let on_flash = |step: &Step| match &step.object {
+                        Some(object) => flash && !object.is_in_memory(),
+                        None => self.rows.contains(&(step.kind, step.key.clone())),
                     };
                     let steps = steps.into_iter().filter(on_flash).collect();
                     staged.push(Staged { submission, committed, steps });

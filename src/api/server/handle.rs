@@ -106,10 +106,10 @@ async fn respond(
         return objects(call, verb, target, incoming).await;
     }
     match (&route, method.as_str()) {
-        (Route::Review(kind), "POST") => {
+        (Route::Review(kind, namespace), "POST") => {
             call.accepted = accept::negotiate(Some(&call.accept), call.accepted.pretty)?;
             let bytes = whole(call, incoming).await?;
-            review::create(call, *kind, &bytes)
+            review::create(call, *kind, namespace.as_deref(), &bytes)
         }
         (Route::Unserved(what), _) => Err(ApiError::not_implemented(what)),
         (Route::NoResource, _) => Err(ApiError::no_resource()),
@@ -172,6 +172,9 @@ async fn objects(call: &mut Call, verb: &str, target: &Target, incoming: &mut Op
     let permit = Arc::clone(&call.api.requests).try_acquire_owned();
     let _permit = permit.map_err(|_| ApiError::too_many_requests())?;
     let row = target.kind.resource();
+    if row.read_only && !matches!(verb, "get" | "list") {
+        return Err(ApiError::read_only(target.kind));
+    }
     let (subresource, collection) = (target.subresource.as_deref(), target.name.is_none());
     match verb {
         "get" if !collection => list::get(call, target).await,

@@ -54,6 +54,31 @@ impl User {
     }
 }
 
+/// Paths everybody may read.
+pub(super) const PUBLIC_PATHS: [&str; 4] = ["/healthz", "/livez", "/readyz", "/version"];
+/// Reviews anybody known may create: group and resource.
+pub(super) const OWN_REVIEWS: [(&str, &str); 3] = [
+    ("authorization.k8s.io", "selfsubjectaccessreviews"),
+    ("authorization.k8s.io", "selfsubjectrulesreviews"),
+    ("authentication.k8s.io", "selfsubjectreviews"),
+];
+
+/// Whether somebody of these groups may do something, as [`authorize`] decides it
+/// for requests. `resource` is group and resource, `path` any other path.
+pub(super) fn may(groups: &[String], verb: &str, resource: Option<(&str, &str)>, path: &str) -> bool {
+    let has = |wanted: &str| groups.iter().any(|group| group == wanted);
+    if has(MASTERS) {
+        return true;
+    }
+    match resource {
+        Some(resource) => has(AUTHENTICATED) && verb == "create" && OWN_REVIEWS.contains(&resource),
+        None => {
+            let known = has(AUTHENTICATED) || has(UNAUTHENTICATED);
+            known && verb == "get" && PUBLIC_PATHS.contains(&path.trim_end_matches('/'))
+        }
+    }
+}
+
 /// Whether `user` may send this request; 403 in Kubernetes' words if not.
 pub(super) fn authorize(user: &User, verb: &str, route: &Route, path: &str) -> Result<(), ApiError> {
     if user.is_admin() || matches!(route, Route::Version | Route::Health { .. }) {
@@ -62,7 +87,17 @@ pub(super) fn authorize(user: &User, verb: &str, route: &Route, path: &str) -> R
     let authenticated = user.groups.iter().any(|group| group == AUTHENTICATED);
     match route {
         // Whoever is somebody may ask what they may.
-        Route::Review(_) if authenticated => Ok(()),
+        Route::Review(review, _) if authenticated && review.is_own() => Ok(()),
+        Route::Review(review, namespace) => {
+            let (group, plural) = (review.resource().group, review.resource().plural);
+            let place = place(namespace.as_deref());
+            let message = format!(
+                "{plural}.{group} is forbidden: User \"{}\" cannot {verb} resource \"{plural}\" in API group \"{group}\" {place}",
+                user.name
+            );
+            let details = Details { group: group.to_owned(), kind: plural.to_owned(), ..Details::default() };
+            Err(ApiError::new(403, "Forbidden", message).with(details))
+        }
         Route::Objects(target) => Err(forbidden_objects(user, verb, target)),
         _ => Err(forbidden_path(user, verb, path)),
     }
@@ -74,10 +109,7 @@ fn forbidden_objects(user: &User, verb: &str, target: &Target) -> ApiError {
         Some(subresource) => format!("{}/{subresource}", row.plural),
         None => row.plural.to_owned(),
     };
-    let place = match &target.namespace {
-        Some(namespace) => format!("in the namespace \"{namespace}\""),
-        None => "at the cluster scope".to_owned(),
-    };
+    let place = place(target.namespace.as_deref());
     let subject = match &target.name {
         Some(name) => format!("{} \"{name}\"", target.kind.qualified_resource()),
         None => target.kind.qualified_resource(),
@@ -88,6 +120,13 @@ fn forbidden_objects(user: &User, verb: &str, target: &Target) -> ApiError {
     );
     let name = target.name.as_deref().unwrap_or_default();
     ApiError::new(403, "Forbidden", message).with(Details::resource(target.kind, name))
+}
+
+fn place(namespace: Option<&str>) -> String {
+    match namespace {
+        Some(namespace) => format!("in the namespace \"{namespace}\""),
+        None => "at the cluster scope".to_owned(),
+    }
 }
 
 fn forbidden_path(user: &User, verb: &str, path: &str) -> ApiError {

@@ -29,7 +29,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Limits {
         Limits {
-            connections: 512,
+            connections: 1_536,
             requests: 128,
             watches: 1_024,
             body_bytes: 3_145_728,

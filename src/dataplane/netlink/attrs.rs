@@ -105,3 +105,40 @@ pub(in crate::dataplane) fn text(bytes: &[u8], kind: u16) -> Option<&str> {
 pub(in crate::dataplane) fn be32(bytes: &[u8], kind: u16) -> Option<u32> {
     Some(u32::from_be_bytes(find(bytes, kind)?.try_into().ok()?))
 }
+
+/// A 64-bit number in network byte order.
+pub(in crate::dataplane) fn be64(bytes: &[u8], kind: u16) -> Option<u64> {
+    Some(u64::from_be_bytes(find(bytes, kind)?.try_into().ok()?))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may stop")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read() {
+        let mut inner = Attrs::new();
+        inner.be32(1, 7).byte(2, 9);
+        let mut a = Attrs::new();
+        a.text(3, "abc").nest(4, &inner).be64(5, 1 << 40).bytes(6, &[]);
+        assert_eq!(text(a.as_bytes(), 3), Some("abc"));
+        assert_eq!(be32(find(a.as_bytes(), 4).unwrap(), 1), Some(7), "the nested flag is no part of the kind");
+        assert_eq!(find(find(a.as_bytes(), 4).unwrap(), 2), Some(&[9][..]), "padding is no part of the value");
+        assert_eq!(be64(a.as_bytes(), 5), Some(1 << 40));
+        assert_eq!(find(a.as_bytes(), 6), Some(&[][..]));
+        assert_eq!((be32(a.as_bytes(), 5), be32(a.as_bytes(), 7)), (None, None), "not four bytes, not there");
+        assert_eq!(read(a.as_bytes()).count(), 4);
+    }
+
+    #[test]
+    fn torn_attributes_end_the_walk() {
+        let mut a = Attrs::new();
+        a.be32(1, 7).be32(2, 8);
+        for end in 0..a.len() {
+            let found = read(a.as_bytes().get(..end).unwrap()).count();
+            assert!(found < 2, "{end}");
+        }
+        assert_eq!(read(&[0; 8]).count(), 0, "a length of zero would never end");
+    }
+}

@@ -16,6 +16,11 @@ pub(in crate::dataplane) const APPEND: u16 = 0x800;
 /// How often a transaction that met another one is begun again.
 const TRIES_MAX: u32 = 10;
 const ERESTART: i32 = 85;
+/// The headers of a message: netlink's and nf_tables'.
+const HEADER: usize = 16;
+const BODY_HEADER: usize = 4;
+/// What begins and ends a transaction.
+const FRAME_BYTES: usize = 2 * (HEADER + BODY_HEADER);
 
 /// The messages of nf_tables we use.
 pub(in crate::dataplane) mod message {
@@ -65,6 +70,10 @@ pub(in crate::dataplane) struct Op {
 }
 
 impl Op {
+    fn encoded_len(&self) -> usize {
+        HEADER + BODY_HEADER + self.attrs.len()
+    }
+
     pub(in crate::dataplane) fn new(kind: u16, flags: u16, family: u8, attrs: Attrs, what: String) -> Op {
         Op { kind, flags, family, attrs, what }
     }
@@ -82,17 +91,51 @@ pub(in crate::dataplane) fn kind(message: u16) -> u16 {
     SUBSYSTEM | message
 }
 
-/// Sends the operations in as few transactions as fit, in order. `Err(Ok(..))`
-/// is not used: an I/O error and a refusal are both errors of [`CommitError`].
+/// Sends the operations as one transaction.
 pub(in crate::dataplane) fn commit(link: &mut Link, ops: &[Op]) -> Result<(), CommitError> {
-    let mut rest = ops;
-    while !rest.is_empty() {
-        let fitting = fitting(rest, link.send_bytes_max());
-        let (now, later) = rest.split_at_checked(fitting).unwrap_or((rest, &[]));
-        commit_one(link, now)?;
-        rest = later;
+    let bytes = encoded_len(ops);
+    if !link.fits(bytes) {
+        return Err(CommitError::TooLarge { bytes, bytes_max: link.send_bytes_max() });
     }
-    Ok(())
+    if ops.is_empty() { Ok(()) } else { commit_one(link, ops) }
+}
+
+/// Sends what no packet meets before `switch` has taken effect, and `switch`: as
+/// one transaction if they fit into one. Otherwise `prepare` goes ahead in pieces;
+/// packets see the whole, or nothing.
+pub(in crate::dataplane) fn commit_staged(
+    link: &mut Link,
+    prepare: Vec<Op>,
+    switch: Vec<Op>,
+) -> Result<(), CommitError> {
+    if !link.fits(encoded_len(&prepare) + encoded_len(&switch)) {
+        for piece in pieces(&prepare, link.send_bytes_max()) {
+            commit(link, piece)?;
+        }
+        return commit(link, &switch);
+    }
+    commit(link, &prepare.into_iter().chain(switch).collect::<Vec<_>>())
+}
+
+/// The operations in order, cut so that each piece fits.
+fn pieces(ops: &[Op], bytes_max: usize) -> impl Iterator<Item = &[Op]> {
+    let mut bytes = FRAME_BYTES;
+    let mut begun = false;
+    ops.chunk_by(move |one, next| {
+        if !std::mem::replace(&mut begun, true) {
+            bytes = FRAME_BYTES + one.encoded_len();
+        }
+        bytes += next.encoded_len();
+        let fits = bytes <= bytes_max;
+        if !fits {
+            bytes = FRAME_BYTES + next.encoded_len();
+        }
+        fits
+    })
+}
+
+fn encoded_len(ops: &[Op]) -> usize {
+    FRAME_BYTES + ops.iter().map(Op::encoded_len).sum::<usize>()
 }
 
 /// Why a transaction did not take effect.
@@ -101,6 +144,18 @@ pub enum CommitError {
     /// The kernel refused it.
     #[error(transparent)]
     Refused(#[from] Refused),
+    /// It does not fit into the socket's send buffer, and cut in pieces it would
+    /// not take effect at once.
+    #[error(
+        "a transaction of {bytes} bytes does not fit into a socket buffer of {bytes_max}: \
+         raise net.core.wmem_max to {bytes} or run in the initial user namespace"
+    )]
+    TooLarge {
+        /// The transaction's size.
+        bytes: usize,
+        /// What the kernel allows.
+        bytes_max: usize,
+    },
     /// The socket failed.
     #[error("netlink: {0}")]
     Io(#[from] io::Error),
@@ -111,18 +166,10 @@ impl CommitError {
     pub(in crate::dataplane) fn errno(&self) -> Option<i32> {
         match self {
             CommitError::Refused(refused) => Some(refused.errno),
+            CommitError::TooLarge { .. } => None,
             CommitError::Io(error) => error.raw_os_error(),
         }
     }
-}
-
-fn fitting(ops: &[Op], bytes_max: usize) -> usize {
-    let mut bytes = 64;
-    let full = |op: &Op| {
-        bytes += op.attrs.len() + 24;
-        bytes > bytes_max
-    };
-    ops.iter().position(full).unwrap_or(ops.len()).max(1)
 }
 
 fn commit_one(link: &mut Link, ops: &[Op]) -> Result<(), CommitError> {
@@ -145,5 +192,43 @@ fn commit_one(link: &mut Link, ops: &[Op]) -> Result<(), CommitError> {
         let at = usize::try_from(refusal.seq.wrapping_sub(first)).unwrap_or(usize::MAX);
         let what = ops.get(at).map_or_else(|| "the transaction".to_owned(), |op| op.what.clone());
         return Err(Refused { what, errno: refusal.errno, offset: refusal.offset, text: refusal.text }.into());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn op(bytes: usize) -> Op {
+        let mut attrs = Attrs::new();
+        attrs.bytes(1, &vec![0; bytes - 4]);
+        Op::new(message::NEWSETELEM, CREATE, 2, attrs, bytes.to_string())
+    }
+
+    fn sizes(ops: &[Op], bytes_max: usize) -> Vec<Vec<usize>> {
+        pieces(ops, bytes_max).map(|piece| piece.iter().map(|op| op.attrs.len()).collect()).collect()
+    }
+
+    #[test]
+    fn pieces_keep_the_order_and_fit() {
+        let ops = [op(100), op(100), op(200), op(60), op(60)];
+        assert_eq!(sizes(&ops, 10_000), [[100, 100, 200, 60, 60]]);
+        // Each operation has 20 bytes of headers, a transaction 40.
+        assert_eq!(sizes(&ops, 280), [vec![100, 100], vec![200], vec![60, 60]]);
+        assert_eq!(sizes(&ops, 279), [vec![100], vec![100], vec![200], vec![60, 60]]);
+        assert_eq!(sizes(&ops, 1), [[100], [100], [200], [60], [60]], "what fits nowhere is told by commit");
+        assert_eq!(sizes(&[], 1), Vec::<Vec<usize>>::new());
+        for bytes_max in 260..600 {
+            for piece in pieces(&ops, bytes_max) {
+                assert!(encoded_len(piece) <= bytes_max, "{bytes_max}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_length_is_what_is_sent() {
+        let ops = [op(100), op(8)];
+        let sent: usize = ops.iter().map(|op| frame(0, 0, 0, &body(2, &op.attrs)).len()).sum();
+        assert_eq!(encoded_len(&ops), sent + 2 * frame(0, 0, 0, &[0; 4]).len());
     }
 }

@@ -8,8 +8,8 @@ use nix::sys::socket::{MsgFlags, setsockopt, sockopt};
 
 use super::attrs;
 
-/// What we ask for as send buffer: a transaction has to fit into it whole.
-const SEND_BUFFER_BYTES: usize = 32 << 20;
+/// What we ask for as send buffer where no transactions are sent.
+const SEND_BUFFER_BYTES: usize = 64 << 10;
 /// What we ask for as receive buffer: the errors of a whole batch, notifications.
 const RECEIVE_BUFFER_BYTES: usize = 4 << 20;
 /// The largest datagram we take; the kernel's dumps use at most 32 KiB.
@@ -59,7 +59,18 @@ pub(in crate::dataplane) struct Link {
     socket: Socket,
     seq: u32,
     port: u32,
+    /// What we would like as send buffer, and what the kernel gave, less its own part.
+    send_buffer_bytes: usize,
     send_bytes_max: usize,
+}
+
+/// How many bytes a message may have when the kernel has been asked for a buffer.
+fn ask_for_send_buffer(socket: &Socket, bytes: usize) -> io::Result<usize> {
+    // The forced form needs privilege over the whole machine; a container falls back.
+    if setsockopt(socket, sockopt::SndBufForce, &bytes).is_err() {
+        setsockopt(socket, sockopt::SndBuf, &bytes)?;
+    }
+    Ok(nix::sys::socket::getsockopt(&socket.as_fd(), sockopt::SndBuf)?.saturating_sub(4096))
 }
 
 impl std::fmt::Debug for Link {
@@ -76,15 +87,17 @@ impl AsRawFd for Link {
 
 impl Link {
     pub(in crate::dataplane) fn open(protocol: isize) -> io::Result<Link> {
+        Link::open_below(protocol, SEND_BUFFER_BYTES)
+    }
+
+    /// A socket whose transactions may be as large as the kernel allows, up to a
+    /// buffer of so many bytes (which the kernel doubles).
+    pub(in crate::dataplane) fn open_below(protocol: isize, send_buffer_bytes: usize) -> io::Result<Link> {
         let mut socket = Socket::new(protocol)?;
-        // The forced forms need privilege over the whole machine; a container falls back.
-        if setsockopt(&socket, sockopt::SndBufForce, &SEND_BUFFER_BYTES).is_err() {
-            setsockopt(&socket, sockopt::SndBuf, &SEND_BUFFER_BYTES)?;
-        }
+        let send_bytes_max = ask_for_send_buffer(&socket, send_buffer_bytes)?;
         if setsockopt(&socket, sockopt::RcvBufForce, &RECEIVE_BUFFER_BYTES).is_err() {
             setsockopt(&socket, sockopt::RcvBuf, &RECEIVE_BUFFER_BYTES)?;
         }
-        let send_bytes_max = nix::sys::socket::getsockopt(&socket.as_fd(), sockopt::SndBuf)?.saturating_sub(4096);
         let port = socket.bind_auto()?.port_number();
         // Older kernels know neither; errors are then only a number.
         for set in [Socket::set_cap_ack, Socket::set_ext_ack] {
@@ -92,7 +105,7 @@ impl Link {
                 tracing::debug!(%error, "netlink socket option refused");
             }
         }
-        Ok(Link { socket, seq: 1, port, send_bytes_max })
+        Ok(Link { socket, seq: 1, port, send_buffer_bytes, send_bytes_max })
     }
 
     pub(in crate::dataplane) fn join(&self, group: u32) -> io::Result<()> {
@@ -107,6 +120,17 @@ impl Link {
     /// How many bytes one transaction may have.
     pub(in crate::dataplane) fn send_bytes_max(&self) -> usize {
         self.send_bytes_max
+    }
+
+    /// Whether a transaction of so many bytes can be sent. If not the kernel is asked
+    /// again: `wmem_max` may have been raised.
+    pub(in crate::dataplane) fn fits(&mut self, bytes: usize) -> bool {
+        if bytes > self.send_bytes_max
+            && let Ok(now) = ask_for_send_buffer(&self.socket, self.send_buffer_bytes)
+        {
+            self.send_bytes_max = now;
+        }
+        bytes <= self.send_bytes_max
     }
 
     /// The next sequence number.
@@ -256,4 +280,52 @@ fn refusal(message: &Message) -> Option<Refusal> {
         offset: offset.map(u32::from_ne_bytes),
         text: attrs::text(extra, NLMSGERR_ATTR_MSG).map(str::to_owned),
     })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop")]
+mod tests {
+    use super::*;
+    use crate::dataplane::netlink::Attrs;
+
+    /// An error message about a request of `seq`, with its body unless capped.
+    fn error(errno: i32, seq: u32, flags: u16, request_body: &[u8], attrs: &Attrs) -> Vec<u8> {
+        let request = frame(7, 0, seq, request_body);
+        let quoted = if flags & NLM_F_CAPPED == 0 { request.as_slice() } else { request.get(..HEADER).unwrap() };
+        let body = [&errno.to_ne_bytes()[..], quoted, attrs.as_bytes()].concat();
+        frame(NLMSG_ERROR, flags, 99, &body)
+    }
+
+    #[test]
+    fn a_datagram_is_cut_at_whole_words_and_a_torn_end_is_dropped() {
+        let mut bytes = frame(1, 2, 3, b"abc");
+        assert_eq!(bytes.len(), 20, "padded");
+        bytes.extend(frame(4, 5, 6, b""));
+        let whole = split(&bytes);
+        assert_eq!(whole.len(), 2);
+        assert_eq!((whole[0].kind, whole[0].flags, whole[0].seq, whole[0].body.as_slice()), (1, 2, 3, &b"abc"[..]));
+        assert_eq!((whole[1].kind, whole[1].body.len()), (4, 0));
+        for end in 0..bytes.len() {
+            assert!(split(bytes.get(..end).unwrap()).len() < 2, "{end}");
+        }
+        // A length shorter than a header would never end.
+        assert!(split(&[4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]).is_empty());
+    }
+
+    #[test]
+    fn a_refusal_tells_message_attribute_and_reason() {
+        let mut extra = Attrs::new();
+        extra.bytes(NLMSGERR_ATTR_OFFS, &44u32.to_ne_bytes()).text(NLMSGERR_ATTR_MSG, "no such set");
+        let expected = Refusal { seq: 5, errno: 2, offset: Some(44), text: Some("no such set".to_owned()) };
+        for flags in [NLM_F_ACK_TLVS, NLM_F_ACK_TLVS | NLM_F_CAPPED] {
+            let messages = split(&error(-2, 5, flags, b"a body", &extra));
+            assert_eq!(refusal(&messages[0]).as_ref(), Some(&expected), "{flags:x}");
+        }
+        let plain = split(&error(-17, 6, 0, b"a body", &Attrs::new()));
+        assert_eq!(refusal(&plain[0]), Some(Refusal { seq: 6, errno: 17, offset: None, text: None }));
+        let ack = split(&error(0, 7, NLM_F_CAPPED, b"", &Attrs::new()));
+        assert_eq!(refusal(&ack[0]).map(|refusal| refusal.errno), Some(0));
+        let torn = Message { kind: NLMSG_ERROR, flags: 0, seq: 0, port: 0, body: vec![1, 2] };
+        assert_eq!(refusal(&torn), None);
+    }
 }

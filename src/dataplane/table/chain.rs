@@ -25,6 +25,20 @@ pub(in crate::dataplane) enum ChainName {
 }
 
 impl ChainName {
+    /// One of each, callees first.
+    pub(in crate::dataplane) fn samples(number: u32) -> [ChainName; 8] {
+        [
+            ChainName::Pick(number),
+            ChainName::PickNodePort(number),
+            ChainName::Affine(number),
+            ChainName::AffineNodePort(number),
+            ChainName::Filter(number),
+            ChainName::FilterAffine(number),
+            ChainName::Remember(number),
+            ChainName::RememberNodePort(number),
+        ]
+    }
+
     /// The chain this one goes to.
     pub(in crate::dataplane) fn next(self) -> Option<ChainName> {
         match self {

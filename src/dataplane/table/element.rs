@@ -8,7 +8,7 @@ use super::chain::ChainName;
 use super::expr::Verdict;
 use super::layout::SetName;
 use crate::desired::{self, Frontend, FrontendAddr};
-use crate::model::IpFamily;
+use crate::model::{IpFamily, Protocol};
 
 /// A key, and the end of its range in an interval set.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -58,6 +58,35 @@ fn frontend_key(frontend: &Frontend) -> Vec<u8> {
     key
 }
 
+/// The frontend that an element of `services` or `nodeports` stands for.
+pub(in crate::dataplane) fn frontend_at(slot: &Slot) -> Option<(FrontendAddr, Protocol, u16)> {
+    let (addr, tail) = slot.key.start.split_at_checked(slot.key.start.len().checked_sub(8)?)?;
+    let known = [Protocol::Tcp, Protocol::Udp, Protocol::Sctp];
+    let protocol = known.into_iter().find(|protocol| Some(&protocol.number()) == tail.first())?;
+    let port = u16::from_be_bytes(tail.get(4..6)?.try_into().ok()?);
+    let addr = match slot.set {
+        SetName::NodePorts => FrontendAddr::NodePort(slot.family),
+        _ => FrontendAddr::Virtual(address(addr)?),
+    };
+    Some((addr, protocol, port))
+}
+
+/// The address in these bytes.
+pub(in crate::dataplane) fn address(bytes: &[u8]) -> Option<IpAddr> {
+    let v4 = <[u8; 4]>::try_from(bytes).map(IpAddr::from);
+    v4.or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from)).ok()
+}
+
+/// Where the affinity entries of a frontend are, and what of their key follows
+/// the client's address.
+pub(in crate::dataplane) fn affinity_place(frontend: &Frontend) -> (SetName, Vec<u8>) {
+    let set = match frontend.addr {
+        FrontendAddr::Virtual(_) => SetName::Affinity,
+        FrontendAddr::NodePort(_) => SetName::NodePortAffinity,
+    };
+    (set, frontend_key(frontend))
+}
+
 /// `ip . port` as a map's value.
 pub(in crate::dataplane) fn endpoint_data(endpoint: SocketAddr) -> Vec<u8> {
     let mut data = octets(endpoint.ip());
@@ -67,7 +96,7 @@ pub(in crate::dataplane) fn endpoint_data(endpoint: SocketAddr) -> Vec<u8> {
 }
 
 /// The elements and chains of one frontend.
-pub(super) fn of_frontend(frontend: &Frontend) -> (Vec<(Slot, Data)>, Vec<ChainName>) {
+pub(in crate::dataplane) fn of_frontend(frontend: &Frontend) -> (Vec<(Slot, Data)>, Vec<ChainName>) {
     let family = frontend.addr.family();
     let node_port = matches!(frontend.addr, FrontendAddr::NodePort(_));
     let key = frontend_key(frontend);

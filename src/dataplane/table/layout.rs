@@ -78,23 +78,68 @@ impl SetName {
         }
     }
 
+    pub(in crate::dataplane) fn parse(text: &str) -> Option<SetName> {
+        SetName::ALL.into_iter().find(|name| name.as_str() == text)
+    }
+
     /// Filled by packets, not by us.
     pub(in crate::dataplane) fn is_dynamic(self) -> bool {
         matches!(self, SetName::Affinity | SetName::NodePortAffinity)
     }
 }
 
-/// A field of a key: nft's number of its type, and its bytes.
-type Field = (u32, u32);
-const PROTO: Field = (12, 1);
-const PORT: Field = (13, 2);
-const MARK: Field = (19, 4);
-const LINK: Field = (20, 4);
+/// A field of a key or of a map's value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::dataplane) enum Field {
+    Ipv4,
+    Ipv6,
+    Protocol,
+    Port,
+    /// nft has no plain 32-bit number: the slot of an endpoint is typed as a mark.
+    Mark,
+    Link,
+}
 
-fn addr(family: IpFamily) -> Field {
-    match family {
-        IpFamily::V4 => (7, 4),
-        IpFamily::V6 => (8, 16),
+impl Field {
+    pub(in crate::dataplane) fn addr(family: IpFamily) -> Field {
+        match family {
+            IpFamily::V4 => Field::Ipv4,
+            IpFamily::V6 => Field::Ipv6,
+        }
+    }
+
+    /// nft's number of the type, by which it prints the bytes.
+    pub(in crate::dataplane) fn number(self) -> u32 {
+        match self {
+            Field::Ipv4 => 7,
+            Field::Ipv6 => 8,
+            Field::Protocol => 12,
+            Field::Port => 13,
+            Field::Mark => 19,
+            Field::Link => 20,
+        }
+    }
+
+    /// nft's name of the type.
+    pub(in crate::dataplane) fn as_str(self) -> &'static str {
+        match self {
+            Field::Ipv4 => "ipv4_addr",
+            Field::Ipv6 => "ipv6_addr",
+            Field::Protocol => "inet_proto",
+            Field::Port => "inet_service",
+            Field::Mark => "mark",
+            Field::Link => "iface_index",
+        }
+    }
+
+    /// Bytes of a value, before it is filled up to whole words.
+    pub(in crate::dataplane) fn len(self) -> usize {
+        match self {
+            Field::Ipv4 | Field::Mark | Field::Link => 4,
+            Field::Ipv6 => 16,
+            Field::Protocol => 1,
+            Field::Port => 2,
+        }
     }
 }
 
@@ -116,21 +161,23 @@ pub(in crate::dataplane) struct SetShape {
 }
 
 pub(in crate::dataplane) fn shape(name: SetName, family: IpFamily) -> SetShape {
-    let ip = addr(family);
+    let ip = Field::addr(family);
     let (fields, maps) = match name {
-        SetName::Services | SetName::AffinityServices => (vec![ip, PROTO, PORT], Maps::Verdict),
-        SetName::NodePorts | SetName::AffinityNodePorts => (vec![PROTO, PORT], Maps::Verdict),
-        SetName::Endpoints => (vec![ip, PROTO, PORT, MARK], Maps::Endpoint),
-        SetName::NodePortEndpoints => (vec![PROTO, PORT, MARK], Maps::Endpoint),
-        SetName::Affinity => (vec![ip, ip, PROTO, PORT], Maps::Endpoint),
-        SetName::NodePortAffinity => (vec![ip, PROTO, PORT], Maps::Endpoint),
-        SetName::Sources => (vec![ip, PROTO, PORT, ip], Maps::Nothing),
+        SetName::Services | SetName::AffinityServices => (vec![ip, Field::Protocol, Field::Port], Maps::Verdict),
+        SetName::NodePorts | SetName::AffinityNodePorts => (vec![Field::Protocol, Field::Port], Maps::Verdict),
+        SetName::Endpoints => (vec![ip, Field::Protocol, Field::Port, Field::Mark], Maps::Endpoint),
+        SetName::NodePortEndpoints => (vec![Field::Protocol, Field::Port, Field::Mark], Maps::Endpoint),
+        SetName::Affinity => (vec![ip, ip, Field::Protocol, Field::Port], Maps::Endpoint),
+        SetName::NodePortAffinity => (vec![ip, Field::Protocol, Field::Port], Maps::Endpoint),
+        SetName::Sources => (vec![ip, Field::Protocol, Field::Port, ip], Maps::Nothing),
         SetName::ClusterIps | SetName::EndpointIps | SetName::OffBox => (vec![ip], Maps::Nothing),
         SetName::Hairpin => (vec![ip, ip], Maps::Nothing),
-        SetName::SameLink => (vec![LINK, LINK], Maps::Nothing),
-        SetName::HairpinPorts => (vec![LINK], Maps::Nothing),
+        SetName::SameLink => (vec![Field::Link, Field::Link], Maps::Nothing),
+        SetName::HairpinPorts => (vec![Field::Link], Maps::Nothing),
     };
-    // Only a set that packets fill needs a ceiling; the others grow by themselves.
+    // Only a set that packets fill needs a ceiling. For the others a size would be a
+    // ceiling too (ENFILE above it) and buckets kept for nothing; installing 10,000
+    // Services is no faster with one.
     let size = name.is_dynamic().then_some(AFFINITY_ENTRIES_MAX);
     SetShape { fields, maps, interval: name == SetName::Sources, size }
 }
@@ -165,7 +212,7 @@ struct Words(IpFamily);
 
 impl Words {
     fn words(self) -> u32 {
-        addr(self.0).1 / 4
+        if self.0 == IpFamily::V4 { 1 } else { 4 }
     }
 
     fn saddr(self, word: u32) -> Expr {

@@ -6,9 +6,15 @@ mod chain;
 mod element;
 mod expr;
 mod layout;
+mod read;
+#[cfg(test)]
+mod tests;
 
-pub(super) use book::{Book, Edit};
+pub(super) use book::{Book, Edit, endpoint_ips};
 pub(super) use chain::ChainName;
-pub(super) use element::{Data, Key, Slot, endpoint_data, octets};
-pub(super) use expr::{Verdict, nfproto, rule_body};
-pub(super) use layout::{ANCHOR, Chain, Maps, SetName, TABLE, anchor_chain, dynamic_chain, shape, static_chains};
+pub(super) use element::{Data, Key, Slot, address, affinity_place, endpoint_data, frontend_at, octets, of_frontend};
+pub(super) use expr::{Expr, Verdict, nfproto, rule_body};
+pub(super) use layout::{
+    ANCHOR, Chain, Field, Maps, SetName, TABLE, anchor_chain, dynamic_chain, shape, static_chains,
+};
+pub(super) use read::read_rule;

@@ -36,7 +36,7 @@ pub(super) fn create(scene: &Scene<'_>, value: &mut Value) -> Result<Prepared, R
     let mut causes = metadata::validate(Kind::Service, value);
     causes.extend(validation::validate(value, None));
     tidy(value);
-    settle(causes, prepared(scene, value, warnings::spec(value)))
+    settle(causes, prepared(scene, value, warnings::spec(scene, value)))
 }
 
 /// Completes and checks the successor of a Service.
@@ -64,7 +64,7 @@ pub(super) fn update(
     causes.extend(update::immutable(old, new));
     causes.extend(validation::validate(new, Some(old)));
     tidy(new);
-    settle(causes, prepared(scene, new, warnings::spec(new)))
+    settle(causes, prepared(scene, new, warnings::spec(scene, new)))
 }
 
 /// The cluster IPs and node ports a Service holds: those it shows, as far as its

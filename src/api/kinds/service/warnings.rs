@@ -1,14 +1,17 @@
 //! What a client should hear of a Service that is accepted (spec/service.md
 //! section 3, "Warnings").
 
+use std::net::IpAddr;
+
 use serde_json::Value;
 
+use super::super::Scene;
 use super::super::address::{ip_warning, range_warning};
 use super::super::read::{annotation, list, present, text, texts};
 use super::{TOPOLOGY_HINTS, is_external_name, kind_of};
 
 /// The warnings about the spec.
-pub(super) fn spec(value: &Value) -> Vec<String> {
+pub(super) fn spec(scene: &Scene<'_>, value: &Value) -> Vec<String> {
     let mut warnings = Vec::new();
     let named = is_external_name(value);
     let headless = kind_of(value) == "ClusterIP" && text(value, "/spec/clusterIP") == "None";
@@ -33,6 +36,7 @@ pub(super) fn spec(value: &Value) -> Vec<String> {
     warnings.extend(ips(value, "externalIPs"));
     if external && !headless && !named {
         warnings.push("spec.externalIPs is deprecated and may no longer be implemented in some clusters".to_owned());
+        warnings.extend(unserved(scene, value));
     }
     warnings.extend(ip_warning("spec.loadBalancerIP", text(value, "/spec/loadBalancerIP")));
     let ranges = texts(value, "/spec/loadBalancerSourceRanges");
@@ -49,6 +53,20 @@ pub(super) fn spec(value: &Value) -> Vec<String> {
         warnings.push("spec.trafficDistribution: \"PreferClose\" is deprecated; use \"PreferSameZone\"".to_owned());
     }
     warnings
+}
+
+/// The externalIPs that this box does not take traffic for: nothing may be ignored
+/// in silence.
+fn unserved(scene: &Scene<'_>, value: &Value) -> Vec<String> {
+    let served = |ip: &str| {
+        let addr = ip.parse::<IpAddr>();
+        addr.is_ok_and(|addr| scene.rules.external_ip_cidrs.iter().any(|cidr| cidr.contains(&addr)))
+    };
+    let all = texts(value, "/spec/externalIPs");
+    let outside = all.iter().enumerate().filter(|(_, ip)| !served(ip));
+    outside
+        .map(|(i, ip)| format!("spec.externalIPs[{i}]: {ip} is outside --external-ip-cidrs and not served"))
+        .collect()
 }
 
 fn ips(value: &Value, member: &str) -> Vec<String> {

@@ -312,6 +312,15 @@ fn case_43_external_ips() {
 }
 
 #[test]
+fn an_external_ip_that_is_not_served_is_told() {
+    let mut world = World::single();
+    world.post(spec(json!({"externalIPs": ["198.51.100.5", "203.0.113.5"]}))).unwrap();
+    let told = "spec.externalIPs[1]: 203.0.113.5 is outside --external-ip-cidrs and not served";
+    assert!(world.warnings.iter().any(|warning| warning == told), "{:?}", world.warnings);
+    assert!(!world.warnings.iter().any(|warning| warning.contains("externalIPs[0]")));
+}
+
+#[test]
 fn case_44_and_the_other_warnings() {
     let heard = |asked: Value, annotations: Value| {
         let mut world = World::single();

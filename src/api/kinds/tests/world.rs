@@ -31,6 +31,7 @@ impl World {
             service_ranges: ranges.iter().map(|range| range.parse().unwrap()).collect(),
             node_ports: 30_000..=32_767,
             cluster_dns: Vec::new(),
+            external_ip_cidrs: vec!["198.51.100.0/24".parse().unwrap()],
         };
         let mut world = World { snapshot: Snapshot::default(), rules, warnings: Vec::new() };
         let first = crate::allocate::first_cluster_ip(world.rules.service_ranges[0]).to_string();
@@ -50,7 +51,7 @@ impl World {
         World::with(&["10.96.0.0/16", "fd00::/112"])
     }
 
-    fn scene(&self) -> Scene<'_> {
+    pub(super) fn scene(&self) -> Scene<'_> {
         Scene { snapshot: &self.snapshot, rules: &self.rules, dry_run: false, now: datetime!(2026-01-02 03:04:05 UTC) }
     }
 

@@ -70,6 +70,7 @@ pub(super) fn rules() -> Rules {
         service_ranges: vec!["10.43.0.0/16".parse().unwrap()],
         node_ports: 30_000..=32_767,
         cluster_dns: vec!["10.43.0.10".parse().unwrap()],
+        external_ip_cidrs: vec!["198.51.100.0/24".parse().unwrap()],
     }
 }
 

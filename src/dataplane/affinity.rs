@@ -1,0 +1,82 @@
+//! Entries of the affinity maps that lead to an endpoint that is gone: its
+//! clients are balanced anew (spec section 4).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::DataplaneError;
+use super::kernel;
+use super::netlink::Link;
+use super::netlink::batch::commit;
+use super::table::{Data, SetName, Slot, affinity_place, endpoint_data};
+use crate::desired::{Frontend, Verdict};
+use crate::model::IpFamily;
+
+/// Entries deleted in one transaction.
+const AT_ONCE: usize = 256;
+
+/// Which endpoints a client may be bound to, by what follows its address in a key.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Live(BTreeMap<(IpFamily, SetName, Vec<u8>), BTreeSet<Vec<u8>>>);
+
+impl Live {
+    pub(super) fn of(frontends: impl Iterator<Item = Frontend>) -> Live {
+        let mut live = BTreeMap::new();
+        for frontend in frontends.filter(has_affinity) {
+            if let Verdict::Balance(balance) = &frontend.verdict {
+                let (set, key) = affinity_place(&frontend);
+                let data: BTreeSet<_> = balance.endpoints.iter().map(|endpoint| endpoint_data(*endpoint)).collect();
+                live.insert((frontend.addr.family(), set, key), data);
+            }
+        }
+        Live(live)
+    }
+
+    /// Whether an entry leads to an endpoint its frontend still has.
+    pub(super) fn holds(&self, slot: &Slot, data: &Data) -> bool {
+        let client = if slot.family == IpFamily::V4 { 4 } else { 16 };
+        let key = slot.key.start.get(client..).unwrap_or_default().to_vec();
+        let Data::Bytes(bytes) = data else { return false };
+        self.0.get(&(slot.family, slot.set, key)).is_some_and(|endpoints| endpoints.contains(bytes))
+    }
+
+    /// Deletes what it does not hold.
+    pub(super) fn sweep(&self, nft: &mut Link) -> Result<(), DataplaneError> {
+        for family in IpFamily::BOTH {
+            for set in [SetName::Affinity, SetName::NodePortAffinity] {
+                let known = kernel::read_set(nft, family, set).map_err(DataplaneError::Socket)?;
+                let dead = known.into_iter().filter(|(slot, data)| !self.holds(slot, data));
+                let dead: Vec<Slot> = dead.map(|(slot, _)| slot).collect();
+                for some in dead.chunks(AT_ONCE) {
+                    delete(nft, some)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// An entry may time out at any moment, and takes those deleted with it along: then
+/// one by one.
+fn delete(nft: &mut Link, slots: &[Slot]) -> Result<(), DataplaneError> {
+    let ops = kernel::element_ops(kernel::messages::DELSETELEM, slots.iter().map(|slot| (slot, None)));
+    match commit(nft, &ops) {
+        Err(error) if error.errno() != Some(nix::libc::ENOENT) => Err(error.into()),
+        Err(_) if slots.len() > 1 => slots.chunks(1).try_for_each(|one| delete(nft, one)),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// Whether a move can have left entries behind.
+pub(super) fn forgets(before: Option<&Frontend>, after: Option<&Frontend>) -> bool {
+    let endpoints = |frontend: Option<&Frontend>| -> BTreeSet<_> {
+        match frontend.filter(|frontend| has_affinity(frontend)).map(|frontend| &frontend.verdict) {
+            Some(Verdict::Balance(balance)) => balance.endpoints.iter().copied().collect(),
+            Some(Verdict::Refuse | Verdict::Drop) | None => BTreeSet::new(),
+        }
+    };
+    !endpoints(before).is_subset(&endpoints(after))
+}
+
+fn has_affinity(frontend: &Frontend) -> bool {
+    matches!(&frontend.verdict, Verdict::Balance(balance) if balance.affinity_seconds.is_some())
+}

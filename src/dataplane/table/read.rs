@@ -1,0 +1,113 @@
+//! Expressions as the kernel tells them, back to [`Expr`]: the inverse of
+//! [`rule_body`](super::rule_body). Pure.
+
+use super::expr::{Expr, Verdict};
+use super::layout::SetName;
+use crate::dataplane::netlink::attrs::{be32, find, read, text};
+use crate::model::IpFamily;
+
+/// A rule's expressions, or `None` where one is none of ours.
+pub(in crate::dataplane) fn read_rule(list: &[u8]) -> Option<Vec<Expr>> {
+    read(list).map(|(_, expr)| read_expr(text(expr, 1)?, find(expr, 2).unwrap_or_default())).collect()
+}
+
+fn read_expr(name: &str, data: &[u8]) -> Option<Expr> {
+    match name {
+        "payload" => payload(data),
+        "meta" => Some(Expr::Meta { key: be32(data, 2)?, word: word(data, 1)? }),
+        "ct" => Some(Expr::Ct { key: be32(data, 2)?, original: find(data, 3).is_some(), word: word(data, 1)? }),
+        "cmp" => compare(data),
+        "bitwise" => mask(data),
+        "lookup" => lookup(data),
+        "numgen" => Some(Expr::Random { below: be32(data, 2)?, word: word(data, 1)? }),
+        "fib" => Some(Expr::AddressType { flags: be32(data, 3)?, word: word(data, 1)? }),
+        "immediate" => immediate(data),
+        "nat" => nat(data),
+        "masq" => Some(Expr::Masquerade),
+        "reject" => reject(data),
+        "dynset" => update(data),
+        _ => None,
+    }
+}
+
+/// The word a register attribute names.
+fn word(data: &[u8], kind: u16) -> Option<u32> {
+    match be32(data, kind)? {
+        whole @ 1..=4 => Some((whole - 1) * 4),
+        part => part.checked_sub(8),
+    }
+}
+
+fn value(data: &[u8], kind: u16) -> Option<Vec<u8>> {
+    Some(find(find(data, kind)?, 1)?.to_vec())
+}
+
+fn set_name(data: &[u8]) -> Option<&'static str> {
+    SetName::parse(text(data, 1)?).map(SetName::as_str)
+}
+
+fn payload(data: &[u8]) -> Option<Expr> {
+    let (offset, len, word) = (be32(data, 3)?, be32(data, 4)?, word(data, 1)?);
+    match be32(data, 2)? {
+        1 => Some(Expr::Network { offset, len, word }),
+        2 => Some(Expr::Transport { offset, len, word }),
+        _ => None,
+    }
+}
+
+fn compare(data: &[u8]) -> Option<Expr> {
+    let not = match be32(data, 2)? {
+        0 => false,
+        1 => true,
+        _ => return None,
+    };
+    Some(Expr::Compare { not, word: word(data, 1)?, value: value(data, 3)? })
+}
+
+fn mask(data: &[u8]) -> Option<Expr> {
+    let (word, mask) = (word(data, 1)?, value(data, 4)?);
+    let unchanged = value(data, 5)?.iter().all(|byte| *byte == 0);
+    unchanged.then_some(Expr::Mask { word, mask })
+}
+
+fn lookup(data: &[u8]) -> Option<Expr> {
+    let (set, word) = (set_name(data)?, word(data, 2)?);
+    Some(match be32(data, 3) {
+        None => Expr::InSet { set, word, not: be32(data, 5).unwrap_or_default() & 1 != 0 },
+        Some(0) => Expr::VerdictMap { map: set, word },
+        Some(_) => Expr::Map { map: set, word },
+    })
+}
+
+fn immediate(data: &[u8]) -> Option<Expr> {
+    if be32(data, 1)? == 0 {
+        return Verdict::read(find(data, 2)?).map(Expr::Verdict);
+    }
+    Some(Expr::Immediate { word: word(data, 1)?, value: value(data, 2)? })
+}
+
+fn nat(data: &[u8]) -> Option<Expr> {
+    let family = match be32(data, 2)? {
+        2 => IpFamily::V4,
+        10 => IpFamily::V6,
+        _ => return None,
+    };
+    (be32(data, 1)? == 1).then_some(())?;
+    Some(Expr::Dnat { family, addr: word(data, 3)?, port: word(data, 5) })
+}
+
+fn reject(data: &[u8]) -> Option<Expr> {
+    let code = find(data, 2).and_then(|code| code.first().copied());
+    match (be32(data, 1)?, code) {
+        (1, _) => Some(Expr::Reset),
+        (0, Some(3)) => Some(Expr::Unreachable(IpFamily::V4)),
+        (0, Some(4)) => Some(Expr::Unreachable(IpFamily::V6)),
+        _ => None,
+    }
+}
+
+fn update(data: &[u8]) -> Option<Expr> {
+    let timeout_ms = u64::from_be_bytes(find(data, 6)?.try_into().ok()?);
+    (be32(data, 3)? == 1).then_some(())?;
+    Some(Expr::Update { map: set_name(data)?, key: word(data, 4)?, data: word(data, 5)?, timeout_ms })
+}

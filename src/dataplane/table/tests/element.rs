@@ -1,0 +1,89 @@
+use super::super::element::{Data, Slot, frontend_at, of_frontend};
+use super::super::expr::Verdict;
+use super::super::layout::SetName;
+use super::super::{ChainName, affinity_place};
+use crate::desired::{self, Balance, Frontend, FrontendAddr};
+use crate::model::{IpFamily, Protocol};
+
+fn frontend(addr: FrontendAddr, verdict: desired::Verdict) -> Frontend {
+    Frontend { addr, protocol: Protocol::Udp, port: 0x1234, verdict, source_ranges: Vec::new() }
+}
+
+fn balance(endpoints: &[&str], affinity_seconds: Option<u32>) -> desired::Verdict {
+    let endpoints = endpoints.iter().map(|endpoint| endpoint.parse().unwrap()).collect();
+    desired::Verdict::Balance(Balance { endpoints, affinity_seconds })
+}
+
+fn vip(text: &str) -> FrontendAddr {
+    FrontendAddr::Virtual(text.parse().unwrap())
+}
+
+fn goto(chain: &str) -> Data {
+    Data::Verdict(Verdict::Goto(chain.to_owned()))
+}
+
+#[test]
+fn every_field_of_a_key_begins_at_a_whole_word() {
+    let (elements, chains) = of_frontend(&frontend(vip("10.43.0.1"), balance(&["10.0.0.1:258", "10.0.0.2:258"], None)));
+    let key = [10, 43, 0, 1, 17, 0, 0, 0, 0x12, 0x34, 0, 0];
+    let slot = |number: u32| [&key[..], &number.to_ne_bytes()].concat();
+    let endpoint = |last: u8| Data::Bytes(vec![10, 0, 0, last, 1, 2, 0, 0]);
+    assert_eq!(
+        elements,
+        [
+            (Slot::new(IpFamily::V4, SetName::Endpoints, slot(0)), endpoint(1)),
+            (Slot::new(IpFamily::V4, SetName::Endpoints, slot(1)), endpoint(2)),
+            (Slot::new(IpFamily::V4, SetName::Services, key.to_vec()), goto("n-2")),
+        ]
+    );
+    assert_eq!(chains, [ChainName::Pick(2)]);
+}
+
+#[test]
+fn a_node_port_has_no_address_and_affinity_a_chain_for_its_time() {
+    let node_port = frontend(FrontendAddr::NodePort(IpFamily::V6), balance(&["[fd00::1]:80"], Some(60)));
+    let (elements, chains) = of_frontend(&node_port);
+    let key = vec![17, 0, 0, 0, 0x12, 0x34, 0, 0];
+    assert_eq!(elements[0].0.set, SetName::NodePortEndpoints);
+    assert_eq!(elements[1], (Slot::new(IpFamily::V6, SetName::AffinityNodePorts, key.clone()), goto("pt-60")));
+    assert_eq!(elements[2], (Slot::new(IpFamily::V6, SetName::NodePorts, key.clone()), goto("pa-1")));
+    let expected = [ChainName::AffineNodePort(1), ChainName::PickNodePort(1), ChainName::RememberNodePort(60)];
+    assert_eq!(chains, expected);
+    assert_eq!(affinity_place(&node_port), (SetName::NodePortAffinity, key));
+}
+
+#[test]
+fn source_ranges_are_merged_and_told_from_first_to_last_address() {
+    let mut filtered = frontend(vip("198.51.100.5"), balance(&["10.0.0.1:80"], Some(5)));
+    filtered.source_ranges =
+        ["10.0.0.0/25", "10.0.0.128/25", "10.0.0.7/32"].map(|range| range.parse().unwrap()).to_vec();
+    let (elements, chains) = of_frontend(&filtered);
+    let sources: Vec<_> = elements.iter().filter(|(slot, _)| slot.set == SetName::Sources).collect();
+    assert_eq!(sources.len(), 1, "overlapping elements of an interval set are refused");
+    assert_eq!(sources[0].0.key.start[12..], [10, 0, 0, 0]);
+    assert_eq!(sources[0].0.key.end.as_ref().unwrap()[12..], [10, 0, 0, 255]);
+    let expected = [ChainName::FilterAffine(1), ChainName::Affine(1), ChainName::Pick(1), ChainName::Remember(5)];
+    assert_eq!(chains, expected);
+}
+
+#[test]
+fn a_refusal_needs_no_chain_of_its_own() {
+    for (verdict, data) in
+        [(desired::Verdict::Refuse, goto("refuse")), (desired::Verdict::Drop, Data::Verdict(Verdict::Drop))]
+    {
+        let (elements, chains) = of_frontend(&frontend(vip("fd43::1"), verdict));
+        assert_eq!(elements.len(), 1);
+        assert_eq!((elements[0].0.family, &elements[0].1), (IpFamily::V6, &data));
+        assert!(chains.is_empty());
+    }
+}
+
+#[test]
+fn an_element_tells_its_frontend() {
+    for addr in [vip("10.43.0.1"), vip("fd43::1"), FrontendAddr::NodePort(IpFamily::V4)] {
+        let (elements, _) = of_frontend(&frontend(addr, desired::Verdict::Refuse));
+        assert_eq!(frontend_at(&elements[0].0), Some((addr, Protocol::Udp, 0x1234)));
+    }
+    assert_eq!(frontend_at(&Slot::new(IpFamily::V4, SetName::Services, vec![1, 2, 3])), None);
+    assert_eq!(frontend_at(&Slot::new(IpFamily::V4, SetName::NodePorts, vec![99, 0, 0, 0, 0, 80, 0, 0])), None);
+}

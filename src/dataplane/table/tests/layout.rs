@@ -1,0 +1,85 @@
+use std::collections::BTreeSet;
+
+use super::super::chain::ChainName;
+use super::super::expr::{Expr, Verdict};
+use super::super::layout::{SetName, shape};
+use super::super::{Chain, Maps, anchor_chain, dynamic_chain, static_chains};
+use super::read::options;
+use crate::dataplane::Options;
+use crate::model::IpFamily;
+
+fn every_chain(family: IpFamily) -> Vec<Chain> {
+    let mut chains = static_chains(family, &options());
+    chains.extend(ChainName::samples(3).map(|name| dynamic_chain(family, name)));
+    chains
+}
+
+#[test]
+fn a_chain_goes_only_to_chains_made_before_it() {
+    for family in IpFamily::BOTH {
+        let mut known = BTreeSet::new();
+        for chain in every_chain(family) {
+            for expr in chain.rules.iter().flatten() {
+                if let Expr::Verdict(Verdict::Goto(target) | Verdict::Jump(target)) = expr {
+                    assert!(known.contains(target), "{} goes to {target}", chain.name);
+                }
+            }
+            assert!(known.insert(chain.name.clone()), "{} twice", chain.name);
+        }
+    }
+}
+
+#[test]
+fn names_of_chains_are_read_back_and_those_of_static_ones_are_not() {
+    for number in [1, 2, 10_800] {
+        for name in ChainName::samples(number) {
+            assert_eq!(ChainName::parse(&name.to_string()), Some(name));
+            assert!(name.next().is_none_or(|next| next < name), "{name} is made before what it goes to");
+        }
+    }
+    for family in IpFamily::BOTH {
+        for chain in static_chains(family, &options()) {
+            assert_eq!(ChainName::parse(&chain.name), None, "{}", chain.name);
+        }
+    }
+    for text in ["", "n", "n-", "n-x", "x-1", "shape-1234", "n-99999999999"] {
+        assert_eq!(ChainName::parse(text), None, "{text}");
+    }
+}
+
+#[test]
+fn a_new_connection_is_decided_by_one_lookup_before_anything_else() {
+    for family in IpFamily::BOTH {
+        let chains = static_chains(family, &Options::default());
+        let dispatch = chains.iter().find(|chain| chain.name == "dispatch").unwrap();
+        let first = dispatch.rules[0].last().unwrap();
+        assert_eq!(first, &Expr::VerdictMap { map: SetName::Services.as_str(), word: 0 });
+    }
+}
+
+#[test]
+fn sets_have_names_of_their_own_and_keys_the_kernel_takes() {
+    let names: BTreeSet<_> = SetName::ALL.iter().map(|name| name.as_str()).collect();
+    assert_eq!(names.len(), SetName::ALL.len());
+    for family in IpFamily::BOTH {
+        for name in SetName::ALL {
+            assert_eq!(SetName::parse(name.as_str()), Some(name));
+            let shape = shape(name, family);
+            let len: usize = shape.fields.iter().map(|field| field.len().next_multiple_of(4)).sum();
+            assert!(len <= 64, "{} is longer than the registers", name.as_str());
+            assert!(shape.fields.len() <= 5, "nft packs five types into one number");
+            assert_eq!(shape.size.is_some(), name.is_dynamic(), "only what packets fill has a ceiling");
+            assert!(!name.is_dynamic() || shape.maps == Maps::Endpoint);
+        }
+    }
+}
+
+#[test]
+fn the_anchor_translates_nothing() {
+    for family in IpFamily::BOTH {
+        let chain = anchor_chain(family);
+        let compares = chain.rules[0].iter().filter(|expr| matches!(expr, Expr::Compare { not: false, .. }));
+        assert_eq!(compares.count(), 2, "source and destination no packet has");
+        assert_eq!(chain.hook.unwrap().kind, "nat");
+    }
+}

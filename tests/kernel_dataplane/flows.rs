@@ -1,0 +1,164 @@
+//! UDP flows whose endpoint goes, comes or stays (spec section 8).
+
+use edgesvc::dataplane::Dataplane;
+use edgesvc::desired::{Contribution, FrontendAddr};
+use edgesvc::model::{IpFamily, ObjectKey, Protocol};
+
+use super::world::*;
+
+/// `web` under another name: it may hold the same addresses later.
+fn other(numbers: &[u8]) -> Contribution {
+    Contribution { key: ObjectKey::new("t", "other"), ..web(numbers, None) }
+}
+
+/// `web` at an address outside the service ranges instead of its own.
+fn external(numbers: &[u8]) -> Contribution {
+    let mut service = web(numbers, None);
+    service.cluster_ips.clear();
+    service.frontends.retain(|frontend| {
+        frontend.protocol == Protocol::Udp && frontend.addr == FrontendAddr::Virtual(VIP.parse().unwrap())
+    });
+    service.frontends[0].addr = FrontendAddr::Virtual("198.51.100.7".parse().unwrap());
+    service
+}
+
+#[test]
+fn a_client_leaves_an_endpoint_that_is_replaced() {
+    in_world("flows::a_client_leaves_an_endpoint_that_is_replaced", || async {
+        let _servers = [serve("b1", 8080), serve("b2", 8080)];
+        let (first, second) = (web(&[1], None), web(&[2], None));
+        let dataplane = with_web(first.clone()).await;
+        let mut talks = [
+            Talk::to("client", VIP, 80),
+            Talk::to("client", VIP6, 80),
+            Talk::to("client", "10.1.9.1", 30080),
+            Talk::to("node", VIP, 80),
+        ];
+        for talk in &mut talks {
+            assert_eq!(talk.say(), "b1");
+        }
+        let report = dataplane.apply(change(&first, &second)).await.unwrap();
+        assert_eq!(report.flows_deleted, 4);
+        for talk in &mut talks {
+            assert_eq!(talk.say(), "b2");
+        }
+        let report = dataplane.apply(change(&second, &web(&[1, 2], None))).await.unwrap();
+        assert_eq!(report.flows_deleted, 0);
+        for talk in &mut talks {
+            assert_eq!(talk.say(), "b2", "an endpoint more moves nobody");
+        }
+    });
+}
+
+#[test]
+fn a_client_that_came_before_the_endpoints_is_served_when_they_are_there() {
+    in_world("flows::a_client_that_came_before_the_endpoints_is_served_when_they_are_there", || async {
+        let _server = serve("b1", 8080);
+        let dataplane = Dataplane::open(options()).unwrap();
+        // Our route is there and our tables are not: the packet goes nowhere, untranslated.
+        let mut early = Talk::to("client", VIP, 80);
+        assert_eq!(early.say(), "timeout");
+        dataplane.converge(Vec::new()).await.unwrap();
+        sh("ip route add 198.51.100.0/24 dev edgesvc0");
+        let mut outside = Talk::to("client", "198.51.100.7", 80);
+        assert_eq!(outside.say(), "timeout");
+        let mut node_port = Talk::to("client", "10.1.9.1", 30080);
+        assert_eq!(node_port.say(), "refused", "nobody listens there");
+        let none = web(&[], None);
+        dataplane.apply(vec![added(&none)]).await.unwrap();
+        assert_eq!(early.say(), "refused");
+        let mut shifted = external(&[1]);
+        shifted.key = ObjectKey::new("t", "outside");
+        let changes = vec![change(&none, &web(&[1], None)).remove(0), added(&shifted)];
+        dataplane.apply(changes).await.unwrap();
+        assert_eq!([early.say(), outside.say(), node_port.say()], ["b1", "b1", "b1"]);
+    });
+}
+
+#[test]
+fn a_client_of_a_service_that_is_scaled_to_zero_and_back_is_served_again() {
+    in_world("flows::a_client_of_a_service_that_is_scaled_to_zero_and_back_is_served_again", || async {
+        let _servers = [serve("b1", 8080), serve("b2", 8080)];
+        let (one, none, two) = (web(&[1], None), web(&[], None), web(&[2], None));
+        let dataplane = with_web(one.clone()).await;
+        let mut talk = Talk::to("client", VIP, 80);
+        assert_eq!(talk.say(), "b1");
+        assert_eq!(dataplane.apply(change(&one, &none)).await.unwrap().flows_deleted, 1);
+        assert_eq!(talk.say(), "refused");
+        dataplane.apply(change(&none, &two)).await.unwrap();
+        assert_eq!(talk.say(), "b2");
+    });
+}
+
+#[test]
+fn an_address_that_is_reused_leads_to_its_new_service() {
+    in_world("flows::an_address_that_is_reused_leads_to_its_new_service", || async {
+        let _servers = [serve("b1", 8080), serve("b2", 8080)];
+        let (old, new) = (web(&[1], None), other(&[2]));
+        let dataplane = with_web(old.clone()).await;
+        let mut talk = Talk::to("client", VIP, 80);
+        assert_eq!(talk.say(), "b1");
+        assert_eq!(dataplane.apply(vec![removed(&old)]).await.unwrap().flows_deleted, 1);
+        assert_eq!(talk.say(), "timeout", "an address nobody has");
+        dataplane.apply(vec![added(&new)]).await.unwrap();
+        assert_eq!(talk.say(), "b2");
+        // Both in one step, the new one told first.
+        dataplane.apply(vec![added(&old), removed(&new)]).await.unwrap();
+        assert_eq!(talk.say(), "b1");
+    });
+}
+
+#[test]
+fn a_restart_keeps_valid_flows_and_ends_those_of_services_that_went_meanwhile() {
+    in_world("flows::a_restart_keeps_valid_flows_and_ends_those_of_services_that_went_meanwhile", || async {
+        let _servers = [serve("b1", 8080), serve("b2", 8080), serve("node", 9000)];
+        let _foreign = serve("b1", 30080);
+        let (service, outside) = (web(&[1, 2], None), external(&[1]));
+        let outside = Contribution { key: ObjectKey::new("t", "outside"), ..outside };
+        let dataplane = with_web(service.clone()).await;
+        dataplane.apply(vec![added(&outside)]).await.unwrap();
+        let mut ours =
+            [Talk::to("client", VIP, 80), Talk::to("client", VIP6, 80), Talk::to("client", "10.1.9.1", 30080)];
+        let before: Vec<String> = ours.iter_mut().map(Talk::say).collect();
+        let mut external = Talk::to("client", "198.51.100.7", 80);
+        assert_eq!(external.say(), "b1");
+        // Somebody else's flows: to a port of ours at another host, and to the box.
+        let mut foreign = [Talk::to("client", "10.1.1.2", 30080), Talk::to("client", "10.1.9.1", 9000)];
+        assert_eq!(foreign.each_mut().map(|talk| talk.say()), ["b1", "node"]);
+
+        let (dataplane, report) = restart(dataplane, &[&service, &outside]).await;
+        assert_eq!((report.flows_deleted, report.operations), (0, 0));
+        assert_eq!(ours.iter_mut().map(Talk::say).collect::<Vec<_>>(), before, "valid flows stay where they are");
+        assert_eq!(external.say(), "b1");
+
+        let (dataplane, report) = restart(dataplane, &[]).await;
+        assert_eq!(report.flows_deleted, 4, "cluster IPs, node port and external IP");
+        let said: Vec<String> = ours.iter_mut().map(Talk::say).collect();
+        assert_eq!(said, ["timeout", "timeout", "refused"]);
+        assert_eq!(foreign.each_mut().map(|talk| talk.say()), ["b1", "node"]);
+        let (_dataplane, report) = restart(dataplane, &[&service]).await;
+        assert!(report.flows_deleted <= 3, "{report:?}");
+        assert!(ours.iter_mut().map(Talk::say).all(|name| name == "b1" || name == "b2"));
+    });
+}
+
+#[test]
+fn families_and_protocols_of_a_port_are_balanced_apart() {
+    in_world("flows::families_and_protocols_of_a_port_are_balanced_apart", || async {
+        let _servers = [serve("b1", 8080), serve("b2", 8080)];
+        let mut service = web(&[1], None);
+        for frontend in &mut service.frontends {
+            let numbers: &[u8] = if frontend.protocol == Protocol::Udp { &[2] } else { &[1] };
+            let family = frontend.addr.family();
+            if family == IpFamily::V4
+                && let edgesvc::desired::Verdict::Balance(balance) = &mut frontend.verdict
+            {
+                balance.endpoints = endpoints(family, numbers);
+            }
+        }
+        let _dataplane = with_web(service).await;
+        assert_eq!(names(&ask("client", "tcp", VIP, 80, 5)), set(&["b1"]));
+        assert_eq!(names(&ask("client", "udp", VIP, 80, 5)), set(&["b2"]));
+        assert_eq!(names(&ask("client", "udp", VIP6, 80, 5)), set(&["b1"]));
+    });
+}
