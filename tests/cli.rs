@@ -94,6 +94,28 @@ fn without_a_server_it_is_69_and_a_wrong_word_is_64() {
 }
 
 #[test]
+fn what_is_not_here_is_refused_by_name() {
+    let world = World::new();
+    let home = Home::new();
+    for (line, code, words) in [
+        ("logs pod/one", 64, "no `logs` here: edgesvc serves Services for workloads that something else runs"),
+        ("scale deployment/web", 64, "no `scale` here"),
+        ("expose svc/web", 64, "use `kubectl expose`"),
+        ("get deployments", 1, "no Deployment here: edgesvc serves Services for workloads that something else runs"),
+        ("delete statefulset web", 1, "no StatefulSet here"),
+        ("get ingresses.example.com", 1, "doesn't have a resource type \"ingresses.example.com\""),
+        ("label svc web a=b --local", 64, "--local"),
+        ("get svc --server-print=false", 64, "--server-print"),
+    ] {
+        let said = home.cli(&world, &line.split(' ').collect::<Vec<_>>()).fails(code);
+        assert!(said.contains(words), "{line}: {said}");
+    }
+    let file = home.file("deployment.yaml", "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\n");
+    let said = home.cli(&world, &["apply", "-f", &file]).fails(65);
+    assert!(said.contains("deployment.yaml:2:1: no Deployment here"), "{said}");
+}
+
+#[test]
 fn status_says_that_all_is_well() {
     let world = World::new();
     let edgesvc = Edgesvc::start(&world);

@@ -24,6 +24,8 @@ use super::kubeconfig;
 const CONNECT_SECONDS_MAX: u64 = 10;
 /// How long the server may take for one answer's head: a write waits for flash.
 const ANSWER_SECONDS_MAX: u64 = 60;
+/// The namespace when nobody names one.
+const DEFAULT_NAMESPACE: &str = "default";
 /// Bytes of one answer: a list of 100,000 Services.
 const ANSWER_BYTES_MAX: usize = 512 * 1024 * 1024;
 
@@ -32,8 +34,9 @@ const ANSWER_BYTES_MAX: usize = 512 * 1024 * 1024;
 pub(super) enum Endpoint {
     /// The daemon's socket.
     Socket(PathBuf),
-    /// The server of a kubeconfig's current context.
-    Kubeconfig(PathBuf),
+    /// The server of a context of a kubeconfig, or of several files as KUBECONFIG
+    /// names them.
+    Kubeconfig { files: Vec<PathBuf>, context: Option<String>, from_environment: bool },
 }
 
 /// A connection to the API.
@@ -41,6 +44,7 @@ pub(super) struct Client {
     sender: SendRequest<Full<Bytes>>,
     host: String,
     token: Option<String>,
+    namespace: String,
 }
 
 /// What to ask.
@@ -53,6 +57,11 @@ pub(super) struct Ask<'a> {
 }
 
 impl<'a> Ask<'a> {
+    /// A request with a body.
+    pub(super) fn with(method: Method, path: &'a str, content_type: &'a str, body: Bytes) -> Ask<'a> {
+        Ask { method, path, accept: JSON, content_type, body }
+    }
+
     /// A GET of JSON.
     pub(super) fn get(path: &'a str) -> Ask<'a> {
         Ask { method: Method::GET, path, accept: JSON, content_type: JSON, body: Bytes::new() }
@@ -61,6 +70,8 @@ impl<'a> Ask<'a> {
 
 /// The media type of everything but tables and patches.
 pub(super) const JSON: &str = "application/json";
+/// The media type of a JSON merge patch.
+pub(super) const MERGE_PATCH: &str = "application/merge-patch+json";
 /// Asks for printer columns (spec/api.md section 9).
 pub(super) const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
 
@@ -74,8 +85,8 @@ impl Client {
                 let stream = stream.map_err(|error| socket_failure(path, &error))?;
                 Client::over(stream, "localhost".to_owned(), None).await
             }
-            Endpoint::Kubeconfig(path) => {
-                let target = kubeconfig::read(path)?;
+            Endpoint::Kubeconfig { files, context, from_environment } => {
+                let target = kubeconfig::read(files, context.as_deref())?;
                 let unreachable =
                     |error: &dyn std::error::Error| Failure::from_error(Code::Unreachable, &target.authority, error);
                 let stream = timeout(deadline, TcpStream::connect(&target.authority)).await.map_err(|_| slow())?;
@@ -83,9 +94,33 @@ impl Client {
                 let connector = tokio_rustls::TlsConnector::from(target.tls.clone());
                 let stream = timeout(deadline, connector.connect(target.server_name.clone(), stream)).await;
                 let stream = stream.map_err(|_| slow())?.map_err(|error| unreachable(&error))?;
-                Client::over(stream, target.authority.clone(), target.token).await
+                let mut client = Client::over(stream, target.authority.clone(), target.token).await?;
+                client.namespace = target.namespace.unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned());
+                if *from_environment {
+                    client.check_kind_of_server().await?;
+                }
+                Ok(client)
             }
         }
+    }
+
+    /// The namespace of commands that name none.
+    pub(super) fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// Whoever exported KUBECONFIG for another cluster did not mean it by typing `edgesvc`.
+    async fn check_kind_of_server(&mut self) -> Result<(), Failure> {
+        let version = self.ask(Ask::get("/version")).await?.value;
+        let version = version.get("gitVersion").and_then(Value::as_str).unwrap_or_default();
+        if version.contains("edgesvc") {
+            return Ok(());
+        }
+        let message = format!(
+            "{}: KUBECONFIG leads to a server that is no edgesvc (version {version:?}): say --socket for the daemon of this box, or --kubeconfig to use that server all the same",
+            self.host
+        );
+        Err(Failure::new(Code::Usage, message))
     }
 
     async fn over<S>(stream: S, host: String, token: Option<String>) -> Result<Client, Failure>
@@ -95,7 +130,7 @@ impl Client {
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| broken(&error))?;
         // The connection ends with the command; what ends it is told to the request under way.
         tokio::spawn(connection);
-        Ok(Client { sender, host, token })
+        Ok(Client { sender, host, token, namespace: DEFAULT_NAMESPACE.to_owned() })
     }
 
     /// Sends a request and answers its response whatever its status.
@@ -172,6 +207,8 @@ pub(super) struct Refusal {
     pub(super) code: u16,
     pub(super) reason: String,
     pub(super) message: String,
+    /// Kind and name of the object.
+    pub(super) about: Option<(String, String)>,
     /// Field and message of each cause.
     pub(super) causes: Vec<(String, String)>,
 }
@@ -189,6 +226,10 @@ impl Refusal {
             code: status.as_u16(),
             reason: text(&value, "reason"),
             message,
+            about: value
+                .get("details")
+                .map(|details| (text(details, "kind"), text(details, "name")))
+                .filter(|(kind, name)| !kind.is_empty() && !name.is_empty()),
             causes: causes.iter().map(|cause| (text(cause, "field"), text(cause, "message"))).collect(),
         }
     }
@@ -198,12 +239,26 @@ impl Refusal {
     }
 }
 
+impl Refusal {
+    /// One cause behind the object, several below it.
+    fn invalid(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Some((kind, name)) = self.about.as_ref().filter(|_| !self.causes.is_empty()) else {
+            return f.write_str(&self.message);
+        };
+        write!(f, "The {kind} {name:?} is invalid: ")?;
+        match self.causes.as_slice() {
+            [(field, message)] => write!(f, "{field}: {message}"),
+            causes => causes.iter().try_for_each(|(field, message)| write!(f, "\n* {field}: {message}")),
+        }
+    }
+}
+
 /// As kubectl prints it.
 impl std::fmt::Display for Refusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.reason.as_str() {
             "" => write!(f, "Error from server: {} (HTTP {})", self.message, self.code),
-            "Invalid" => f.write_str(&self.message),
+            "Invalid" => self.invalid(f),
             reason => write!(f, "Error from server ({reason}): {}", self.message),
         }
     }
@@ -256,5 +311,11 @@ mod tests {
         let refusal = Refusal::of(StatusCode::NOT_FOUND, status, b"");
         assert!(refusal.is_not_found());
         assert_eq!(refusal.to_string(), "Error from server (NotFound): services \"x\" not found");
+        let cause = |field: &str| serde_json::json!({"field": field, "message": "Required value"});
+        let mut status = serde_json::json!({"reason": "Invalid", "message": "long", "details": {"kind": "Service", "name": "x", "causes": [cause("a")]}});
+        let text = |status: &Value| Refusal::of(StatusCode::UNPROCESSABLE_ENTITY, status.clone(), b"").to_string();
+        assert_eq!(text(&status), "The Service \"x\" is invalid: a: Required value");
+        status["details"]["causes"] = serde_json::json!([cause("a"), cause("b")]);
+        assert_eq!(text(&status), "The Service \"x\" is invalid: \n* a: Required value\n* b: Required value");
     }
 }

@@ -8,106 +8,123 @@ use hyper::Method;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::apply;
+use super::apply::DryRun;
 use super::client::{Ask, AskError, Client, JSON};
 use super::exit::{Code, Failure};
-use super::output::{self, Format};
-use super::resource::{self, Named};
-use crate::model::Kind;
+use super::format::Format;
+use super::output;
+use super::pick::{self, Pick, Target};
+use super::resource;
 
 /// Pause between looks at an object that is on its way out.
 const LOOK_PAUSE: Duration = Duration::from_millis(50);
+/// How long `replace --force` waits for what it deleted.
+pub(super) const FORCED_WAIT_MAX: Duration = Duration::from_secs(60);
+
+const FORCED_WARNING: &str = "Warning: Immediate deletion does not wait for confirmation that the running resource has been terminated. The resource may continue to run on the cluster indefinitely.";
 
 /// What `delete` was asked.
 #[derive(Clone, Debug)]
 pub(super) struct Options {
-    pub(super) things: Vec<Named>,
-    pub(super) files: Vec<String>,
-    pub(super) recursive: bool,
-    pub(super) namespace: Option<String>,
-    pub(super) selector: Option<String>,
-    pub(super) all: bool,
+    pub(super) pick: Pick,
     pub(super) ignore_not_found: bool,
     pub(super) wait: bool,
     pub(super) timeout: Duration,
-    pub(super) grace_seconds: Option<u32>,
+    pub(super) manner: Manner,
+    /// At once, whatever still runs.
+    pub(super) forced: bool,
+    pub(super) dry_run: DryRun,
     pub(super) format: Format,
 }
 
-/// One object to delete.
-struct Target {
-    kind: Kind,
-    namespace: String,
-    name: String,
+/// How an object is deleted.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Manner {
+    /// Seconds a Pod has to end.
+    pub(super) grace_seconds: Option<u32>,
+    /// What becomes of objects it owns; in the background unless said.
+    pub(super) cascade: Cascade,
+}
+
+/// `--cascade`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Cascade {
+    #[default]
+    Background,
+    Foreground,
+    Orphan,
+}
+
+impl Cascade {
+    fn word(self) -> &'static str {
+        match self {
+            Cascade::Background => "Background",
+            Cascade::Foreground => "Foreground",
+            Cascade::Orphan => "Orphan",
+        }
+    }
 }
 
 /// Deletes everything named; goes on after a refusal and reports all.
 pub(super) async fn delete(client: &mut Client, options: &Options) -> Result<(), Failure> {
-    let targets = targets(client, options).await?;
+    let targets = options.pick.targets(client).await?;
     if targets.is_empty() {
         return output::line("No resources found");
+    }
+    if options.forced {
+        output::note(FORCED_WARNING);
     }
     let mut refusals = Vec::new();
     let mut leaving = Vec::new();
     for target in targets {
-        let path = resource::object(target.kind, &target.namespace, &target.name);
-        let mut body = serde_json::json!({"propagationPolicy": "Background"});
-        if let (Some(seconds), Some(members)) = (options.grace_seconds, body.as_object_mut()) {
-            members.insert("gracePeriodSeconds".to_owned(), seconds.into());
-        }
-        let body = Bytes::from(body.to_string());
-        match client.ask(Ask { method: Method::DELETE, path: &path, accept: JSON, content_type: JSON, body }).await {
-            Ok(answer) => {
+        let done = match options.dry_run {
+            // Nothing is asked but whether it is there.
+            DryRun::Client => client.ask(Ask::get(&target.path())).await.map(|_| None),
+            DryRun::Server => dry(client, &target).await,
+            DryRun::None => one(client, &target, &options.manner).await,
+        };
+        match done {
+            Ok(uid) => {
                 let words = match options.format {
                     Format::Name => resource::display(target.kind, &target.name),
-                    _ => format!("{} \"{}\" deleted", resource::qualified_singular(target.kind), target.name),
+                    _ => {
+                        let singular = resource::qualified_singular(target.kind);
+                        let word = if options.forced { "force deleted" } else { "deleted" };
+                        format!("{singular} \"{}\" {word}{}", target.name, options.dry_run.words())
+                    }
                 };
                 output::line(&words)?;
-                leaving.push((target, uid(&answer.value)));
+                leaving.push((target, uid));
             }
             Err(AskError::Refused(refusal)) if refusal.is_not_found() && options.ignore_not_found => {}
             Err(AskError::Refused(refusal)) => refusals.push(refusal.to_string()),
             Err(AskError::Failed(failure)) => return Err(failure),
         }
     }
-    if options.wait {
+    if options.wait && options.dry_run == DryRun::None {
         let deadline = Instant::now() + options.timeout;
         for (target, uid) in leaving {
             gone(client, &target, uid.as_deref(), deadline).await?;
         }
     }
-    if refusals.is_empty() { Ok(()) } else { Err(Failure::new(Code::Refused, refusals.join("\n"))) }
+    pick::verdict(&refusals)
 }
 
-async fn targets(client: &mut Client, options: &Options) -> Result<Vec<Target>, Failure> {
-    let namespace = options.namespace.as_deref().unwrap_or("default");
-    if !options.files.is_empty() {
-        let manifests = apply::read(&options.files, options.recursive, options.namespace.as_deref())?;
-        let target = |m: apply::Manifest| Target { kind: m.kind, namespace: m.namespace, name: m.name };
-        return Ok(manifests.into_iter().map(target).collect());
+/// Deletes an object; answers the uid of what was there.
+pub(super) async fn one(client: &mut Client, target: &Target, manner: &Manner) -> Result<Option<String>, AskError> {
+    let mut body = serde_json::json!({"propagationPolicy": manner.cascade.word()});
+    if let (Some(seconds), Some(members)) = (manner.grace_seconds, body.as_object_mut()) {
+        members.insert("gracePeriodSeconds".to_owned(), seconds.into());
     }
-    let mut targets = Vec::new();
-    for thing in &options.things {
-        if let Some(name) = &thing.name {
-            targets.push(Target { kind: thing.kind, namespace: namespace.to_owned(), name: name.clone() });
-            continue;
-        }
-        if !options.all && options.selector.is_none() {
-            let message = "error: resource(s) were provided, but no name was specified: name one, or say --all or -l";
-            return Err(Failure::new(Code::Usage, message));
-        }
-        let mut path = resource::collection(thing.kind, Some(namespace));
-        if let Some(selector) = &options.selector {
-            path = format!("{path}?labelSelector={}", resource::escaped(selector));
-        }
-        let list = client.ask(Ask::get(&path)).await?.value;
-        for item in list.get("items").and_then(Value::as_array).into_iter().flatten() {
-            let text = |path: &str| item.pointer(path).and_then(Value::as_str).unwrap_or_default().to_owned();
-            let (namespace, name) = (text("/metadata/namespace"), text("/metadata/name"));
-            targets.push(Target { kind: thing.kind, namespace, name });
-        }
-    }
-    Ok(targets)
+    let body = Bytes::from(body.to_string());
+    let answer = client.ask(Ask::with(Method::DELETE, &target.path(), JSON, body)).await?;
+    output::warn(&answer.warnings);
+    Ok(uid(&answer.value))
+}
+
+async fn dry(client: &mut Client, target: &Target) -> Result<Option<String>, AskError> {
+    let path = format!("{}?dryRun=All", target.path());
+    client.ask(Ask::with(Method::DELETE, &path, JSON, Bytes::new())).await.map(|answer| uid(&answer.value))
 }
 
 fn uid(answer: &Value) -> Option<String> {
@@ -116,15 +133,14 @@ fn uid(answer: &Value) -> Option<String> {
 }
 
 /// Waits until the object is gone, or another one stands in its place.
-async fn gone(
+pub(super) async fn gone(
     client: &mut Client,
     target: &Target,
     uid_before: Option<&str>,
     deadline: Instant,
 ) -> Result<(), Failure> {
-    let path = resource::object(target.kind, &target.namespace, &target.name);
     loop {
-        match client.ask(Ask::get(&path)).await {
+        match client.ask(Ask::get(&target.path())).await {
             Ok(answer) if uid(&answer.value).as_deref() != uid_before => return Ok(()),
             Ok(_) => {}
             Err(AskError::Refused(refusal)) if refusal.is_not_found() => return Ok(()),

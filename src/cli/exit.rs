@@ -8,6 +8,8 @@ use std::fmt;
 pub enum Code {
     /// The server refused the request, as kubectl's exit code 1.
     Refused = 1,
+    /// `diff` could not compare, where 1 means that there are differences.
+    NotCompared = 2,
     /// The command line is wrong.
     Usage = 64,
     /// A manifest cannot be read as one.
@@ -55,6 +57,26 @@ impl Failure {
             source = cause.source();
         }
         Failure { code, message: text }
+    }
+}
+
+impl Failure {
+    /// `diff` found differences and has shown them.
+    pub fn different() -> Failure {
+        Failure { code: Code::Refused, message: String::new() }
+    }
+
+    /// Whoever read our output closed the pipe: nobody is left to be told.
+    pub fn closed_pipe() -> Failure {
+        Failure { code: Code::Io, message: String::new() }
+    }
+
+    /// The exit code for the shell.
+    pub fn exit_code(&self) -> u8 {
+        match self.code {
+            Code::Io if self.message.is_empty() => 0,
+            code => code as u8,
+        }
     }
 }
 

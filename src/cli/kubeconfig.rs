@@ -1,4 +1,4 @@
-//! A kubeconfig's current context as an address and a TLS client: server,
+//! A kubeconfig's context as an address and a TLS client: server,
 //! authority, client certificate or token. Other ways to authenticate (exec,
 //! auth-provider) are refused by name.
 
@@ -27,11 +27,34 @@ pub(super) struct Target {
     pub(super) tls: Arc<rustls::ClientConfig>,
     /// A bearer token.
     pub(super) token: Option<String>,
+    /// The context's namespace.
+    pub(super) namespace: Option<String>,
 }
 
-/// Reads the current context of a kubeconfig.
-pub(super) fn read(path: &Path) -> Result<Target, Failure> {
-    File::open(path)?.target()
+/// Reads a context, the current one unless another is named. Of several files the
+/// first that knows a name says what it means, as kubectl merges them.
+pub(super) fn read(paths: &[PathBuf], context: Option<&str>) -> Result<Target, Failure> {
+    let files: Vec<File> = paths.iter().map(|path| File::open(path)).collect::<Result<_, _>>()?;
+    let Some(first) = files.first() else { return Err(Failure::new(Code::Usage, "no kubeconfig is named")) };
+    let current = files.iter().find_map(|file| file.value.get("current-context").and_then(Value::as_str));
+    let name = context.or_else(|| current.filter(|name| !name.is_empty()));
+    let name = name.ok_or_else(|| first.refuse("current-context is missing: say --context"))?;
+    let (file, context) = named(&files, "contexts", "context", name)?;
+    let (cluster_file, cluster) = named(&files, "clusters", "cluster", file.text(context, "cluster")?)?;
+    let (user_file, user) = named(&files, "users", "user", file.text(context, "user")?)?;
+    let namespace = context.get("namespace").and_then(Value::as_str).filter(|name| !name.is_empty());
+    let mut target = cluster_file.target(cluster, user_file, user)?;
+    target.namespace = namespace.map(str::to_owned);
+    Ok(target)
+}
+
+/// The entry of a name in a list, and the file it stands in.
+fn named<'f>(files: &'f [File], list: &str, member: &str, name: &str) -> Result<(&'f File, &'f Value), Failure> {
+    let found = files.iter().find_map(|file| Some((file, file.entry(list, member, name)?)));
+    found.ok_or_else(|| {
+        let paths: Vec<String> = files.iter().map(|file| file.path.display().to_string()).collect();
+        Failure::new(Code::Usage, format!("{}: {list}: no {name:?}", paths.join(":")))
+    })
 }
 
 struct File {
@@ -57,13 +80,11 @@ impl File {
         Failure::new(Code::Usage, format!("{}: {what}", self.path.display()))
     }
 
-    fn target(&self) -> Result<Target, Failure> {
-        let context = self.text(&self.value, "current-context")?;
-        let context = self.named("contexts", "context", context)?;
-        let cluster = self.named("clusters", "cluster", self.text(context, "cluster")?)?;
-        let user = self.named("users", "user", self.text(context, "user")?)?;
+    fn target(&self, cluster: &Value, user_file: &File, user: &Value) -> Result<Target, Failure> {
         if let Some(way) = ["exec", "auth-provider", "username"].into_iter().find(|way| user.get(way).is_some()) {
-            return Err(self.refuse(format!("user.{way} is not supported here: use a client certificate or a token")));
+            return Err(
+                user_file.refuse(format!("user.{way} is not supported here: use a client certificate or a token"))
+            );
         }
         let server = self.text(cluster, "server")?;
         let rest =
@@ -74,10 +95,16 @@ impl File {
         let server_name = ServerName::try_from(host.to_owned())
             .map_err(|_| self.refuse(format!("cluster.server: {host:?} is no host name")))?;
         let token = user.get("token").and_then(Value::as_str).map(str::to_owned);
-        Ok(Target { authority, server_name, tls: Arc::new(self.tls(cluster, user)?), token })
+        Ok(Target {
+            authority,
+            server_name,
+            tls: Arc::new(self.tls(cluster, user_file, user)?),
+            token,
+            namespace: None,
+        })
     }
 
-    fn tls(&self, cluster: &Value, user: &Value) -> Result<rustls::ClientConfig, Failure> {
+    fn tls(&self, cluster: &Value, user_file: &File, user: &Value) -> Result<rustls::ClientConfig, Failure> {
         if cluster.get("insecure-skip-tls-verify").and_then(Value::as_bool) == Some(true) {
             return Err(self.refuse("cluster.insecure-skip-tls-verify is not supported: give certificate-authority"));
         }
@@ -93,7 +120,7 @@ impl File {
             .with_safe_default_protocol_versions()
             .map_err(|error| Failure::from_error(Code::Bug, "TLS", &error))?
             .with_root_certificates(roots);
-        let (certificate, key) = (self.bytes(user, "client-certificate")?, self.bytes(user, "client-key")?);
+        let (certificate, key) = (user_file.bytes(user, "client-certificate")?, user_file.bytes(user, "client-key")?);
         let (Some(certificate), Some(key)) = (certificate, key) else { return Ok(builder.with_no_client_auth()) };
         let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&certificate)
             .collect::<Result<_, _>>()
@@ -118,10 +145,10 @@ impl File {
         parent.get(member).and_then(Value::as_str).ok_or_else(|| self.refuse(format!("{member} is missing")))
     }
 
-    fn named(&self, list: &str, member: &str, name: &str) -> Result<&Value, Failure> {
+    fn entry(&self, list: &str, member: &str, name: &str) -> Option<&Value> {
         let entries = self.value.get(list).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         let entry = entries.iter().find(|entry| entry.get("name").and_then(Value::as_str) == Some(name));
-        entry.and_then(|entry| entry.get(member)).ok_or_else(|| self.refuse(format!("{list}: no {name:?}")))
+        entry.and_then(|entry| entry.get(member))
     }
 }
 

@@ -6,25 +6,45 @@
 //! ([`exit::Code`]). Nothing here reads the store or the kernel, except
 //! `dataplane`, which works when no daemon runs.
 
+mod api_resources;
 mod apply;
 pub mod args;
 mod client;
+mod completions;
+mod create;
 mod delete;
 mod describe;
+mod diff;
+mod edit;
 pub mod exit;
+mod explain;
+mod fleet;
+mod format;
 mod get;
+mod jsonpath;
 mod kubeconfig;
+mod manifests;
+mod modify;
 mod output;
+mod patch;
+mod pick;
+mod progress;
 mod resource;
+mod scratch;
+mod sort;
 mod status;
+mod table;
+mod tabs;
+mod verbs;
+mod wait;
+mod watch;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
-use args::{Apply, Cli, Delete, Describe, Get, Server, Verb};
+use args::{Cli, Server, Verb};
 pub use args::{DataplaneVerb, Settings};
+use clap::error::{ContextKind, ContextValue};
 use client::{Client, Endpoint};
 use exit::{Code, Failure};
 
@@ -41,9 +61,13 @@ pub struct Daemon {
 
 /// Parses the command line, does what it says and answers the exit code.
 pub fn main(daemon: &Daemon) -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::read(std::env::args_os()) {
         Ok(cli) => cli,
         Err(error) => {
+            if let Some(words) = unsupported(&error) {
+                output::note(&words);
+                return ExitCode::from(Code::Usage as u8);
+            }
             let code = if error.use_stderr() { Code::Usage as u8 } else { 0 };
             // A closed terminal cannot be told anything.
             drop(error.print());
@@ -52,13 +76,46 @@ pub fn main(daemon: &Daemon) -> ExitCode {
     };
     match dispatch(cli.command, daemon) {
         Ok(()) => ExitCode::SUCCESS,
-        // An empty message: the reader of our output closed the pipe.
-        Err(failure) if failure.message.is_empty() => ExitCode::SUCCESS,
         Err(failure) => {
-            output::note(&failure.message);
-            ExitCode::from(failure.code as u8)
+            if !failure.message.is_empty() {
+                output::note(&failure.message);
+            }
+            ExitCode::from(failure.exit_code())
         }
     }
+}
+
+/// kubectl's verbs that have nothing to act on here.
+const WORKLOAD_VERBS: [&str; 13] = [
+    "attach",
+    "autoscale",
+    "cordon",
+    "cp",
+    "debug",
+    "drain",
+    "logs",
+    "port-forward",
+    "rollout",
+    "scale",
+    "taint",
+    "top",
+    "uncordon",
+];
+/// kubectl's verbs that real kubectl can do with this server.
+const OTHER_VERBS: [&str; 9] =
+    ["api-versions", "auth", "certificate", "cluster-info", "config", "events", "expose", "proxy", "set"];
+
+/// Words for a verb of kubectl that is not there, with the reason.
+fn unsupported(error: &clap::Error) -> Option<String> {
+    let Some(ContextValue::String(verb)) = error.get(ContextKind::InvalidSubcommand) else { return None };
+    if WORKLOAD_VERBS.contains(&verb.as_str()) {
+        return Some(format!(
+            "error: no `{verb}` here: edgesvc serves Services for workloads that something else runs"
+        ));
+    }
+    OTHER_VERBS.contains(&verb.as_str()).then(|| {
+        format!("error: no `{verb}` here: use `kubectl {verb}` with the admin.kubeconfig of the data directory")
+    })
 }
 
 fn dispatch(verb: Verb, daemon: &Daemon) -> Result<(), Failure> {
@@ -66,10 +123,23 @@ fn dispatch(verb: Verb, daemon: &Daemon) -> Result<(), Failure> {
         Verb::Run(settings) => (daemon.run)(configuration(&settings)?),
         Verb::Check(settings) => output::print(&configuration(&settings)?.to_string()),
         Verb::Dataplane(verb) => output::print(&(daemon.dataplane)(verb)?),
-        Verb::Apply(args) => block_on(apply(args)),
-        Verb::Get(args) => block_on(get(args)),
-        Verb::Describe(args) => block_on(describe(args)),
-        Verb::Delete(args) => block_on(delete(args)),
+        Verb::Apply(args) => block_on(verbs::apply(args)),
+        Verb::Create(args) => block_on(verbs::create(args)),
+        Verb::Replace(args) => block_on(verbs::replace(args)),
+        Verb::Get(args) => block_on(verbs::get(args)),
+        Verb::Describe(args) => block_on(verbs::describe(args)),
+        Verb::Label(args) => block_on(verbs::modify(args, modify::Pairs::Labels)),
+        Verb::Annotate(args) => block_on(verbs::modify(args, modify::Pairs::Annotations)),
+        Verb::Patch(args) => block_on(verbs::patch(args)),
+        Verb::Edit(args) => block_on(verbs::edit(args)),
+        Verb::Delete(args) => block_on(verbs::delete(args)),
+        Verb::Diff(args) => block_on(verbs::diff(args)),
+        Verb::Wait(args) => block_on(verbs::wait(args)),
+        Verb::ApiResources(args) => block_on(verbs::api_resources(args)),
+        Verb::Explain(args) => block_on(verbs::explain(args)),
+        Verb::Completions { shell } => output::print(completions::script(shell)),
+        Verb::Complete { words } => block_on(async move { completions::complete(&words).await }),
+        Verb::Version(args) => block_on(status::versions(args)),
         Verb::Status(server) => block_on(async move { status::status(&mut connect(&server).await?).await }),
     }
 }
@@ -91,65 +161,30 @@ fn block_on(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failu
 }
 
 async fn connect(server: &Server) -> Result<Client, Failure> {
-    let endpoint = match (&server.socket, &server.kubeconfig) {
-        (_, Some(path)) => Endpoint::Kubeconfig(path.clone()),
-        (Some(path), None) => Endpoint::Socket(path.clone()),
-        (None, None) => Endpoint::Socket(default_socket()),
-    };
-    Client::connect(&endpoint).await
+    Client::connect(&endpoint(server)).await
+}
+
+/// Flags before variables, the daemon of this box before the server of KUBECONFIG
+/// unless there is none.
+fn endpoint(server: &Server) -> Endpoint {
+    let context = server.context.clone();
+    if let Some(path) = &server.kubeconfig {
+        return Endpoint::Kubeconfig { files: vec![path.clone()], context, from_environment: false };
+    }
+    if let Some(path) = &server.socket {
+        return Endpoint::Socket(path.clone());
+    }
+    let socket = default_socket();
+    let named = std::env::var_os("KUBECONFIG").unwrap_or_default();
+    // kubectl passes over files of the list that do not exist.
+    let files: Vec<PathBuf> = std::env::split_paths(&named).filter(|path| path.is_file()).collect();
+    if files.is_empty() || socket.exists() && context.is_none() {
+        return Endpoint::Socket(socket);
+    }
+    Endpoint::Kubeconfig { files, context, from_environment: true }
 }
 
 fn default_socket() -> PathBuf {
     let run_dir = std::env::var_os("EDGESVC_RUN_DIR").filter(|text| !text.is_empty());
     run_dir.map_or_else(|| PathBuf::from(defaults::RUN_DIR), PathBuf::from).join(defaults::SOCKET_NAME)
-}
-
-async fn apply(args: Apply) -> Result<(), Failure> {
-    let options = apply::Options {
-        files: args.files.files,
-        recursive: args.files.recursive,
-        namespace: args.scope.namespace,
-        dry_run: args.dry_run == "server",
-        format: args.output.unwrap_or_default(),
-    };
-    apply::apply(&args.server, &options).await
-}
-
-async fn get(args: Get) -> Result<(), Failure> {
-    let options = get::Options {
-        things: resource::named(&args.things)?,
-        namespace: args.scope.namespace,
-        all_namespaces: args.all_namespaces,
-        selector: args.selector,
-        field_selector: args.field_selector,
-        format: args.output.unwrap_or_default(),
-        watch: args.watch,
-        no_headers: args.no_headers,
-        ignore_not_found: args.ignore_not_found,
-    };
-    get::get(&mut connect(&args.server).await?, &options).await
-}
-
-async fn describe(args: Describe) -> Result<(), Failure> {
-    let things = resource::named(&args.things)?;
-    let namespace = args.scope.namespace.unwrap_or_else(|| "default".to_owned());
-    describe::describe(&mut connect(&args.server).await?, &things, &namespace).await
-}
-
-async fn delete(args: Delete) -> Result<(), Failure> {
-    let things = if args.files.files.is_empty() { resource::named(&args.things)? } else { Vec::new() };
-    let options = delete::Options {
-        things,
-        files: args.files.files,
-        recursive: args.files.recursive,
-        namespace: args.scope.namespace,
-        selector: args.selector,
-        all: args.all,
-        ignore_not_found: args.ignore_not_found,
-        wait: args.wait,
-        timeout: args.timeout,
-        grace_seconds: if args.now { Some(1) } else { args.grace_period },
-        format: args.output.unwrap_or_default(),
-    };
-    delete::delete(&mut connect(&args.server).await?, &options).await
 }

@@ -9,6 +9,14 @@ use crate::model::kind::Resource;
 pub(super) struct Named {
     pub(super) kind: Kind,
     pub(super) name: Option<String>,
+    /// The namespace, when the object itself says it (a manifest).
+    pub(super) namespace: Option<String>,
+}
+
+impl Named {
+    fn new(kind: Kind, name: Option<&str>) -> Named {
+        Named { kind, name: name.map(str::to_owned), namespace: None }
+    }
 }
 
 /// The kind of a word: plural, singular, short name or kind, with or without its
@@ -25,7 +33,11 @@ pub(super) fn kind(word: &str) -> Result<Kind, Failure> {
         named && group.is_none_or(|group| in_group(row, group))
     });
     known.ok_or_else(|| {
-        Failure::new(Code::Refused, format!("error: the server doesn't have a resource type \"{word}\""))
+        let message = match workload(bare) {
+            Some(kind) => format!("error: {}", no_workloads(kind)),
+            None => format!("error: the server doesn't have a resource type \"{word}\""),
+        };
+        Failure::new(Code::Refused, message)
     })
 }
 
@@ -36,6 +48,30 @@ fn in_group(row: &Resource, suffix: &str) -> bool {
     group == row.group || (row.group.is_empty() && suffix == row.version)
 }
 
+/// Kinds that run things, which edgesvc leaves to others, with their short names.
+const WORKLOADS: [(&str, &str); 7] = [
+    ("Deployment", "deploy"),
+    ("DaemonSet", "ds"),
+    ("StatefulSet", "sts"),
+    ("ReplicaSet", "rs"),
+    ("Job", "job"),
+    ("CronJob", "cj"),
+    ("ReplicationController", "rc"),
+];
+
+/// The kind of workload a lower-case word means.
+fn workload(word: &str) -> Option<&'static str> {
+    let known = WORKLOADS.into_iter().find(|(kind, short)| {
+        let kind = kind.to_ascii_lowercase();
+        word == *short || word == kind || word.strip_suffix('s') == Some(kind.as_str())
+    });
+    known.map(|(kind, _)| kind)
+}
+
+fn no_workloads(kind: &str) -> String {
+    format!("no {kind} here: edgesvc serves Services for workloads that something else runs")
+}
+
 /// The kind of a manifest, by its `apiVersion` and `kind`.
 pub(super) fn kind_of_manifest(api_version: &str, kind: &str) -> Result<Kind, String> {
     if let Some(known) = Kind::from_type_meta(api_version, kind) {
@@ -44,15 +80,11 @@ pub(super) fn kind_of_manifest(api_version: &str, kind: &str) -> Result<Kind, St
     if let Some(known) = Kind::ALL.into_iter().find(|k| k.resource().kind == kind) {
         return Err(format!("apiVersion {api_version:?} is not served for {kind}: use {:?}", known.api_version()));
     }
-    if WORKLOADS.contains(&kind) {
-        return Err(format!("no {kind} here: edgesvc serves Services for workloads that something else runs"));
+    if workload(&kind.to_ascii_lowercase()).is_some() {
+        return Err(no_workloads(kind));
     }
     Err(format!("no kind {kind:?} in apiVersion {api_version:?}: edgesvc serves {}", served()))
 }
-
-/// Kinds that run things, which edgesvc leaves to others.
-const WORKLOADS: [&str; 7] =
-    ["Deployment", "DaemonSet", "StatefulSet", "ReplicaSet", "Job", "CronJob", "ReplicationController"];
 
 fn served() -> String {
     Kind::ALL.map(|kind| kind.resource().kind).join(", ")
@@ -67,25 +99,36 @@ pub(super) fn named(words: &[String]) -> Result<Vec<Named>, Failure> {
         return words.iter().map(|word| slashed(word)).collect();
     }
     let kinds = kinds(first)?;
-    if rest.is_empty() {
-        return Ok(kinds.into_iter().map(|kind| Named { kind, name: None }).collect());
+    if first == "all" && !rest.is_empty() {
+        return Err(Failure::new(Code::Usage, "error: `all` means every object: name a type before a name"));
     }
-    let pairs =
-        kinds.into_iter().flat_map(|kind| rest.iter().map(move |name| Named { kind, name: Some(name.clone()) }));
+    if rest.is_empty() {
+        return Ok(kinds.into_iter().map(|kind| Named::new(kind, None)).collect());
+    }
+    let pairs = kinds.into_iter().flat_map(|kind| rest.iter().map(move |name| Named::new(kind, Some(name))));
     Ok(pairs.collect())
 }
 
 fn kinds(words: &str) -> Result<Vec<Kind>, Failure> {
-    if words == "all" {
-        return Ok(Kind::ALL.into_iter().filter(|kind| kind.resource().categories.contains(&"all")).collect());
+    let mut found = Vec::new();
+    for word in words.split(',') {
+        if word == "all" {
+            let all = Kind::ALL.into_iter().filter(|kind| kind.resource().categories.contains(&"all"));
+            let mut all: Vec<Kind> = all.collect();
+            // In the order in which discovery lists them, as kubectl does.
+            all.sort_by_key(|kind| (kind.resource().group, kind.resource().plural));
+            found.extend(all);
+        } else {
+            found.push(kind(word)?);
+        }
     }
-    words.split(',').map(kind).collect()
+    Ok(found)
 }
 
 fn slashed(word: &str) -> Result<Named, Failure> {
     match word.split_once('/') {
         Some((kind_word, name)) if !name.is_empty() && !name.contains('/') => {
-            Ok(Named { kind: kind(kind_word)?, name: Some(name.to_owned()) })
+            Ok(Named::new(kind(kind_word)?, Some(name)))
         }
         _ => Err(Failure::new(Code::Usage, format!("error: {word:?}: write TYPE/NAME, and nothing else beside it"))),
     }
@@ -146,7 +189,10 @@ mod tests {
         assert_eq!(kind("endpointslices.discovery.k8s.io").unwrap(), Kind::EndpointSlice);
         assert_eq!(kind("ev").unwrap(), Kind::Event);
         assert_eq!(kind("events.events.k8s.io").unwrap(), Kind::EventsEvent);
-        assert_eq!(kind("deployments").unwrap_err().code, Code::Refused);
+        assert_eq!(kind("widgets").unwrap_err().code, Code::Refused);
+        for word in ["deployments", "deploy", "deployments.apps", "Deployment", "sts", "cronjobs"] {
+            assert!(kind(word).unwrap_err().message.contains(" here: edgesvc serves Services"), "{word}");
+        }
     }
 
     #[test]

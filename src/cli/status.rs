@@ -2,8 +2,10 @@
 
 use serde_json::Value;
 
+use super::args::Version;
 use super::client::{Ask, Client, whole};
 use super::exit::{Code, Failure};
+use super::format::Format;
 use super::output;
 use super::resource;
 use crate::model::Kind;
@@ -27,4 +29,35 @@ pub(super) async fn status(client: &mut Client) -> Result<(), Failure> {
         output::line(&format!("{}: {}", kind.resource().plural, first as u64 + rest))?;
     }
     if ready { Ok(()) } else { Err(Failure::new(Code::Refused, "error: the server is not ready")) }
+}
+
+/// `edgesvc version`: this program's version and the server's.
+pub(super) async fn versions(args: Version) -> Result<(), Failure> {
+    let client = serde_json::json!({
+        "gitVersion": concat!("v", env!("CARGO_PKG_VERSION")),
+        "platform": format!("{}/{}", std::env::consts::OS, std::env::consts::ARCH),
+    });
+    let format = match args.output.as_deref() {
+        Some("json") => Some(Format::Json),
+        Some(_) => Some(Format::Yaml),
+        None => None,
+    };
+    if format.is_none() {
+        output::line(concat!("Client Version: v", env!("CARGO_PKG_VERSION")))?;
+    }
+    let mut versions = serde_json::json!({ "clientVersion": client });
+    if !args.client {
+        let server = super::connect(&args.server).await?.ask(Ask::get("/version")).await?.value;
+        if format.is_none() {
+            let words = server.get("gitVersion").and_then(Value::as_str).unwrap_or_default();
+            return output::line(&format!("Server Version: {words}"));
+        }
+        if let Some(members) = versions.as_object_mut() {
+            members.insert("serverVersion".to_owned(), server);
+        }
+    }
+    match format {
+        Some(format) => output::print(&output::document(&versions, &format)?),
+        None => Ok(()),
+    }
 }

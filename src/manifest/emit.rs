@@ -168,8 +168,11 @@ fn reads_otherwise(words: &str) -> bool {
 }
 
 /// Digits and dots with at least two dots (an address, a version), or hexadecimal
-/// letters that make no number (`5f4dcc`): safe without quotes for every reader.
+/// letters that make no number (`5f4dcc`), or a uid: safe without quotes for every reader.
 fn is_address_or_name(bare: &str) -> bool {
+    if is_uuid(bare) {
+        return true;
+    }
     if bare.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
         return bare.bytes().filter(|&b| b == b'.').count() >= 2;
     }
@@ -177,6 +180,14 @@ fn is_address_or_name(bare: &str) -> bool {
     !radix
         && bare.bytes().all(|b| b.is_ascii_hexdigit() || matches!(b, b'.' | b'/'))
         && bare.bytes().any(|b| b.is_ascii_alphabetic() && !matches!(b, b'e' | b'E' | b'b' | b'B'))
+}
+
+fn is_uuid(bare: &str) -> bool {
+    bare.len() == 36
+        && bare.bytes().enumerate().all(|(at, b)| match at {
+            8 | 13 | 18 | 23 => b == b'-',
+            _ => b.is_ascii_hexdigit(),
+        })
 }
 
 fn double_quoted(out: &mut String, words: &str) {
@@ -235,6 +246,15 @@ mod tests {
                 yaml::from_slice(printed.as_bytes()).unwrap_or_else(|fault| panic!("{words:?}: {fault}\n{printed}"));
             assert_eq!(back.value, value, "{words:?} printed as\n{printed}");
         }
+    }
+
+    #[test]
+    fn a_uid_stands_without_quotes_as_kubectl_prints_it() {
+        for uid in ["71ba66ce-fdaa-4431-a375-eeb43cf732fd", "12345678-1234-1234-1234-123456789012"] {
+            assert_eq!(to_string(&json!({"uid": uid})), format!("uid: {uid}\n"));
+            assert_eq!(yaml::from_slice(format!("uid: {uid}\n").as_bytes()).unwrap().value, json!({"uid": uid}));
+        }
+        assert_eq!(to_string(&json!("2001-01-01")), "\"2001-01-01\"\n");
     }
 
     #[test]
