@@ -30,6 +30,10 @@ pub(super) enum Route {
     Resources { group: String, version: String },
     /// Objects of a served kind.
     Objects(Target),
+    /// `/edgesvc/v1/tokens`
+    Tokens,
+    /// `/edgesvc/v1/tokens/NAME`
+    Token(String),
     /// A review: created, never stored.
     Review(Review),
     /// Something of Kubernetes that edgesvc does not do, by name.
@@ -120,6 +124,8 @@ pub(super) fn route(path: &str) -> Route {
         ["openapi", "v2"] => Route::OpenApiV2,
         ["openapi", "v3"] => Route::OpenApiV3Index,
         ["openapi", "v3", rest @ ..] => Route::OpenApiV3(rest.join("/")),
+        ["edgesvc", "v1", "tokens"] => Route::Tokens,
+        ["edgesvc", "v1", "tokens", name] => Route::Token((*name).to_owned()),
         ["api"] => Route::CoreVersions,
         ["apis"] => Route::Groups,
         ["api", "v1", rest @ ..] => in_group("", "v1", rest),
