@@ -79,6 +79,7 @@ pub(super) async fn handle(api: Arc<Api>, peer: Arc<Peer>, request: Request<Inco
             Answer::error(&error, accepted)
         }
     };
+    let answer = if head.method == Method::HEAD { answer.without_body() } else { answer };
     let response = answer.warn(&call.warnings).into_response();
     response.map(|body| Tracked::new(body, exchange, call.held))
 }

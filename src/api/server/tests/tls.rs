@@ -75,7 +75,11 @@ impl Remote {
     }
 
     pub(super) async fn open(&mut self, path: &str, headers: &[(&str, &str)]) -> Response<Incoming> {
-        let mut request = Request::get(format!("https://localhost{path}"));
+        self.ask("GET", path, headers).await
+    }
+
+    async fn ask(&mut self, method: &str, path: &str, headers: &[(&str, &str)]) -> Response<Incoming> {
+        let mut request = Request::builder().method(method).uri(format!("https://localhost{path}"));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -140,6 +144,17 @@ async fn case_17_a_bad_token_is_401_even_where_nobody_needs_one() {
         client.get("/api", &[("authorization", "Bearer nope"), ("accept", "application/yaml")]).await.expect(401);
     assert_eq!(yaml.header("content-type"), "application/yaml");
     client.get("/version", &[("authorization", "Basic YTpi")]).await.expect(200);
+}
+
+#[tokio::test]
+async fn an_answer_to_head_has_a_length_and_no_body() {
+    let api = server(Limits::default()).await;
+    let pki = api.dir.path().join("pki");
+    let mut client = Remote::connect(&api, Some((&pki, "admin"))).await;
+    let length = client.get("/version", &[]).await.body.len();
+    let head = client.ask("HEAD", "/version", &[]).await;
+    assert_eq!(head.headers()["content-length"], length.to_string());
+    assert!(head.into_body().collect().await.unwrap().to_bytes().is_empty());
 }
 
 #[tokio::test]
