@@ -48,6 +48,16 @@ fn an_editor_edits_his_namespace_and_nothing_else() {
         let refused = bob(words, "").fails(1);
         assert!(refused.contains("(Forbidden)") && refused.contains("at the cluster scope"), "{refused}");
     }
+    for (words, expected) in [
+        (&["create", "services"][..], "yes"),
+        (&["update", "pods/status"], "yes"),
+        (&["create", "services", "-n", "default"], "no"),
+        (&["list", "nodes"], "no"),
+        (&["get", "/metrics"], "no"),
+    ] {
+        let answer = bob(&[&["auth", "can-i"], words].concat(), "");
+        assert_eq!(answer.stdout.trim(), expected, "{words:?}: {answer:?}");
+    }
     let whoami = bob(&["auth", "whoami"], "").ok();
     assert!(whoami.contains("bob") && whoami.contains("edgesvc:edit:shop"), "{whoami}");
     let with_file = edgesvc.home.tool(&world, &["--help"]);

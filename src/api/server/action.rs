@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 
 use hyper::Method;
+use serde_json::Value;
 
 use super::query::Query;
 use super::route::{Review, Route, Target};
@@ -41,6 +42,32 @@ pub(super) fn action<'a>(method: &Method, route: &'a Route, path: &'a str, query
         }
         _ => of_path(method, path),
     }
+}
+
+/// The action that the spec of an access review asks about.
+pub(super) fn asked(spec: &Value) -> Option<Action<'static>> {
+    let text = |attributes: &Value, member: &str| -> Option<String> {
+        let text = attributes.get(member).and_then(Value::as_str)?;
+        (!text.is_empty()).then(|| text.to_owned())
+    };
+    let of = |member: &str| spec.get(member).filter(|attributes| attributes.is_object());
+    if let Some(attributes) = of("resourceAttributes") {
+        let word = |member: &str| text(attributes, member).unwrap_or_default();
+        let resource = match text(attributes, "subresource") {
+            Some(subresource) => format!("{}/{subresource}", word("resource")),
+            None => word("resource"),
+        };
+        return Some(Action::Resource {
+            verb: word("verb").into(),
+            group: word("group").into(),
+            resource: resource.into(),
+            namespace: text(attributes, "namespace").map(Cow::from),
+            name: text(attributes, "name").map(Cow::from),
+        });
+    }
+    let attributes = of("nonResourceAttributes")?;
+    let word = |member: &str| text(attributes, member).unwrap_or_default();
+    Some(Action::Path { verb: word("verb").into(), path: word("path").into() })
 }
 
 /// The verb alone, for the log.
@@ -145,6 +172,24 @@ mod tests {
                 format!("{verb} [{group}] {resource} {namespace} {name}")
             }
         }
+    }
+
+    #[test]
+    fn a_review_asks_about_the_same_actions() {
+        let spec = serde_json::json!({"resourceAttributes": {
+            "verb": "update", "resource": "pods", "subresource": "status", "namespace": "n", "name": "",
+        }});
+        let expected = Action::Resource {
+            verb: "update".into(),
+            group: "".into(),
+            resource: "pods/status".into(),
+            namespace: Some("n".into()),
+            name: None,
+        };
+        assert_eq!(asked(&spec), Some(expected));
+        let spec = serde_json::json!({"nonResourceAttributes": {"verb": "get", "path": "/api"}});
+        assert_eq!(asked(&spec), Some(Action::Path { verb: "get".into(), path: "/api".into() }));
+        assert_eq!(asked(&serde_json::json!({})), None);
     }
 
     #[test]

@@ -94,10 +94,6 @@ impl User {
         User { name, groups, extra: BTreeMap::new() }
     }
 
-    pub(super) fn is_admin(&self) -> bool {
-        self.groups.iter().any(|group| group == MASTERS)
-    }
-
     pub(super) fn is_anonymous(&self) -> bool {
         self.name == ANONYMOUS
     }
@@ -277,9 +273,8 @@ mod tests {
 
     #[test]
     fn only_root_and_the_daemons_user_administer() {
-        assert!(User::local(0, 990).is_admin());
-        assert!(User::local(990, 990).is_admin());
-        assert!(!User::local(1000, 990).is_admin());
+        let administers = |uid| User::local(uid, 990).groups.iter().any(|group| group == MASTERS);
+        assert!(administers(0) && administers(990) && !administers(1000));
     }
 
     #[test]

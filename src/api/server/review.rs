@@ -5,9 +5,11 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::super::status::ApiError;
+use super::action;
 use super::answer::{Answer, Outcome};
 use super::body::{self, Format, Payload};
 use super::handle::Call;
+use super::roles;
 use super::route::Review;
 use crate::model::schema;
 
@@ -17,7 +19,7 @@ pub(super) fn create(call: &Call, review: Review, bytes: &Bytes) -> Outcome {
     let payload = Payload { format: body::format(call.content_type.as_deref())?, bytes: bytes.clone() };
     let mut value = decoded(kind, &payload)?;
     let status = match review {
-        Review::Access => access(call),
+        Review::Access => access(call, &value),
         Review::Subject => {
             json!({"userInfo": {"username": call.user.name, "groups": call.user.groups}})
         }
@@ -30,12 +32,9 @@ pub(super) fn create(call: &Call, review: Review, bytes: &Bytes) -> Outcome {
     Ok(Answer::value(201, call.accepted, &value))
 }
 
-fn access(call: &Call) -> Value {
-    if call.user.is_admin() {
-        json!({"allowed": true, "reason": "the administrators' group may do everything"})
-    } else {
-        json!({"allowed": false})
-    }
+fn access(call: &Call, value: &Value) -> Value {
+    let asked = value.get("spec").and_then(action::asked);
+    json!({"allowed": asked.is_some_and(|action| roles::allows(&call.user.groups, &action))})
 }
 
 fn decoded(kind: &str, payload: &Payload) -> Result<Value, ApiError> {

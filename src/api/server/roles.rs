@@ -125,9 +125,19 @@ pub(super) fn allows(groups: &[String], action: &Action<'_>) -> bool {
 fn covers(grant: Grant<'_>, action: &Action<'_>) -> bool {
     match (grant.namespace, action) {
         (None, _) => true,
-        (Some(held), Action::Resource { namespace: Some(asked), .. }) => held == asked,
+        (Some(held), Action::Resource { namespace: Some(asked), group, resource, .. }) => {
+            held == asked && lies_in_namespaces(group, resource)
+        }
         (Some(_), _) => false,
     }
+}
+
+/// Whether there can be one in a namespace: a review may ask about a Node in one. A
+/// namespace lies in itself.
+fn lies_in_namespaces(group: &str, resource: &str) -> bool {
+    let plural = resource.split('/').next().unwrap_or_default();
+    let mut rows = Kind::ALL.into_iter().filter(|kind| *kind != Kind::Namespace).map(Kind::resource);
+    !rows.any(|row| row.group == group && row.plural == plural && !row.namespaced)
 }
 
 impl Rule {
@@ -267,6 +277,7 @@ mod tests {
                 assert!(may("edgesvc:edit:n", &resource(verb, plural, "n")), "{verb} {plural}");
                 assert!(!may("edgesvc:edit:n", &resource(verb, plural, "other")), "{verb} {plural}");
                 assert!(!may("edgesvc:edit:n", &resource(verb, plural, "")), "{verb} {plural}");
+                assert!(!may("edgesvc:edit:n", &resource("get", "nodes", "n")));
             }
             for plural in ["nodes", "namespaces", "services/status", "serviceaccounts/token"] {
                 assert!(!may("edgesvc:edit", &resource(verb, plural, "n")), "{verb} {plural}");

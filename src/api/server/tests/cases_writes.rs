@@ -228,7 +228,8 @@ async fn reviews_answer_about_the_caller() {
     let whoami = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"});
     let reply = api.post("/apis/authentication.k8s.io/v1/selfsubjectreviews", &whoami).await.expect(201).json();
     assert_eq!(reply["status"]["userInfo"]["username"], "system:admin");
-    let can = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "spec": {}});
+    let can = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
+        "spec": {"resourceAttributes": {"verb": "create", "resource": "services", "namespace": "default"}}});
     let reply = api.post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", &can).await.expect(201).json();
     assert_eq!(reply["status"]["allowed"], true);
 }
