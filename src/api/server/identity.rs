@@ -9,6 +9,7 @@ use std::sync::Arc;
 use hyper::HeaderMap;
 use hyper::header::AUTHORIZATION;
 use ring::digest::{SHA256, digest};
+use serde_json::{Value, json};
 use time::OffsetDateTime;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
@@ -94,6 +95,17 @@ impl User {
         User { name, groups, extra: BTreeMap::new() }
     }
 
+    /// As `userInfo` of a review tells it.
+    pub(super) fn info(&self) -> Value {
+        let mut info = json!({"username": self.name, "groups": self.groups});
+        if !self.extra.is_empty()
+            && let Some(members) = info.as_object_mut()
+        {
+            members.insert("extra".to_owned(), json!(self.extra));
+        }
+        info
+    }
+
     pub(super) fn is_anonymous(&self) -> bool {
         self.name == ANONYMOUS
     }
@@ -114,7 +126,8 @@ pub(super) fn authenticate(
     {
         return Ok(plain(user));
     }
-    if let Some(secret) = headers.get(AUTHORIZATION).and_then(|value| bearer(value.to_str().ok()?)) {
+    let authorization = headers.get(AUTHORIZATION).map(|value| String::from_utf8_lossy(value.as_bytes()));
+    if let Some(secret) = authorization.as_deref().and_then(bearer) {
         let token = tokens.find(secret, now).ok_or_else(ApiError::unauthorized)?;
         return Ok(Caller { user: token.user(), token: Some(Arc::clone(token)) });
     }
@@ -216,7 +229,10 @@ mod tests {
     }
 
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
-        pairs.iter().map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_str(value).unwrap())).collect()
+        pairs
+            .iter()
+            .map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_bytes(value.as_bytes()).unwrap()))
+            .collect()
     }
 
     #[test]
@@ -304,6 +320,7 @@ mod tests {
             (&Presented::Nothing, "Bearer good", "bob"),
             (&Presented::Nothing, " bearer good", "bob"),
             (&Presented::Nothing, "Bearer bad", "401"),
+            (&Presented::Nothing, "Bearer g\u{f6}\u{f6}d", "401"),
             (&Presented::Nothing, "Bearer ", "system:anonymous"),
             (&Presented::Nothing, "Basic YTpi", "system:anonymous"),
             (&Presented::Certificate(carol, NOW), "Bearer bad", "carol"),

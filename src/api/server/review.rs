@@ -20,9 +20,7 @@ pub(super) fn create(call: &Call, review: Review, bytes: &Bytes) -> Outcome {
     let mut value = decoded(kind, &payload)?;
     let status = match review {
         Review::Access => access(call, &value),
-        Review::Subject => {
-            json!({"userInfo": {"username": call.user.name, "groups": call.user.groups}})
-        }
+        Review::Subject => json!({"userInfo": call.user.info()}),
     };
     let members = value.as_object_mut().ok_or_else(|| ApiError::bad_request("the review is not a JSON object"))?;
     members.insert("apiVersion".to_owned(), format!("{group}/v1").into());

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 
 use super::super::{Limits, ServeError, listen};
@@ -264,4 +264,52 @@ async fn http2_headers_are_counted_too() {
     let many: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "y")).collect();
     client.get("/version", &many).await.expect(431);
     client.get("/version", &[]).await.expect(200);
+}
+
+/// Sends a byte at a time, for ever, until the server closes; gives its answer.
+async fn drip(mut stream: impl AsyncRead + AsyncWrite + Unpin, begin: &str) -> String {
+    stream.write_all(begin.as_bytes()).await.unwrap();
+    let (mut answer, mut pace) = (Vec::new(), tokio::time::interval(Duration::from_millis(10)));
+    let dripping = async {
+        loop {
+            tokio::select! {
+                read = stream.read_buf(&mut answer) => if read.is_ok_and(|bytes| bytes > 0) { continue } else { return },
+                _ = pace.tick() => {}
+            }
+            if stream.write_all(b"x").await.is_err() {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(DEADLINE, dripping).await.expect("the server closes");
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[tokio::test]
+async fn a_client_that_drips_gains_no_time() {
+    let api = Harness::with(hasty(), Some(std::net::SocketAddr::from(([127, 0, 0, 1], 0)))).await;
+    let connect = || async { UnixStream::connect(api.socket()).await.unwrap() };
+    let (head, chunked, whole, tls) = tokio::join!(
+        async { drip(connect().await, "GET /version HTTP/1.1\r\nhost: x\r\nx-slow: ").await },
+        async {
+            let head = "POST /api/v1/namespaces HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nfffff\r\n";
+            drip(connect().await, head).await
+        },
+        async { drip(connect().await, &begun("/api/v1/namespaces", "", 100_000)).await },
+        async { drip(tokio::net::TcpStream::connect(api.address.unwrap()).await.unwrap(), "").await },
+    );
+    assert!(head.is_empty() || head.starts_with("HTTP/1.1 408"), "{head}");
+    assert!(chunked.starts_with("HTTP/1.1 408"), "{chunked}");
+    assert!(whole.starts_with("HTTP/1.1 408"), "{whole}");
+    assert!(!tls.contains("HTTP"), "{tls}");
+    api.get("/readyz").await.expect(200);
+}
+
+#[tokio::test]
+async fn a_tls_handshake_that_never_comes_is_not_waited_for() {
+    let api = Harness::with(hasty(), Some(std::net::SocketAddr::from(([127, 0, 0, 1], 0)))).await;
+    let mut stream = tokio::net::TcpStream::connect(api.address.unwrap()).await.unwrap();
+    let mut answer = Vec::new();
+    let closed = tokio::time::timeout(DEADLINE, stream.read_to_end(&mut answer)).await;
+    assert!(closed.is_ok() && answer.is_empty());
 }
