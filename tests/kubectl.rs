@@ -167,3 +167,60 @@ fn wrong_manifests_are_refused_by_field() {
     assert!(taken.contains("spec.clusterIPs") && taken.contains("already allocated"), "{taken}");
     edgesvc.kubectl(&["get", "service", "web"]).fails(1);
 }
+
+/// What other tools bring along: accounts, locks, ranges, rules of HTTP.
+const NEIGHBOURS: &str = "
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: web}
+---
+apiVersion: coordination.k8s.io/v1
+kind: Lease
+metadata: {name: lock}
+spec: {holderIdentity: me, leaseDurationSeconds: 15}
+---
+apiVersion: networking.k8s.io/v1
+kind: IngressClass
+metadata: {name: nginx}
+spec: {controller: k8s.io/ingress-nginx}
+---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: web}
+spec:
+  ingressClassName: nginx
+  rules:
+  - host: a.example
+    http:
+      paths:
+      - {path: /, pathType: Prefix, backend: {service: {name: web, port: {number: 80}}}}
+---
+apiVersion: networking.k8s.io/v1
+kind: ServiceCIDR
+metadata: {name: more}
+spec: {cidrs: [10.99.0.0/24]}
+";
+
+#[test]
+fn neighbouring_kinds_are_applied_shown_and_explained() {
+    let world = World::new();
+    let edgesvc = Edgesvc::start(&world);
+    let apply = |more: &[&str]| edgesvc.kubectl_with(&[&["apply", "-f", "-"], more].concat(), NEIGHBOURS).ok();
+    assert_eq!(apply(&[]).matches(" created").count(), 5);
+    assert_eq!(apply(&[]).matches(" unchanged").count(), 5);
+    assert_eq!(apply(&["--server-side"]).matches(" serverside-applied").count(), 5);
+    let kinds = "sa,leases,ingresses,ingressclasses,servicecidrs,ipaddresses,clusterroles,clusterrolebindings";
+    let tables = edgesvc.kubectl(&["get", kinds]).ok();
+    for words in ["serviceaccount/default", "HOLDER", "a.example", "10.99.0.0/24", "services/default/kubernetes"] {
+        assert!(tables.contains(words), "{words}:\n{tables}");
+    }
+    assert!(edgesvc.kubectl(&["describe", "ingress", "web"]).ok().contains("a.example"));
+    assert!(edgesvc.kubectl(&["explain", "ingress.spec.rules.http"]).ok().contains("-required-"));
+    let review = "apiVersion: authorization.k8s.io/v1\nkind: SubjectAccessReview\nspec: {user: u, groups: [\"system:masters\"], resourceAttributes: {verb: get, resource: pods}}\n";
+    let answer = edgesvc.kubectl_with(&["create", "-f", "-", "-o", "jsonpath={.status.allowed}"], review).ok();
+    assert_eq!(answer, "true");
+    assert!(edgesvc.kubectl(&["auth", "can-i", "--list"]).ok().contains("*.*"));
+    let refused = edgesvc.kubectl(&["create", "clusterrole", "x", "--verb=get", "--resource=pods"]).fails(1);
+    assert!(refused.contains("can only be read"), "{refused}");
+    edgesvc.kubectl_with(&["delete", "-f", "-"], NEIGHBOURS).ok();
+}

@@ -36,7 +36,7 @@ pub enum AllocateError {
     OutOfRange {
         /// What was asked for.
         claim: Claim,
-        /// The pool, in words.
+        /// The pool of ports, in words.
         pool: String,
     },
     /// Every value of the pool is held.
@@ -53,7 +53,8 @@ fn word(claim: &Claim) -> &'static str {
 
 fn outside(claim: &Claim, pool: &str) -> String {
     match claim {
-        Claim::ClusterIp(_) => format!("the provided network does not match the current range {pool}"),
+        // Kubernetes names no range here: ServiceCIDRs may be many.
+        Claim::ClusterIp(_) => "the provided network does not match the current range".to_owned(),
         Claim::NodePort(_) => {
             format!("provided port is not in the valid range. The range of valid ports is {pool}")
         }
@@ -87,9 +88,7 @@ pub fn requested_cluster_ip(
     let usable =
         |range: &IpNet| pool::value(*range, addr).is_some_and(|value| Pool::of_network(*range).contains(value));
     if !ranges.iter().any(usable) {
-        let same_family = ranges.iter().filter(|range| range.addr().is_ipv4() == addr.is_ipv4());
-        let pool = same_family.map(ToString::to_string).collect::<Vec<_>>().join(",");
-        return Err(AllocateError::OutOfRange { claim, pool });
+        return Err(AllocateError::OutOfRange { claim, pool: String::new() });
     }
     free(claims, claim, owner)
 }

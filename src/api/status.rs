@@ -118,6 +118,19 @@ impl ApiError {
         ApiError::new(422, "Invalid", message).with(Details::default())
     }
 
+    /// 405 for objects that can only be read.
+    pub fn read_only(kind: Kind) -> ApiError {
+        let what = kind.qualified_resource();
+        let message =
+            format!("edgesvc does not serve changes of {what}: what there is is built in and can only be read");
+        ApiError::new(405, "MethodNotAllowed", message).with(Details::resource(kind, ""))
+    }
+
+    /// 422 about a review: Kubernetes names its group alone.
+    pub fn invalid_review(group: &str, causes: &[Cause]) -> ApiError {
+        ApiError::invalid_kind(&format!(".{group}"), group, "", "", causes)
+    }
+
     /// 406.
     pub fn not_acceptable(accepted: &[&str]) -> ApiError {
         let message = format!("only the following media types are accepted: {}", accepted.join(", "));
@@ -166,6 +179,13 @@ impl ApiError {
     pub fn invalid(kind: Kind, name: &str, causes: &[Cause]) -> ApiError {
         let row = kind.resource();
         ApiError::invalid_kind(&kind.qualified_kind(), row.group, row.kind, name, causes)
+    }
+
+    /// 422 that names the resource instead of the kind, as Kubernetes does where its
+    /// store, not the kind's rules, finds the fault.
+    pub fn invalid_resource(kind: Kind, name: &str, causes: &[Cause]) -> ApiError {
+        let row = kind.resource();
+        ApiError::invalid_kind(&kind.qualified_resource(), row.group, row.plural, name, causes)
     }
 
     /// 422 about options of a request: `ListOptions`, `PatchOptions`, …

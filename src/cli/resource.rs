@@ -2,6 +2,7 @@
 
 use super::exit::{Code, Failure};
 use crate::model::Kind;
+use crate::model::kind::Resource;
 
 /// One thing the user named: a kind, and perhaps an object of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,19 +22,26 @@ pub(super) fn kind(word: &str) -> Result<Kind, Failure> {
             || row.kind.eq_ignore_ascii_case(bare)
             || row.short_names.contains(&bare);
         // `services.v1.` and `endpointslices.v1.discovery.k8s.io` are kubectl's longest forms.
-        named && group.is_none_or(|group| group.trim_end_matches('.').ends_with(row.group))
+        named && group.is_none_or(|group| in_group(row, group))
     });
     known.ok_or_else(|| {
         Failure::new(Code::Refused, format!("error: the server doesn't have a resource type \"{word}\""))
     })
 }
 
+/// Whether what follows the first dot of a word means the kind's group: `apps`,
+/// `v1.apps`, or for the core group `v1.`.
+fn in_group(row: &Resource, suffix: &str) -> bool {
+    let group = suffix.strip_prefix(row.version).and_then(|rest| rest.strip_prefix('.')).unwrap_or(suffix);
+    group == row.group || (row.group.is_empty() && suffix == row.version)
+}
+
 /// The kind of a manifest, by its `apiVersion` and `kind`.
 pub(super) fn kind_of_manifest(api_version: &str, kind: &str) -> Result<Kind, String> {
+    if let Some(known) = Kind::from_type_meta(api_version, kind) {
+        return Ok(known);
+    }
     if let Some(known) = Kind::ALL.into_iter().find(|k| k.resource().kind == kind) {
-        if known.api_version() == api_version {
-            return Ok(known);
-        }
         return Err(format!("apiVersion {api_version:?} is not served for {kind}: use {:?}", known.api_version()));
     }
     if WORKLOADS.contains(&kind) {
@@ -133,9 +141,11 @@ mod tests {
     #[test]
     fn every_form_of_a_kind_is_understood() {
         for word in ["svc", "service", "services", "Service", "services.v1"] {
-            assert!(word == "services.v1" || kind(word).unwrap() == Kind::Service, "{word}");
+            assert_eq!(kind(word).unwrap(), Kind::Service, "{word}");
         }
         assert_eq!(kind("endpointslices.discovery.k8s.io").unwrap(), Kind::EndpointSlice);
+        assert_eq!(kind("ev").unwrap(), Kind::Event);
+        assert_eq!(kind("events.events.k8s.io").unwrap(), Kind::EventsEvent);
         assert_eq!(kind("deployments").unwrap_err().code, Code::Refused);
     }
 

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::draft::{create, replace, set};
 use super::worker::Truth;
 use super::{Decision, Facts, Scene};
+use super::{roles, service_cidr};
 use crate::clock;
 use crate::clock::rfc3339;
 use crate::model::object::ParseError;
@@ -47,7 +48,8 @@ pub(super) fn is_permanent(kind: Kind, key: &ObjectKey) -> bool {
         Kind::Namespace => NAMESPACES.contains(&&*key.name),
         Kind::Service | Kind::Endpoints | Kind::EndpointSlice => *key == kubernetes(),
         Kind::Node => true,
-        Kind::Pod | Kind::ConfigMap | Kind::Secret | Kind::Event => false,
+        Kind::ServiceCidr => &*key.name == service_cidr::DEFAULT,
+        _ => false,
     }
 }
 
@@ -109,6 +111,14 @@ pub(super) fn observed(scene: &mut Scene<'_>) -> Result<Vec<Op>, ParseError> {
     let node = ObjectKey::new("", &scene.facts.node_name);
     let content = node_content(scene);
     ops.extend(ensure(scene, Kind::Node, &node, &content)?);
+    let ranges: Vec<String> = scene.facts.service_ranges.iter().map(ToString::to_string).collect();
+    if !ranges.is_empty() {
+        let content = json!({"metadata": {}, "spec": {"cidrs": ranges}});
+        ops.extend(ensure(scene, Kind::ServiceCidr, &ObjectKey::new("", service_cidr::DEFAULT), &content)?);
+    }
+    for (kind, key, content) in roles::built_in() {
+        ops.extend(ensure(scene, kind, &key, &content)?);
+    }
     let key = kubernetes();
     let api = scene.facts.api_addr();
     let subsets = api.map(|api| {

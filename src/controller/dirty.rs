@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::slices::SERVICE_NAME;
 use super::{Task, bootstrap};
 use crate::model::selector::selects;
-use crate::model::{Kind, Object, ObjectKey, Pod, Revision};
+use crate::model::{Kind, Object, ObjectKey, Pod, Revision, ip_address};
 use crate::store::{Event, EventType, Expired, Snapshot};
 
 /// Every task there is: at start and when the history is too short.
@@ -68,6 +68,15 @@ fn of_event(snapshot: &Snapshot, event: &Event, tasks: &mut BTreeSet<Task>) {
         Kind::Endpoints if event.r#type == EventType::Deleted => {
             tasks.insert(Task::Endpoints(object.key.clone()));
         }
+        Kind::ServiceAccount if event.r#type == EventType::Deleted && &*object.key.name == "default" => {
+            tasks.insert(Task::ServiceAccount(object.key.clone()));
+        }
+        Kind::Service => tasks.extend(event.previous.iter().flat_map(|previous| addresses(previous))),
+        // An address or range that comes or goes may free a range that is going.
+        Kind::IpAddress | Kind::ServiceCidr if event.r#type != EventType::Modified => {
+            let going = snapshot.list(Kind::ServiceCidr, None).filter(|range| range.meta.deleting);
+            tasks.extend(going.map(|range| Task::ServiceCidr(range.key.clone())));
+        }
         Kind::EndpointSlice => {
             tasks.extend(event.previous.iter().flat_map(|previous| of_slice(previous)));
         }
@@ -88,12 +97,19 @@ fn of_event(snapshot: &Snapshot, event: &Event, tasks: &mut BTreeSet<Task>) {
 fn of_object(snapshot: &Snapshot, object: &Object, tasks: &mut BTreeSet<Task>) {
     let key = || object.key.clone();
     match object.kind {
-        Kind::Service => tasks.extend([Task::Endpoints(key()), Task::Slices(key()), Task::Mirror(key())]),
+        Kind::Service => {
+            tasks.extend([Task::Endpoints(key()), Task::Slices(key()), Task::Mirror(key())]);
+            tasks.extend(addresses(object));
+        }
+        Kind::IpAddress => tasks.extend([Task::IpAddress(key())]),
+        Kind::Event => tasks.extend([Task::Event(key())]),
+        Kind::ServiceCidr => tasks.extend([Task::ServiceCidr(key())]),
         Kind::Endpoints => tasks.extend([Task::Mirror(key())]),
         Kind::EndpointSlice => tasks.extend(of_slice(object)),
         Kind::Pod => tasks.extend([Task::Pod(key())]),
         Kind::Namespace if object.meta.deleting => tasks.extend([Task::Namespace(key())]),
-        Kind::Namespace | Kind::Node | Kind::ConfigMap | Kind::Secret | Kind::Event => {}
+        Kind::Namespace => tasks.extend([Task::ServiceAccount(ObjectKey::new(&object.key.name, "default"))]),
+        _ => {}
     }
     if !object.meta.owners.is_empty() || (object.meta.deleting && object.meta.finalizers) {
         tasks.insert(Task::Garbage(object.kind, key()));
@@ -102,6 +118,11 @@ fn of_object(snapshot: &Snapshot, object: &Object, tasks: &mut BTreeSet<Task>) {
     if snapshot.get(Kind::Namespace, &namespace).is_some_and(|namespace| namespace.meta.deleting) {
         tasks.insert(Task::Namespace(namespace));
     }
+}
+
+fn addresses(service: &Object) -> Vec<Task> {
+    let addrs = service.as_service().map(|service| service.cluster_addrs().collect::<Vec<_>>()).unwrap_or_default();
+    addrs.into_iter().map(|addr| Task::IpAddress(ip_address::key(addr))).collect()
 }
 
 fn of_slice(slice: &Object) -> Vec<Task> {

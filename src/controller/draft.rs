@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::Scene;
 use crate::clock::rfc3339;
 use crate::model::object::ParseError;
-use crate::model::{Claim, Draft, Kind, Object, ObjectKey, Service};
+use crate::model::{Claim, Draft, Kind, Object, ObjectKey};
 use crate::store::{Expect, Op};
 
 pub(super) type Labels = BTreeMap<String, String>;
@@ -57,19 +57,13 @@ pub(super) fn create(kind: Kind, value: &Value, claims: Vec<Claim>) -> Result<Op
 
 /// Replaces `old`, which keeps the claims it holds.
 pub(super) fn replace(old: &Object, value: &Value) -> Result<Op, ParseError> {
-    let claims = old.as_service().map(held).unwrap_or_default();
-    Ok(Op::Put { draft: Box::new(Draft::new(old.kind, value)?), expect: Expect::At(old.revision), claims })
+    Ok(Op::Put {
+        draft: Box::new(Draft::new(old.kind, value)?),
+        expect: Expect::At(old.revision),
+        claims: old.claims(),
+    })
 }
 
 pub(super) fn delete(old: &Object) -> Op {
     Op::Delete { kind: old.kind, key: old.key.clone(), expect: Expect::At(old.revision) }
-}
-
-fn held(service: &Service) -> Vec<Claim> {
-    let ports = service.spec.ports.iter().map(|port| port.node_port).chain([service.spec.health_check_node_port]);
-    let mut claims: Vec<Claim> = service.cluster_addrs().map(Claim::ClusterIp).collect();
-    claims.extend(ports.filter(|port| *port != 0).map(Claim::NodePort));
-    claims.sort_unstable();
-    claims.dedup();
-    claims
 }

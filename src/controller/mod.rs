@@ -1,5 +1,6 @@
 //! Level-triggered reconcilers that write back to the store: Endpoints,
-//! EndpointSlices, mirroring, Pods without a runtime, namespaces, garbage.
+//! EndpointSlices, mirroring, Pods without a runtime, accounts, addresses,
+//! ranges, namespaces, garbage.
 //!
 //! In: the newest [`Snapshot`] and [`Facts`]. Out: [`Op`]s that the worker
 //! submits in memory, because everything decided here can be derived again.
@@ -9,12 +10,17 @@ mod bootstrap;
 mod dirty;
 mod draft;
 mod endpoints;
+mod event;
 mod garbage;
+mod ip_address;
 mod mirror;
 mod namespace;
 mod pack;
 mod pods;
+mod roles;
 mod selected;
+mod service_account;
+mod service_cidr;
 mod slices;
 mod worker;
 
@@ -81,6 +87,14 @@ enum Task {
     Slices(ObjectKey),
     /// The mirrored slices of Endpoints.
     Mirror(ObjectKey),
+    /// The object of a cluster IP.
+    IpAddress(ObjectKey),
+    /// The end of an event.
+    Event(ObjectKey),
+    /// The finalizer, conditions and end of a range.
+    ServiceCidr(ObjectKey),
+    /// The account `default` of a namespace.
+    ServiceAccount(ObjectKey),
     /// A namespace that is going.
     Namespace(ObjectKey),
     /// An object whose owner may be gone, or that waits for its dependents.
@@ -114,9 +128,13 @@ fn decide(scene: &mut Scene<'_>, task: &Task) -> Result<Decision, ParseError> {
     let ops = match task {
         Task::Permanent => return bootstrap::reconcile(scene),
         Task::Pod(key) => return pods::reconcile(scene, key),
+        Task::IpAddress(key) => return ip_address::reconcile(scene, key),
+        Task::Event(key) => return Ok(event::reconcile(scene, key)),
+        Task::ServiceCidr(key) => return service_cidr::reconcile(scene, key),
         Task::Endpoints(key) => endpoints::reconcile(scene, key)?,
         Task::Slices(key) => slices::reconcile(scene, key)?,
         Task::Mirror(key) => mirror::reconcile(scene, key)?,
+        Task::ServiceAccount(key) => service_account::reconcile(scene, key)?.into_iter().collect(),
         Task::Namespace(key) => namespace::reconcile(scene, key)?,
         Task::Garbage(kind, key) => garbage::reconcile(scene, *kind, key)?,
     };

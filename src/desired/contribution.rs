@@ -2,6 +2,7 @@
 //! for the DNS zone.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use ipnet::IpNet;
 
@@ -19,7 +20,7 @@ pub struct Contribution {
     /// Where clients may connect, sorted.
     pub frontends: Vec<Frontend>,
     /// What the zone says of it.
-    pub records: ServiceRecords,
+    pub records: Arc<ServiceRecords>,
 }
 
 /// One address, protocol and port that clients connect to.
@@ -112,7 +113,7 @@ pub struct EndpointRecord {
     /// Its address.
     pub addr: IpAddr,
     /// Its host name, if the Pod has hostname and subdomain.
-    pub hostname: Option<String>,
-    /// Its ports, sorted.
-    pub ports: Vec<PortRecord>,
+    pub hostname: Option<Box<str>>,
+    /// Its ports, sorted; one list for all endpoints with the same.
+    pub ports: Arc<[PortRecord]>,
 }

@@ -31,22 +31,22 @@ pub(super) fn service_records(service: &Service, slices: &[&Arc<Object>]) -> Ser
 /// The ready endpoints, each address and host name once with the ports of all
 /// slices that mention it.
 fn ready_endpoints(slices: &[&Arc<Object>]) -> Vec<EndpointRecord> {
-    let mut found: BTreeMap<(IpAddr, Option<String>), BTreeSet<PortRecord>> = BTreeMap::new();
+    let mut found: BTreeMap<(IpAddr, Option<Box<str>>), BTreeSet<PortRecord>> = BTreeMap::new();
     for slice in slices.iter().filter_map(|slice| slice.as_endpoint_slice()) {
         let ports: Vec<PortRecord> = slice.ports.iter().filter_map(port_record).collect();
         for endpoint in slice.endpoints.iter().filter(|endpoint| endpoint.conditions.is_ready()) {
             let hostname = endpoint.hostname.clone().filter(|name| !name.is_empty());
-            for addr in endpoint.addresses.iter().filter_map(|text| text.parse::<IpAddr>().ok()) {
-                if fits(IpFamily::of(addr), slice.address_type) {
-                    found.entry((addr, hostname.clone())).or_default().extend(ports.iter().cloned());
+            for addr in &endpoint.addrs {
+                if fits(IpFamily::of(*addr), slice.address_type) {
+                    found.entry((*addr, hostname.clone())).or_default().extend(ports.iter().cloned());
                 }
             }
         }
     }
-    let record = |((addr, hostname), ports): ((IpAddr, Option<String>), BTreeSet<PortRecord>)| EndpointRecord {
-        addr,
-        hostname,
-        ports: ports.into_iter().collect(),
+    let mut lists: BTreeMap<BTreeSet<PortRecord>, Arc<[PortRecord]>> = BTreeMap::new();
+    let record = |((addr, hostname), ports): ((IpAddr, Option<Box<str>>), BTreeSet<PortRecord>)| {
+        let list = lists.entry(ports).or_insert_with_key(|ports| ports.iter().cloned().collect());
+        EndpointRecord { addr, hostname, ports: Arc::clone(list) }
     };
     found.into_iter().map(record).collect()
 }

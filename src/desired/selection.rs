@@ -111,13 +111,14 @@ impl PortEndpoints {
 impl Candidate {
     fn of(endpoint: &Endpoint, here: Here<'_>) -> Candidate {
         let conditions = endpoint.conditions;
+        let hints = endpoint.hints.as_deref();
         Candidate {
             lasting: !conditions.is_terminating(),
             ready: conditions.is_ready(),
             serving: conditions.is_serving(),
             local: endpoint.node_name.as_deref() == Some(here.node_name),
-            for_zones: sorted(&endpoint.hints.for_zones),
-            for_nodes: sorted(&endpoint.hints.for_nodes),
+            for_zones: hints.map(|hints| sorted(&hints.for_zones)).unwrap_or_default(),
+            for_nodes: hints.map(|hints| sorted(&hints.for_nodes)).unwrap_or_default(),
         }
     }
 

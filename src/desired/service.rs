@@ -71,7 +71,12 @@ pub(super) fn contribution_of(
         let here = Here { node_name: &facts.node_name, zone };
         frontends = service_frontends(service, &proxied(slices), facts, here);
     }
-    Some(Contribution { key: object.key.clone(), cluster_ips, frontends, records: service_records(service, slices) })
+    Some(Contribution {
+        key: object.key.clone(),
+        cluster_ips,
+        frontends,
+        records: Arc::new(service_records(service, slices)),
+    })
 }
 
 /// The cluster IPs, sorted and unique; none for headless and ExternalName.

@@ -41,7 +41,7 @@ pub enum Change {
         /// The Service.
         key: ObjectKey,
         /// What it says now.
-        records: Option<ServiceRecords>,
+        records: Option<Arc<ServiceRecords>>,
     },
     /// A Namespace came or went.
     Namespace {
@@ -109,13 +109,13 @@ impl Zone {
         pods.is_some_and(|pods| pods.values().any(|held| held.contains(&addr)))
     }
 
-    fn set_service(&mut self, key: &ObjectKey, records: Option<ServiceRecords>) -> bool {
+    fn set_service(&mut self, key: &ObjectKey, records: Option<Arc<ServiceRecords>>) -> bool {
         let before = self.service(&key.namespace, &key.name).cloned();
-        if before.as_deref() == records.as_ref() {
+        if before == records {
             return false;
         }
         let named = |records: Option<&ServiceRecords>| records.map(named_addresses).unwrap_or_default();
-        let (old, new) = (named(before.as_deref()), named(records.as_ref()));
+        let (old, new) = (named(before.as_deref()), named(records.as_deref()));
         for addr in old.difference(&new) {
             self.forget_reverse(*addr, key);
         }
@@ -124,7 +124,7 @@ impl Zone {
         }
         let mut namespace = self.namespaces.get(&key.namespace).cloned().unwrap_or_default();
         match records {
-            Some(records) => namespace.services.insert(key.name.clone(), Arc::new(records)),
+            Some(records) => namespace.services.insert(key.name.clone(), records),
             None => namespace.services.remove(&*key.name),
         };
         self.keep_namespace(key.namespace.clone(), namespace);
@@ -197,12 +197,12 @@ mod tests {
     }
 
     fn headless(addrs: &[&str]) -> ServiceRecords {
-        let endpoint = |addr: &&str| EndpointRecord { addr: addr.parse().unwrap(), hostname: None, ports: vec![] };
+        let endpoint = |addr: &&str| EndpointRecord { addr: addr.parse().unwrap(), hostname: None, ports: [].into() };
         ServiceRecords { headless: true, endpoints: addrs.iter().map(endpoint).collect(), ..ServiceRecords::default() }
     }
 
     fn told(zone: &mut Zone, name: &str, records: Option<ServiceRecords>, at: u32) {
-        zone.apply(Change::Service { key: ObjectKey::new("dns", name), records }, at);
+        zone.apply(Change::Service { key: ObjectKey::new("dns", name), records: records.map(Arc::new) }, at);
     }
 
     #[test]

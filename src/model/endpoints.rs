@@ -32,26 +32,32 @@ pub enum AddressType {
     FQDN,
 }
 
-/// One endpoint of a slice.
+/// One endpoint of a slice: what the rooms behind the store need of it, in the
+/// least room, because there may be a hundred thousand.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 #[allow(missing_docs, reason = "the fields are Kubernetes' own, described in spec/endpoints.md")]
 pub struct Endpoint {
-    /// Text, because an FQDN slice holds names. Consumers use the first.
-    pub addresses: Vec<String>,
+    /// `addresses`, without the names of an FQDN slice. Proxies use the first.
+    #[serde(rename = "addresses", deserialize_with = "ip_addrs")]
+    pub addrs: Box<[IpAddr]>,
     pub conditions: Conditions,
-    pub hostname: Option<String>,
-    pub node_name: Option<String>,
-    pub zone: Option<String>,
-    pub hints: Hints,
-    pub target_ref: Option<TargetRef>,
+    pub hostname: Option<Box<str>>,
+    pub node_name: Option<Box<str>>,
+    /// Absent from most.
+    pub hints: Option<Box<Hints>>,
 }
 
 impl Endpoint {
     /// The endpoint's address, unless the slice holds names.
     pub fn addr(&self) -> Option<IpAddr> {
-        self.addresses.first().and_then(|text| text.parse().ok())
+        self.addrs.first().copied()
     }
+}
+
+fn ip_addrs<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Box<[IpAddr]>, D::Error> {
+    let texts = Vec::<std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+    Ok(texts.iter().filter_map(|text| text.parse().ok()).collect())
 }
 
 /// `conditions` of an endpoint. Absent ready and serving count as true, absent

@@ -23,6 +23,28 @@ pub enum Kind {
     Secret,
     /// `v1` Event, in memory only.
     Event,
+    /// `v1` ServiceAccount: a name for whoever runs in a Pod.
+    ServiceAccount,
+    /// `coordination.k8s.io/v1` Lease, in memory only: renewed every few seconds.
+    Lease,
+    /// `events.k8s.io/v1` Event: the objects of [`Kind::Event`] under other names.
+    EventsEvent,
+    /// `networking.k8s.io/v1` IPAddress: a cluster IP that is held.
+    IpAddress,
+    /// `networking.k8s.io/v1` ServiceCIDR: a range cluster IPs come from.
+    ServiceCidr,
+    /// `networking.k8s.io/v1` Ingress.
+    Ingress,
+    /// `networking.k8s.io/v1` IngressClass, cluster scoped.
+    IngressClass,
+    /// `rbac.authorization.k8s.io/v1` ClusterRole: a fixed set, read only.
+    ClusterRole,
+    /// `rbac.authorization.k8s.io/v1` ClusterRoleBinding: a fixed set, read only.
+    ClusterRoleBinding,
+    /// `rbac.authorization.k8s.io/v1` Role: there are none.
+    Role,
+    /// `rbac.authorization.k8s.io/v1` RoleBinding: there are none.
+    RoleBinding,
 }
 
 /// What discovery says of one kind (spec/api.md section 1).
@@ -54,6 +76,12 @@ pub struct Resource {
     pub generation: bool,
     /// Whether the collection can be deleted.
     pub delete_collection: bool,
+    /// Whether objects live in memory only: renewed too often, or derived.
+    pub in_memory: bool,
+    /// Whether clients can only read objects.
+    pub read_only: bool,
+    /// Whether PUT must say which version it replaces.
+    pub conditional_update: bool,
 }
 
 macro_rules! resource {
@@ -64,6 +92,7 @@ macro_rules! resource {
                 group: $group, version: $version, kind: $kind, plural: $plural, singular: $singular,
                 short_names: &[], categories: &[], namespaced: true, subresources: &[],
                 create_on_put: false, delete_returns_object: false, generation: false, delete_collection: true,
+                in_memory: false, read_only: false, conditional_update: false,
             }
         }
     };
@@ -113,11 +142,101 @@ static POD: Resource = resource!(
 );
 static CONFIG_MAP: Resource = resource!("", "v1", "ConfigMap", "configmaps", "configmap", short_names = &["cm"],);
 static SECRET: Resource = resource!("", "v1", "Secret", "secrets", "secret",);
-static EVENT: Resource = resource!("", "v1", "Event", "events", "event", short_names = &["ev"], create_on_put = true);
+static EVENT: Resource =
+    resource!("", "v1", "Event", "events", "event", short_names = &["ev"], create_on_put = true, in_memory = true);
+static SERVICE_ACCOUNT: Resource = resource!(
+    "",
+    "v1",
+    "ServiceAccount",
+    "serviceaccounts",
+    "serviceaccount",
+    short_names = &["sa"],
+    delete_returns_object = true
+);
+
+static LEASE: Resource = resource!(
+    "coordination.k8s.io",
+    "v1",
+    "Lease",
+    "leases",
+    "lease",
+    create_on_put = true,
+    in_memory = true,
+    conditional_update = true
+);
+static EVENTS_EVENT: Resource = resource!(
+    "events.k8s.io",
+    "v1",
+    "Event",
+    "events",
+    "event",
+    short_names = &["ev"],
+    create_on_put = true,
+    in_memory = true
+);
+
+static IP_ADDRESS: Resource = resource!(
+    "networking.k8s.io",
+    "v1",
+    "IPAddress",
+    "ipaddresses",
+    "ipaddress",
+    short_names = &["ip"],
+    namespaced = false
+);
+static SERVICE_CIDR: Resource = resource!(
+    "networking.k8s.io",
+    "v1",
+    "ServiceCIDR",
+    "servicecidrs",
+    "servicecidr",
+    namespaced = false,
+    subresources = &["status"]
+);
+static INGRESS: Resource = resource!(
+    "networking.k8s.io",
+    "v1",
+    "Ingress",
+    "ingresses",
+    "ingress",
+    short_names = &["ing"],
+    subresources = &["status"],
+    generation = true
+);
+static INGRESS_CLASS: Resource = resource!(
+    "networking.k8s.io",
+    "v1",
+    "IngressClass",
+    "ingressclasses",
+    "ingressclass",
+    namespaced = false,
+    generation = true
+);
+
+macro_rules! rbac {
+    ($kind:literal, $plural:literal, $singular:literal, $namespaced:literal) => {
+        resource!(
+            "rbac.authorization.k8s.io",
+            "v1",
+            $kind,
+            $plural,
+            $singular,
+            namespaced = $namespaced,
+            delete_collection = false,
+            in_memory = true,
+            read_only = true
+        )
+    };
+}
+
+static CLUSTER_ROLE: Resource = rbac!("ClusterRole", "clusterroles", "clusterrole", false);
+static CLUSTER_ROLE_BINDING: Resource = rbac!("ClusterRoleBinding", "clusterrolebindings", "clusterrolebinding", false);
+static ROLE: Resource = rbac!("Role", "roles", "role", true);
+static ROLE_BINDING: Resource = rbac!("RoleBinding", "rolebindings", "rolebinding", true);
 
 impl Kind {
     /// Every kind, in the order used for storage and listings.
-    pub const ALL: [Kind; 9] = [
+    pub const ALL: [Kind; 20] = [
         Kind::Namespace,
         Kind::Node,
         Kind::Service,
@@ -127,6 +246,17 @@ impl Kind {
         Kind::ConfigMap,
         Kind::Secret,
         Kind::Event,
+        Kind::ServiceAccount,
+        Kind::Lease,
+        Kind::EventsEvent,
+        Kind::IpAddress,
+        Kind::ServiceCidr,
+        Kind::Ingress,
+        Kind::IngressClass,
+        Kind::ClusterRole,
+        Kind::ClusterRoleBinding,
+        Kind::Role,
+        Kind::RoleBinding,
     ];
 
     /// The kind's row in the table.
@@ -141,6 +271,17 @@ impl Kind {
             Kind::ConfigMap => &CONFIG_MAP,
             Kind::Secret => &SECRET,
             Kind::Event => &EVENT,
+            Kind::ServiceAccount => &SERVICE_ACCOUNT,
+            Kind::Lease => &LEASE,
+            Kind::EventsEvent => &EVENTS_EVENT,
+            Kind::IpAddress => &IP_ADDRESS,
+            Kind::ServiceCidr => &SERVICE_CIDR,
+            Kind::Ingress => &INGRESS,
+            Kind::IngressClass => &INGRESS_CLASS,
+            Kind::ClusterRole => &CLUSTER_ROLE,
+            Kind::ClusterRoleBinding => &CLUSTER_ROLE_BINDING,
+            Kind::Role => &ROLE,
+            Kind::RoleBinding => &ROLE_BINDING,
         }
     }
 
@@ -161,7 +302,24 @@ impl Kind {
             Kind::ConfigMap => 7,
             Kind::Secret => 8,
             Kind::Event => 9,
+            Kind::ServiceAccount => 10,
+            Kind::Lease => 11,
+            Kind::EventsEvent => 12,
+            Kind::IpAddress => 13,
+            Kind::ServiceCidr => 14,
+            Kind::Ingress => 15,
+            Kind::IngressClass => 16,
+            Kind::ClusterRole => 17,
+            Kind::ClusterRoleBinding => 18,
+            Kind::Role => 19,
+            Kind::RoleBinding => 20,
         }
+    }
+
+    /// The kind the objects are stored as: another one where a group shows them
+    /// under names of its own.
+    pub fn stored(self) -> Kind {
+        if self == Kind::EventsEvent { Kind::Event } else { self }
     }
 
     /// The kind of a tag.

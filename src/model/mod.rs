@@ -5,11 +5,14 @@
 
 pub mod cause;
 pub mod endpoints;
+pub mod ip_address;
 pub mod kind;
 pub mod name;
 pub mod net;
 pub mod object;
 pub mod pod;
+pub mod review;
+pub mod role;
 pub mod schema;
 pub mod selector;
 pub mod service;

@@ -26,7 +26,10 @@ pub fn dns1123_label(text: &str) -> Vec<String> {
     if text.len() > LABEL_MAX {
         faults.push(format!("must be no more than {LABEL_MAX} characters"));
     }
-    if !label_shape(text) {
+    if !label_shape(text) && text.split('.').all(label_shape) {
+        // Good but for its dots: the fault most often made.
+        faults.push("must not contain dots".to_owned());
+    } else if !label_shape(text) {
         faults.push(
             "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
                 .to_owned(),
@@ -145,6 +148,8 @@ mod tests {
         assert!(dns1123_label("123-abc").is_empty());
         assert_eq!(dns1123_label("123_abc").len(), 1);
         assert_eq!(dns1123_label("-web").len(), 1);
+        assert_eq!(dns1123_label("a.b"), ["must not contain dots"]);
+        assert_ne!(dns1123_label("A.b"), ["must not contain dots"]);
         assert_eq!(port_name("WEB").len(), 2);
         assert_eq!(port_name("123").len(), 1);
         assert_eq!(port_name("toolongportname16").len(), 1);

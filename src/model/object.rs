@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::{EndpointSlice, Endpoints, Kind, Node, Pod, Service};
+use super::{EndpointSlice, Endpoints, Kind, Node, Pod, Service, ip_address};
 
 /// The store's global counter: the `resourceVersion` of every object. Only ever
 /// grows, across crashes too.
@@ -245,6 +245,22 @@ impl Object {
         serde_json::from_slice(&self.json).unwrap_or(Value::Null)
     }
 
+    /// Whether it lives in memory only: its kind does, or it follows from claims.
+    pub fn is_in_memory(&self) -> bool {
+        self.kind.resource().in_memory || ip_address::is_derived(self)
+    }
+
+    /// The values only this object may hold, by what it says.
+    pub fn claims(&self) -> Vec<Claim> {
+        match &self.body {
+            Body::Service(service) => service.claims(),
+            _ if self.kind == Kind::IpAddress && !ip_address::is_derived(self) => {
+                self.key.name.parse().map(Claim::ClusterIp).into_iter().collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
     /// The Service inside, if it is one.
     pub fn as_service(&self) -> Option<&Service> {
         if let Body::Service(service) = &self.body { Some(service) } else { None }
@@ -277,7 +293,7 @@ impl Body {
             Kind::EndpointSlice => Body::EndpointSlice(parse(kind, value)?),
             Kind::Pod => Body::Pod(parse(kind, value)?),
             Kind::Node => Body::Node(Node {}),
-            Kind::Namespace | Kind::ConfigMap | Kind::Secret | Kind::Event => Body::Opaque,
+            _ => Body::Opaque,
         })
     }
 }

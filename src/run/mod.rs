@@ -7,6 +7,7 @@
 
 mod facts;
 mod follow;
+mod memory;
 mod telemetry;
 mod watchdog;
 
@@ -157,6 +158,7 @@ impl Running {
         };
         let snapshots = store.subscribe();
         follower.begin(&store.snapshot()).await.map_err(|error| dataplane_failure(&error))?;
+        memory::give_back();
 
         let mut tasks = JoinSet::new();
         let counters = start_dns(config, zones, stopped.clone(), &mut tasks)?;

@@ -19,8 +19,9 @@ use redb::{Database, DatabaseError, Durability, ReadableDatabase as _, ReadableT
 use super::stage::Step;
 use crate::model::{Claim, Kind, Object, ObjectKey, Revision};
 
-/// The format this binary reads and writes.
-const FORMAT: u64 = 1;
+/// The format this binary writes; it reads older ones. 2 added kinds that a binary of
+/// format 1 does not know.
+const FORMAT: u64 = 2;
 /// Memory redb may use to cache pages: the file is read once, at start.
 const CACHE_BYTES_MAX: usize = 1024 * 1024;
 /// Files below this size are not worth compacting.
@@ -249,7 +250,7 @@ fn audit(mut objects: Vec<Object>, mut rows: BTreeMap<String, String>) -> (Vec<(
     for object in objects {
         let owner = row_key(object.kind, &object.key);
         let mut held = Vec::new();
-        for claim in object.as_service().map(crate::model::Service::claims).unwrap_or_default() {
+        for claim in object.claims() {
             if let Some(other) = holders.get(&claim) {
                 faults.push(format!("{claim} of {owner} is also held by {other}"));
                 continue;

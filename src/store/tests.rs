@@ -46,6 +46,35 @@ fn at(dir: &tempfile::TempDir) -> Options {
 }
 
 #[tokio::test]
+async fn what_follows_or_is_renewed_stays_off_the_flash_whatever_the_write_asks() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(&at(&dir)).unwrap();
+    let addr: std::net::IpAddr = "10.0.0.1".parse().unwrap();
+    let derived = crate::model::ip_address::content(addr, &key("a"));
+    let by_hand = json!({"metadata": {"name": "10.0.0.2"}, "spec": {}});
+    let lease = json!({"metadata": {"name": "l", "namespace": "n"}});
+    let put = |kind, value: &serde_json::Value| {
+        let draft = Draft::new(kind, value).unwrap();
+        let claims = draft.commit(Revision(1)).claims();
+        Op::Put { draft: Box::new(draft), expect: Expect::Absent, claims }
+    };
+    let ops = vec![
+        service("a", "10.0.0.1"),
+        put(Kind::IpAddress, &derived),
+        put(Kind::IpAddress, &by_hand),
+        put(Kind::Lease, &lease),
+    ];
+    store.submit(Write { ops, durability: Durability::Flash }).await.unwrap();
+    store.close().await;
+    let snapshot = Store::open(&at(&dir)).unwrap().snapshot();
+    let names: Vec<String> = snapshot.list(Kind::IpAddress, None).map(|object| object.key.name.to_string()).collect();
+    assert_eq!(names, ["10.0.0.2"]);
+    assert_eq!((snapshot.count(Kind::Lease), snapshot.count(Kind::Service)), (0, 1));
+    let holder = |ip: &str| snapshot.claims().get(&Claim::ClusterIp(ip.parse().unwrap())).map(ToString::to_string);
+    assert_eq!((holder("10.0.0.1").as_deref(), holder("10.0.0.2").as_deref()), (Some("n/a"), Some("10.0.0.2")));
+}
+
+#[tokio::test]
 async fn what_was_acknowledged_is_there_after_a_restart_and_what_was_derived_is_not() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(&at(&dir)).unwrap();

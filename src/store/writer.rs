@@ -106,8 +106,9 @@ impl Writer {
                 Ok((committed, steps)) => {
                     let flash = submission.write.durability == Durability::Flash;
                     // A deletion of a row is durable whoever asks for it.
-                    let on_flash = |step: &Step| {
-                        flash || step.object.is_none() && self.rows.contains(&(step.kind, step.key.clone()))
+                    let on_flash = |step: &Step| match &step.object {
+                        Some(object) => flash && !object.is_in_memory(),
+                        None => self.rows.contains(&(step.kind, step.key.clone())),
                     };
                     let steps = steps.into_iter().filter(on_flash).collect();
                     staged.push(Staged { submission, committed, steps });

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use edgesvc::dataplane::{Ceiling, Dataplane, Options};
-use edgesvc::desired::{Balance, Change, Contribution, Frontend, FrontendAddr, ServiceRecords, Verdict};
+use edgesvc::desired::{Balance, Change, Contribution, Frontend, FrontendAddr, Verdict};
 use edgesvc::model::{ObjectKey, Protocol};
 use tokio::time::Instant;
 
@@ -22,7 +22,7 @@ fn many(number: u16, last: u8) -> Contribution {
         key: ObjectKey::new("t", &format!("many-{number}")),
         cluster_ips: vec![addr],
         frontends: vec![frontend],
-        records: ServiceRecords::default(),
+        records: Arc::default(),
     }
 }
 

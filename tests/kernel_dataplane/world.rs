@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use edgesvc::dataplane::{Ceiling, Dataplane, Options, Report};
-use edgesvc::desired::{Balance, Change, Contribution, Frontend, FrontendAddr, ServiceRecords, Verdict};
+use edgesvc::desired::{Balance, Change, Contribution, Frontend, FrontendAddr, Verdict};
 use edgesvc::model::{IpFamily, ObjectKey, Protocol};
 use tokio::time::Instant;
 
@@ -202,7 +202,7 @@ pub(crate) fn web(numbers: &[u8], affinity_seconds: Option<u32>) -> Contribution
         key: ObjectKey::new("t", "web"),
         cluster_ips: vec![VIP.parse().unwrap(), VIP6.parse().unwrap()],
         frontends,
-        records: ServiceRecords::default(),
+        records: Arc::default(),
     }
 }
 

@@ -12,7 +12,7 @@ use crate::model::schema::{Field, Shape, Type, Zero, find};
 /// # Errors
 /// A member of the wrong type.
 pub fn prune(ty: &'static Type, value: Value) -> Result<Decoded, DecodeError> {
-    let mut fit = Fit { path: Vec::new(), problems: Vec::new(), root: ty.name };
+    let mut fit = Fit { path: Vec::new(), problems: Vec::new(), root: ty.kind() };
     let value = fit.object(ty, value)?;
     Ok(Decoded { value, problems: fit.problems })
 }

@@ -93,6 +93,17 @@ pub(super) fn range_faults(field: &str, text: &str) -> Vec<Cause> {
     }
 }
 
+/// What is wrong with a new range that must also be in canonical form.
+pub(super) fn canonical_range_faults(field: &str, text: &str) -> Vec<Cause> {
+    let faults = range_faults(field, text);
+    match text.parse::<ipnet::IpNet>() {
+        Ok(net) if faults.is_empty() && net.to_string() != text => {
+            vec![Cause::invalid(field, &text.into(), &format!("must be in canonical form (\"{net}\")"))]
+        }
+        _ => faults,
+    }
+}
+
 /// What a client should hear of an address that is accepted.
 pub(super) fn ip_warning(field: &str, text: &str) -> Option<String> {
     let meant = sloppy_ip(text)?;

@@ -7,7 +7,12 @@ use serde_json::{Value, json};
 use super::address::range_faults;
 use super::metadata::{finalizer_name, standard_finalizer};
 use super::read::{FAULTS_MAX, enough, list, present, set, text, texts, within};
-use crate::model::{Cause, IpFamily};
+use crate::model::{Cause, IpFamily, name};
+
+/// The taint of a Node that is not ready.
+const NOT_READY: &str = "node.kubernetes.io/not-ready";
+/// What a taint can do to Pods.
+const TAINT_EFFECTS: [&str; 3] = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
 
 /// Every namespace carries its name as a label.
 pub(super) fn default_namespace(value: &mut Value) {
@@ -77,17 +82,63 @@ pub(super) fn default_node(value: &mut Value) {
     }
 }
 
+/// A Node a client makes is not ready until something says so: the real server
+/// taints it, too.
+pub(super) fn begin_node(value: &mut Value) {
+    let mut taints = list(value, "/spec/taints").to_vec();
+    let not_ready = |taint: &Value| text(taint, "/key") == NOT_READY && text(taint, "/effect") == "NoSchedule";
+    if !taints.iter().any(not_ready) {
+        taints.push(json!({"key": NOT_READY, "effect": "NoSchedule"}));
+    }
+    if let Some(spec) = within(value, "spec") {
+        set(spec, "taints", taints);
+    }
+}
+
 /// Checks a Node.
 pub(super) fn validate_node(value: &Value) -> Vec<Cause> {
+    let mut causes = taints(value);
     let ranges = texts(value, "/spec/podCIDRs");
     let rows = ranges.iter().enumerate();
-    let mut causes: Vec<Cause> =
-        rows.flat_map(|(i, range)| range_faults(&format!("spec.podCIDRs[{i}]"), range)).take(FAULTS_MAX).collect();
+    causes.extend(rows.flat_map(|(i, range)| range_faults(&format!("spec.podCIDRs[{i}]"), range)).take(FAULTS_MAX));
     let nets = ranges.iter().filter_map(|range| range.parse::<ipnet::IpNet>().ok());
     let families: Vec<IpFamily> = nets.map(|net| IpFamily::of(net.addr())).collect();
     if families.len() > 2 || (families.len() == 2 && families.first() == families.get(1)) {
         let detail = "may specify no more than one CIDR for each IP family";
         causes.push(Cause::invalid("spec.podCIDRs", &json!(ranges), detail));
+    }
+    causes
+}
+
+/// The real server names them under `metadata`.
+fn taints(value: &Value) -> Vec<Cause> {
+    let (mut causes, mut seen) = (Vec::new(), BTreeSet::new());
+    for (i, taint) in list(value, "/spec/taints").iter().enumerate() {
+        if enough(&causes) {
+            break;
+        }
+        let field = format!("metadata.taints[{i}]");
+        let (key, content, effect) = (text(taint, "/key"), text(taint, "/value"), text(taint, "/effect"));
+        let faults = name::qualified_name(key);
+        causes.extend(faults.iter().map(|fault| Cause::invalid(format!("{field}.key"), &key.into(), fault)));
+        let faults = name::label_value(content);
+        if !faults.is_empty() {
+            causes.push(Cause::invalid(format!("{field}.value"), &content.into(), &faults.join(";")));
+        }
+        if effect.is_empty() {
+            causes.push(Cause::required(format!("{field}.effect"), ""));
+        } else if !TAINT_EFFECTS.contains(&effect) {
+            causes.push(Cause::not_supported(format!("{field}.effect"), &effect.into(), &TAINT_EFFECTS));
+        }
+        if !seen.insert((key, effect)) {
+            let mut cause = Cause::duplicate(&field, taint);
+            let added = taint.get("timeAdded").unwrap_or(&Value::Null);
+            let (key, content, effect) = (json!(key), json!(content), json!(effect));
+            cause.message = format!(
+                "Duplicate value: {{\"Key\":{key},\"Value\":{content},\"Effect\":{effect},\"TimeAdded\":{added}}}: taints must be unique by key and effect pair"
+            );
+            causes.push(cause);
+        }
     }
     causes
 }
@@ -108,5 +159,6 @@ pub(super) fn validate_node_change(old: &Value, new: &Value) -> Vec<Cause> {
             causes.push(Cause::forbidden(format!("spec.{member}"), &detail));
         }
     }
+    causes.extend(taints(new));
     causes
 }

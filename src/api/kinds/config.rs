@@ -62,7 +62,8 @@ pub(super) fn validate_config_map(value: &Value) -> Vec<Cause> {
     }
     if bytes > DATA_BYTES_MAX {
         // No field: the whole object is to blame.
-        causes.push(Cause::too_long("", DATA_BYTES_MAX));
+        // What Kubernetes calls a field without a name.
+        causes.push(Cause::too_long("[]", DATA_BYTES_MAX));
     }
     causes
 }
@@ -106,6 +107,62 @@ fn docker_fault(key: &str, content: &Value) -> Option<Cause> {
     let bytes = STANDARD.decode(content.as_str().unwrap_or_default()).unwrap_or_default();
     let error = serde_json::from_slice::<serde_json::Map<String, Value>>(&bytes).err()?;
     Some(Cause::invalid(format!("data[{key}]"), &"<secret contents redacted>".into(), &error.to_string()))
+}
+
+/// What the writer of a Secret should hear although it is accepted: a TLS Secret
+/// that no server can use, as far as its PEM tells.
+pub(super) fn warnings(value: &Value) -> Vec<String> {
+    if text(value, "/type") != "kubernetes.io/tls" {
+        return Vec::new();
+    }
+    let blocks = |key: &str| {
+        let content = value.get("data").and_then(|data| data.get(key)).and_then(Value::as_str).unwrap_or_default();
+        pem_blocks(&String::from_utf8_lossy(&STANDARD.decode(content).unwrap_or_default()))
+    };
+    certificate_fault(&blocks("tls.crt")).or_else(|| key_fault(&blocks("tls.key"))).into_iter().collect()
+}
+
+/// The types of the PEM blocks in a text.
+fn pem_blocks(text: &str) -> Vec<String> {
+    let (mut found, mut open) = (Vec::new(), None);
+    for line in text.lines().map(str::trim_end) {
+        let named = |head: &str| line.strip_prefix(head).and_then(|rest| rest.strip_suffix("-----"));
+        if let Some(name) = named("-----BEGIN ") {
+            open = Some(name.to_owned());
+        } else if named("-----END ").is_some() {
+            found.extend(open.take_if(|name| named("-----END ") == Some(name.as_str())));
+        }
+    }
+    found
+}
+
+fn certificate_fault(blocks: &[String]) -> Option<String> {
+    match blocks {
+        _ if blocks.iter().any(|name| name == "CERTIFICATE") => None,
+        [] => Some("tls: failed to find any PEM data in certificate input".to_owned()),
+        [only] if only.ends_with("PRIVATE KEY") => Some(
+            "tls: failed to find certificate PEM data in certificate input, but did find a private key; PEM inputs may have been switched"
+                .to_owned(),
+        ),
+        others => Some(format!(
+            "tls: failed to find \"CERTIFICATE\" PEM block in certificate input after skipping PEM blocks of the following types: [{}]",
+            others.join(" ")
+        )),
+    }
+}
+
+fn key_fault(blocks: &[String]) -> Option<String> {
+    match blocks {
+        _ if blocks.iter().any(|name| name == "PRIVATE KEY" || name.ends_with(" PRIVATE KEY")) => None,
+        [] => Some("tls: failed to find any PEM data in key input".to_owned()),
+        [only] if only == "CERTIFICATE" => {
+            Some("tls: found a certificate rather than a key in the PEM for the private key".to_owned())
+        }
+        others => Some(format!(
+            "tls: failed to find PEM block with type ending in \"PRIVATE KEY\" in key input after skipping PEM blocks of the following types: [{}]",
+            others.join(" ")
+        )),
+    }
 }
 
 /// What may not change: the type of a Secret, and all that is frozen.

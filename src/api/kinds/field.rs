@@ -2,12 +2,27 @@
 
 use serde_json::Value;
 
+use super::event;
 use super::read::text;
 use crate::model::{Kind, Object};
 
 /// Whether a kind can be selected by a field, beside name and namespace.
 pub fn field_supported(kind: Kind, path: &str) -> bool {
-    let fields: &[&str] = match kind {
+    if kind == Kind::EventsEvent {
+        let core = event::core_path(path);
+        return core.is_some_and(|core| field_supported(Kind::Event, &core));
+    }
+    let own = own_fields(kind).contains(&path);
+    own || path == "metadata.name" || (path == "metadata.namespace" && kind.resource().namespaced)
+}
+
+/// Whether a kind has selectable fields beside name and namespace.
+pub fn has_own_fields(kind: Kind) -> bool {
+    !own_fields(kind.stored()).is_empty()
+}
+
+fn own_fields(kind: Kind) -> &'static [&'static str] {
+    match kind {
         Kind::Service => &["spec.type", "spec.clusterIP"],
         Kind::Pod => &[
             "spec.nodeName",
@@ -35,9 +50,8 @@ pub fn field_supported(kind: Kind, path: &str) -> bool {
             "source",
             "type",
         ],
-        Kind::Endpoints | Kind::EndpointSlice | Kind::ConfigMap => &[],
-    };
-    fields.contains(&path) || path == "metadata.name" || (path == "metadata.namespace" && kind.resource().namespaced)
+        _ => &[],
+    }
 }
 
 /// The text a field selector compares; none when the field is not supported.

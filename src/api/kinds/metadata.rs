@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::read::{FAULTS_MAX, enough, list, pairs, present, text, texts};
+use super::read::{FAULTS_MAX, enough, list, pairs, present, set, text, texts, unset};
 use crate::model::{Cause, Kind, name};
 
 /// Bytes of all annotations of an object together, keys included: Kubernetes' limit.
@@ -47,6 +47,17 @@ pub(super) fn validate_kind_update(old: &Value, new: &Value) -> Vec<Cause> {
     causes
 }
 
+/// Keeps the metadata a status write of some kinds may not change.
+pub(super) fn keep(old: &Value, new: &mut Value) {
+    let Some(metadata) = new.get_mut("metadata") else { return };
+    for member in ["labels", "annotations", "finalizers", "ownerReferences"] {
+        match old.pointer(&format!("/metadata/{member}")) {
+            Some(content) => set(metadata, member, content.clone()),
+            None => unset(metadata, member),
+        }
+    }
+}
+
 /// Checks label keys and values under `pointer`.
 pub(super) fn labels(value: &Value, pointer: &str, field: &str) -> Vec<Cause> {
     let mut causes = Vec::new();
@@ -65,10 +76,9 @@ pub(super) fn labels(value: &Value, pointer: &str, field: &str) -> Vec<Cause> {
 fn rule(kind: Kind) -> Rule {
     match kind {
         Kind::Service | Kind::Namespace => name::dns1123_label,
-        Kind::Node | Kind::Endpoints | Kind::EndpointSlice | Kind::Pod | Kind::ConfigMap | Kind::Secret => {
-            name::dns1123_subdomain
-        }
         Kind::Event => name::path_segment,
+        Kind::IpAddress => super::service_cidr::address_name,
+        _ => name::dns1123_subdomain,
     }
 }
 

@@ -10,10 +10,15 @@ mod endpoint_slice;
 mod endpoints;
 mod event;
 mod field;
+mod ingress;
+mod lease;
 mod metadata;
 mod pod;
 mod read;
+mod review;
 mod service;
+mod service_account;
+mod service_cidr;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -22,13 +27,14 @@ use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
 use ipnet::IpNet;
-use serde_json::Value;
+use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use crate::model::{Cause, Claim, Kind, Object};
 use crate::store::Snapshot;
 
-pub use field::{field, field_supported};
+pub use field::{field, field_supported, has_own_fields};
+pub use review::review_faults;
 pub use table::{Column, row, table};
 
 /// What the configuration says about Services.
@@ -99,7 +105,9 @@ pub fn default(kind: Kind, value: &mut Value) {
         Kind::Namespace => cluster::default_namespace(value),
         Kind::Secret => config::default_secret(value),
         Kind::Node => cluster::default_node(value),
-        Kind::ConfigMap | Kind::Event => {}
+        Kind::ServiceAccount => service_account::default(value),
+        Kind::IngressClass => ingress::default_class(value),
+        _ => {}
     }
 }
 
@@ -111,22 +119,50 @@ pub fn create(kind: Kind, scene: &Scene<'_>, value: &mut Value) -> Result<Prepar
         Kind::EndpointSlice => endpoint_slice::begin(value, None),
         Kind::Pod => pod::begin(value),
         Kind::Namespace => cluster::begin_namespace(value),
-        Kind::Endpoints | Kind::Node | Kind::ConfigMap | Kind::Secret | Kind::Event => {}
+        Kind::Node => cluster::begin_node(value),
+        Kind::Lease => lease::begin(value),
+        Kind::Ingress => ingress::begin(value),
+        Kind::ServiceCidr => read::set(value, "status", json!({})),
+        _ => {}
     }
-    let causes = if kind == Kind::Event {
-        // The real server looks at an event's metadata only when the rest is good.
-        let causes = event::validate(value);
-        if causes.is_empty() { metadata::validate(kind, value) } else { causes }
+    let causes = if kind.stored() == Kind::Event {
+        create_event(kind, value)
     } else {
         let mut causes = metadata::validate(kind, value);
         causes.extend(validate(kind, value, None));
         causes
     };
-    let mut warnings = warnings(kind, value);
+    let mut warnings = warnings(kind, value, None);
     if kind == Kind::EndpointSlice {
         warnings.extend(endpoint_slice::warnings(value));
     }
-    settle(causes, Prepared { claims: Vec::new(), warnings })
+    settle(causes, Prepared { claims: held_claims(kind, value), warnings })
+}
+
+/// Through the core group, the real server looks at an event's metadata only when
+/// the rest is good.
+fn create_event(kind: Kind, value: &Value) -> Vec<Cause> {
+    let core = viewed(Kind::Event, value.clone());
+    let mut causes = event::validate(kind, &core);
+    if kind == Kind::EventsEvent {
+        causes.extend(metadata::validate(kind, value));
+        causes.extend(event::validate_newer(&core));
+    } else if causes.is_empty() {
+        causes = metadata::validate(kind, value);
+    }
+    causes
+}
+
+/// The content of an object in the words of `kind`, which shows or stores it
+/// ([`Kind::stored`]).
+pub fn viewed(kind: Kind, value: Value) -> Value {
+    if kind.stored() == Kind::Event { event::converted(kind, value) } else { value }
+}
+
+/// The path a field selector's field has in the stored object.
+pub fn stored_path(kind: Kind, path: &str) -> String {
+    let core = if kind == Kind::EventsEvent { event::core_path(path) } else { None };
+    core.unwrap_or_else(|| path.to_owned())
 }
 
 /// Completes and checks the successor of a stored object. A subresource writes
@@ -144,6 +180,8 @@ pub fn update(
     match kind {
         Kind::EndpointSlice => endpoint_slice::begin(new, Some(old)),
         Kind::Pod if subresource.is_some() => pod::keep(old, new),
+        Kind::ServiceCidr if subresource.is_some() => metadata::keep(old, new),
+        Kind::Lease => lease::begin(new),
         _ => {}
     }
     let mut causes = metadata::validate_update(old, new);
@@ -153,12 +191,14 @@ pub fn update(
             Kind::Namespace => cluster::validate_namespace_part(new, subresource),
             Kind::Node => cluster::validate_node_change(old, new),
             Kind::Pod => pod::validate_status(old, new),
+            Kind::Ingress => ingress::validate_status(old, new),
             _ => Vec::new(),
         });
-        return settle(causes, Prepared::default());
+        let warnings = if kind == Kind::Ingress { ingress::status_warnings(new) } else { Vec::new() };
+        return settle(causes, Prepared { claims: Vec::new(), warnings });
     }
     causes.extend(validate_kind_update(kind, old, new));
-    settle(causes, Prepared { claims: Vec::new(), warnings: warnings(kind, new) })
+    settle(causes, Prepared { claims: held_claims(kind, new), warnings: warnings(kind, new, Some(old)) })
 }
 
 /// The kind's own rules of an update, in the real server's order.
@@ -170,12 +210,20 @@ fn validate_kind_update(kind: Kind, old: &Value, new: &Value) -> Vec<Cause> {
     };
     let meta = || metadata::validate_kind_update(old, new);
     let parts = match kind {
-        Kind::Endpoints | Kind::Pod => vec![meta(), whole()],
+        Kind::Endpoints | Kind::Pod | Kind::ServiceAccount | Kind::Ingress => vec![meta(), whole()],
+        Kind::IngressClass => vec![meta(), ingress::validate_class_change(old, new), whole()],
+        Kind::IpAddress => vec![whole(), meta(), service_cidr::validate_address_change(old, new)],
+        Kind::ServiceCidr => vec![meta(), service_cidr::validate_change(old, new)],
         Kind::ConfigMap | Kind::Secret => vec![meta(), config::validate_change(kind, old, new), whole()],
         Kind::Namespace => vec![whole(), meta()],
         Kind::Node => vec![whole(), meta(), cluster::validate_node_change(old, new)],
         Kind::EndpointSlice => vec![whole()],
-        Kind::Service | Kind::Event => vec![validate(kind, new, Some(old))],
+        Kind::Lease => vec![meta(), lease::validate(new)],
+        Kind::EventsEvent => {
+            let (before, after) = (viewed(Kind::Event, old.clone()), viewed(Kind::Event, new.clone()));
+            vec![event::validate(kind, &after), meta(), event::validate_newer_change(&before, &after)]
+        }
+        _ => vec![validate(kind, new, Some(old))],
     };
     parts.into_iter().flatten().collect()
 }
@@ -190,20 +238,37 @@ fn validate(kind: Kind, value: &Value, old: Option<&Value>) -> Vec<Cause> {
         Kind::Node => cluster::validate_node(value),
         Kind::ConfigMap => config::validate_config_map(value),
         Kind::Secret => config::validate_secret(value),
-        Kind::Event => event::validate(value),
+        Kind::Event => event::validate(kind, value),
+        Kind::Lease => lease::validate(value),
+        Kind::Ingress => ingress::validate(value, old),
+        Kind::IngressClass => ingress::validate_class(value),
+        Kind::IpAddress => service_cidr::validate_address(value),
+        Kind::ServiceCidr => service_cidr::validate(value),
         // Service goes its own way, with allocation in between.
-        Kind::Service => Vec::new(),
+        Kind::Service | Kind::ServiceAccount | Kind::EventsEvent => Vec::new(),
+        // Nobody writes them.
+        Kind::ClusterRole | Kind::ClusterRoleBinding | Kind::Role | Kind::RoleBinding => Vec::new(),
     }
 }
 
 /// What the client should hear of an object that is accepted.
-fn warnings(kind: Kind, value: &Value) -> Vec<String> {
-    if kind == Kind::Endpoints { endpoints::warnings(value) } else { Vec::new() }
+fn warnings(kind: Kind, value: &Value, old: Option<&Value>) -> Vec<String> {
+    match kind {
+        Kind::Endpoints => endpoints::warnings(value),
+        Kind::Secret => config::warnings(value),
+        Kind::ServiceAccount => service_account::warnings(value, old),
+        Kind::Ingress if old.is_none() => ingress::warnings(value),
+        _ => Vec::new(),
+    }
 }
 
 /// The claims an object shows.
 pub fn held_claims(kind: Kind, value: &Value) -> Vec<Claim> {
-    if kind == Kind::Service { service::held_claims(value) } else { Vec::new() }
+    match kind {
+        Kind::Service => service::held_claims(value),
+        Kind::IpAddress => service_cidr::held_address(value),
+        _ => Vec::new(),
+    }
 }
 
 /// Whether an object may be deleted at all.

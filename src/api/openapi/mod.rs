@@ -13,7 +13,9 @@ use std::sync::LazyLock;
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
-use crate::model::Kind;
+use crate::model::kind::Resource;
+use crate::model::schema::{Type, find, list_of, type_of};
+use crate::model::{Kind, review};
 
 /// An OpenAPI v3 document of one group version.
 #[derive(Clone, Debug)]
@@ -32,15 +34,34 @@ enum Version {
     V3,
 }
 
+/// What a document tells of: a kind, or a review.
+#[derive(Clone, Copy, Debug)]
+struct Served {
+    row: &'static Resource,
+    ty: &'static Type,
+    /// None of a review: there is nothing to list.
+    list: Option<&'static Type>,
+}
+
+fn served() -> impl Iterator<Item = Served> {
+    let kinds =
+        Kind::ALL.into_iter().map(|kind| Served { row: kind.resource(), ty: type_of(kind), list: list_of(kind) });
+    let reviews = review::ALL.into_iter().filter_map(|row| Some(Served { row, ty: find(row.kind)?, list: None }));
+    kinds.chain(reviews)
+}
+
 static V3: LazyLock<BTreeMap<String, Document>> = LazyLock::new(|| {
-    let mut groups: BTreeMap<String, Vec<Kind>> = BTreeMap::new();
-    for kind in Kind::ALL {
-        groups.entry(group_path(kind)).or_default().push(kind);
+    let mut groups: BTreeMap<String, Vec<Served>> = BTreeMap::new();
+    for served in served() {
+        groups.entry(group_path(served.row)).or_default().push(served);
     }
-    groups.into_iter().map(|(path, kinds)| (path, document(&write(&kinds, Version::V3)))).collect()
+    groups.into_iter().map(|(path, served)| (path, document(write(&served, Version::V3)))).collect()
 });
 
-static V2: LazyLock<Bytes> = LazyLock::new(|| Bytes::from(write(&Kind::ALL, Version::V2).to_string()));
+static V2: LazyLock<Bytes> = LazyLock::new(|| {
+    let all: Vec<Served> = served().collect();
+    write(&all, Version::V2)
+});
 
 /// `GET /openapi/v3`: the documents there are, each under a URL that names its
 /// content.
@@ -67,13 +88,14 @@ pub fn v2_json() -> Bytes {
 }
 
 /// `api/v1` or `apis/discovery.k8s.io/v1`.
-fn group_path(kind: Kind) -> String {
-    let prefix = if kind.resource().group.is_empty() { "api" } else { "apis" };
-    format!("{prefix}/{}", kind.api_version())
+fn group_path(row: &Resource) -> String {
+    match row.group {
+        "" => format!("api/{}", row.version),
+        group => format!("apis/{group}/{}", row.version),
+    }
 }
 
-fn document(value: &Value) -> Document {
-    let json = Bytes::from(value.to_string());
+fn document(json: Bytes) -> Document {
     let hash = format!("{:016X}", fnv1a(&json));
     Document { json, hash }
 }
@@ -83,28 +105,45 @@ fn fnv1a(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
-fn write(kinds: &[Kind], version: Version) -> Value {
-    let mut paths = Map::new();
-    for kind in kinds {
-        operations::write(*kind, version, &mut paths);
-    }
-    let schemas = schemas::write(kinds, version);
+/// Writes a document member by member: as one tree of values it would take ten
+/// times its bytes, which a small box then does not get back.
+fn write(all: &[Served], version: Version) -> Bytes {
     let info = json!({ "title": "edgesvc", "version": env!("CARGO_PKG_VERSION") });
-    let bearer = json!({ "type": "apiKey", "in": "header", "name": "authorization", "description": "Bearer token" });
-    match version {
-        Version::V3 => json!({
-            "openapi": "3.0.0",
-            "info": info,
-            "paths": paths,
-            "components": { "schemas": schemas, "securitySchemes": { "BearerToken": bearer } },
-        }),
-        Version::V2 => json!({
-            "swagger": "2.0",
-            "info": info,
-            "paths": paths,
-            "definitions": schemas,
-            "securityDefinitions": { "BearerToken": bearer },
-            "security": [{ "BearerToken": [] }],
-        }),
+    let bearer = json!({ "BearerToken": {
+        "type": "apiKey", "in": "header", "name": "authorization", "description": "Bearer token",
+    } });
+    let (head, middle, tail) = match version {
+        Version::V3 => (
+            format!("{{\"openapi\":\"3.0.0\",\"info\":{info},\"paths\":{{"),
+            "},\"components\":{\"schemas\":{",
+            format!("}},\"securitySchemes\":{bearer}}}}}"),
+        ),
+        Version::V2 => (
+            format!("{{\"swagger\":\"2.0\",\"info\":{info},\"paths\":{{"),
+            "},\"definitions\":{",
+            format!("}},\"securityDefinitions\":{bearer},\"security\":[{{\"BearerToken\":[]}}]}}"),
+        ),
+    };
+    let mut out = head;
+    let mut first = true;
+    for served in all {
+        let mut paths = Map::new();
+        operations::write(*served, version, &mut paths);
+        paths.iter().for_each(|(path, value)| member(&mut out, &mut first, path, value));
     }
+    out.push_str(middle);
+    first = true;
+    schemas::write(all, version, &mut |name, schema| member(&mut out, &mut first, name, schema));
+    out.push_str(&tail);
+    out.shrink_to_fit();
+    Bytes::from(out)
+}
+
+fn member(out: &mut String, first: &mut bool, name: &str, value: &Value) {
+    if !std::mem::take(first) {
+        out.push(',');
+    }
+    out.push_str(&Value::from(name).to_string());
+    out.push(':');
+    out.push_str(&value.to_string());
 }

@@ -3,9 +3,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Version, group_path, schemas};
-use crate::model::Kind;
-use crate::model::schema::{find, type_of};
+use super::{Served, Version, group_path, schemas};
+use crate::model::schema::find;
 
 /// Bodies and answers of objects.
 const MEDIA_TYPES: [&str; 3] = ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"];
@@ -51,19 +50,25 @@ const DELETE: [Parameter; 4] = [
     ("orphanDependents", "boolean", "Deprecated: use propagationPolicy."),
 ];
 
-/// Adds the paths of a kind.
-pub(super) fn write(kind: Kind, version: Version, paths: &mut Map<String, Value>) {
-    let row = kind.resource();
-    let root = format!("/{}", group_path(kind));
+/// Adds the paths of a kind or review.
+pub(super) fn write(served: Served, version: Version, paths: &mut Map<String, Value>) {
+    let row = served.row;
+    let root = format!("/{}", group_path(row));
     let scope = if row.namespaced { "/namespaces/{namespace}" } else { "" };
-    let writer = Writer { kind, version };
+    let writer = Writer { served, version };
     let collection = format!("{root}{scope}/{}", row.plural);
     let item = format!("{collection}/{{name}}");
+    let namespace: &[&str] = if row.namespaced { &["namespace"] } else { &[] };
+    if served.list.is_none() {
+        // Only POST is answered. kubectl asks PATCH alone whether fields are validated
+        // here, and would otherwise refuse to send a review at all.
+        paths.insert(collection, writer.path([("post", writer.post()), ("patch", writer.patch(""))], namespace));
+        return;
+    }
     if row.namespaced {
         let everywhere = writer.path([("get", writer.list("ForAllNamespaces"))], &[]);
         paths.insert(format!("{root}/{}", row.plural), everywhere);
     }
-    let namespace: &[&str] = if row.namespaced { &["namespace"] } else { &[] };
     let mut methods = vec![("get", writer.list("")), ("post", writer.post())];
     if row.delete_collection {
         methods.push(("delete", writer.delete("deletecollection")));
@@ -87,7 +92,7 @@ pub(super) fn write(kind: Kind, version: Version, paths: &mut Map<String, Value>
 }
 
 struct Writer {
-    kind: Kind,
+    served: Served,
     version: Version,
 }
 
@@ -105,11 +110,11 @@ struct Operation<'a> {
 
 impl Writer {
     fn object(&self) -> &'static str {
-        type_of(self.kind).openapi
+        self.served.ty.openapi
     }
 
     fn list(&self, suffix: &str) -> Value {
-        let answer = schemas::list_of(self.kind).map_or_else(|| self.object(), |list| list.openapi);
+        let answer = self.served.list.map_or_else(|| self.object(), |list| list.openapi);
         let parameters = LIST.into_iter().chain(WATCH).collect();
         self.operation(Operation {
             action: "list",
@@ -157,7 +162,7 @@ impl Writer {
         let collection = action == "deletecollection";
         let options = find("DeleteOptions").map(|options| (options.openapi, &MEDIA_TYPES[..]));
         let status = find("Status").map_or_else(|| self.object(), |status| status.openapi);
-        let own = self.kind.resource().delete_returns_object && !collection;
+        let own = self.served.row.delete_returns_object && !collection;
         let mut parameters = DELETE.to_vec();
         if collection {
             parameters.extend(LIST);
@@ -174,7 +179,7 @@ impl Writer {
     }
 
     fn operation(&self, operation: Operation<'_>) -> Value {
-        let row = self.kind.resource();
+        let row = self.served.row;
         let Operation { action, verb, suffix, parameters, body, answer, creates } = operation;
         let group = if row.group.is_empty() { "Core".to_owned() } else { capital(group_word(row.group)) };
         let scope = if row.namespaced && suffix != "ForAllNamespaces" { "Namespaced" } else { "" };

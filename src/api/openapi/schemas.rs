@@ -4,9 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
-use super::Version;
-use crate::model::Kind;
-use crate::model::schema::{Field, ListType, Patch, Shape, Type, find, type_of};
+use super::{Served, Version};
+use crate::model::schema::{Field, ListType, Patch, Shape, Type, find};
 
 const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.";
 const TIME: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Time";
@@ -17,28 +16,22 @@ const QUANTITY: &str = "io.k8s.apimachinery.pkg.api.resource.Quantity";
 const INT_OR_STRING: &str = "io.k8s.apimachinery.pkg.util.intstr.IntOrString";
 const RAW: &str = "io.k8s.apimachinery.pkg.runtime.RawExtension";
 
-/// All schemas of the document of some kinds.
-pub(super) fn write(kinds: &[Kind], version: Version) -> Map<String, Value> {
+/// All schemas of a document, one after the other.
+pub(super) fn write(all: &[Served], version: Version, out: &mut dyn FnMut(&str, &Value)) {
     let mut names = BTreeSet::new();
-    for kind in kinds {
-        reach(type_of(*kind), &mut names);
-        if let Some(list) = list_of(*kind) {
+    for served in all {
+        reach(served.ty, &mut names);
+        if let Some(list) = served.list {
             reach(list, &mut names);
         }
     }
     for options in ["DeleteOptions", "Status"].into_iter().filter_map(find) {
         reach(options, &mut names);
     }
-    let mut schemas = scalars(version);
+    scalars(version).iter().for_each(|(name, schema)| out(name, schema));
     for ty in names.into_iter().filter_map(find) {
-        schemas.insert(ty.openapi.to_owned(), schema(ty, kinds, version));
+        out(ty.openapi, &schema(ty, all, version));
     }
-    schemas
-}
-
-/// The list type of a kind.
-pub(super) fn list_of(kind: Kind) -> Option<&'static Type> {
-    find(&format!("{}List", kind.resource().kind))
 }
 
 /// A reference to a schema.
@@ -98,7 +91,7 @@ fn scalars(version: Version) -> Map<String, Value> {
     .collect()
 }
 
-fn schema(ty: &'static Type, kinds: &[Kind], version: Version) -> Value {
+fn schema(ty: &'static Type, all: &[Served], version: Version) -> Value {
     let mut properties = Map::new();
     if ty.top {
         let kind = "Name of the object's kind in CamelCase; cannot be changed.";
@@ -119,25 +112,25 @@ fn schema(ty: &'static Type, kinds: &[Kind], version: Version) -> Value {
         schema.insert("x-kubernetes-map-type".to_owned(), "atomic".into());
     }
     if ty.top {
-        schema.insert("x-kubernetes-group-version-kind".to_owned(), Value::Array(group_version_kinds(ty, kinds)));
+        schema.insert("x-kubernetes-group-version-kind".to_owned(), Value::Array(group_version_kinds(ty, all)));
     }
     Value::Object(schema)
 }
 
-fn group_version_kinds(ty: &Type, kinds: &[Kind]) -> Vec<Value> {
-    let kind = ty.name.strip_suffix("List").unwrap_or(ty.name);
-    let own = kinds.iter().map(|kind| kind.resource()).find(|row| row.kind == kind);
+fn group_version_kinds(ty: &Type, all: &[Served]) -> Vec<Value> {
+    let name = ty.name.strip_suffix("List").unwrap_or(ty.name);
+    let own = all.iter().find(|served| served.ty.name == name).map(|served| served.row);
     let mut versions: BTreeSet<(&str, &str)> = match own {
         Some(row) => [(row.group, row.version)].into(),
         None => [("", "v1")].into(),
     };
     // DeleteOptions is a kind of every group.
     if own.is_none() && ty.name == "DeleteOptions" {
-        versions.extend(kinds.iter().map(|kind| (kind.resource().group, kind.resource().version)));
+        versions.extend(all.iter().map(|served| (served.row.group, served.row.version)));
     }
     versions
         .into_iter()
-        .map(|(group, version)| json!({ "group": group, "version": version, "kind": ty.name }))
+        .map(|(group, version)| json!({ "group": group, "version": version, "kind": ty.kind() }))
         .collect()
 }
 

@@ -22,10 +22,10 @@ fn the_index_names_every_group_by_its_content() {
 #[test]
 fn every_patch_validates_fields_and_every_operation_names_its_kind() {
     for kind in Kind::ALL {
-        let document = v3_value(&group_path(kind));
+        let document = v3_value(&group_path(kind.resource()));
         let row = kind.resource();
         let scope = if row.namespaced { "/namespaces/{namespace}" } else { "" };
-        let path = format!("/{}{scope}/{}/{{name}}", group_path(kind), row.plural);
+        let path = format!("/{}{scope}/{}/{{name}}", group_path(kind.resource()), row.plural);
         for method in ["get", "put", "patch", "delete"] {
             let operation = &document["paths"][&path][method];
             assert_eq!(operation["x-kubernetes-group-version-kind"]["kind"], row.kind, "{method} {path}");

@@ -35,7 +35,7 @@ pub(super) enum Action<'a> {
 pub(super) fn action<'a>(method: &Method, route: &'a Route, path: &'a str, query: &'a Query) -> Action<'a> {
     match route {
         Route::Objects(target) => of_target(method, target, query),
-        Route::Review(review) => of_review(method, *review),
+        Route::Review(review, namespace) => of_review(method, *review, namespace.as_deref()),
         // Nothing stands there, so only the words of a refusal depend on it.
         Route::NoResource | Route::Unserved(_) | Route::NotFound => {
             of_segments(method, path, query).unwrap_or_else(|| of_path(method, path))
@@ -102,10 +102,15 @@ fn of_target<'a>(method: &Method, target: &'a Target, query: &'a Query) -> Actio
     }
 }
 
-fn of_review(method: &Method, review: Review) -> Action<'static> {
-    let (group, _, plural, _) = review.names();
-    let verb = if *method == Method::POST { "create" } else { "list" };
-    Action::Resource { verb: verb.into(), group: group.into(), resource: plural.into(), namespace: None, name: None }
+fn of_review<'a>(method: &Method, review: Review, namespace: Option<&'a str>) -> Action<'a> {
+    let row = review.resource();
+    Action::Resource {
+        verb: if *method == Method::POST { "create" } else { "list" }.into(),
+        group: row.group.into(),
+        resource: row.plural.into(),
+        namespace: namespace.map(Cow::from),
+        name: None,
+    }
 }
 
 /// The verb on a resource.

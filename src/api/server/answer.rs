@@ -129,7 +129,7 @@ pub(super) fn line(value: &Value) -> Vec<u8> {
 pub(super) fn sealed(value: &Value) -> Option<Vec<u8>> {
     let text = |member| value.get(member).and_then(Value::as_str);
     let (api_version, kind) = (text("apiVersion")?, text("kind")?);
-    let raw = protobuf::encode(schema::find(kind)?, value);
+    let raw = protobuf::encode(schema::named(api_version, kind)?, value);
     Some(protobuf::seal_envelope(api_version, kind, &raw))
 }
 

@@ -108,12 +108,12 @@ pub(super) fn decode(ty: &'static Type, payload: &Payload) -> Result<Decoded, Ap
 
 /// The 400 for a body that is no object of this type.
 pub(super) fn not_decoded(ty: &Type, error: &dyn std::fmt::Display) -> ApiError {
-    ApiError::bad_request(format!("{} in version \"v1\" cannot be handled as a {}: {error}", ty.name, ty.name))
+    ApiError::bad_request(format!("{} in version \"v1\" cannot be handled as a {}: {error}", ty.kind(), ty.kind()))
 }
 
 fn protobuf_object(ty: &'static Type, bytes: &[u8]) -> Result<Decoded, DecodeError> {
     let envelope = protobuf::open_envelope(bytes)?;
-    let mut value = if envelope.kind.is_empty() || envelope.kind == ty.name {
+    let mut value = if envelope.kind.is_empty() || envelope.kind == ty.kind() {
         protobuf::decode(ty, envelope.raw)?
     } else {
         // Another kind's bytes: the caller refuses it by its name.

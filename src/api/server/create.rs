@@ -65,7 +65,9 @@ pub(super) async fn create(
     let mut failure = ApiError::internal("no attempt was made");
     for _ in 0..persist::ATTEMPTS_MAX {
         if generated {
-            metadata::of(&mut value)?.insert("name".to_owned(), metadata::generated_name(&base).into());
+            // An address has its one name: nothing is added.
+            let name = if kind == Kind::IpAddress { base.clone() } else { metadata::generated_name(&base) };
+            metadata::of(&mut value)?.insert("name".to_owned(), name.into());
         }
         let snapshot = call.api.store.snapshot();
         check_namespace(&snapshot, target)?;
@@ -75,10 +77,12 @@ pub(super) async fn create(
         // The rules first, as the real server: a fault is told even when the name is taken.
         let prepared = kinds::create(kind, &persist::scene(call, &snapshot, options.dry_run), &mut new)
             .map_err(|rejection| persist::rejected(kind, &name, rejection))?;
-        if let Some(found) = snapshot.get(kind, &key) {
+        if let Some(found) = snapshot.get(kind.stored(), &key) {
             failure = ApiError::already_exists(kind, &name, found.meta.deleting);
             names_left -= 1;
             if names_left == 0 {
+                // Told before anybody looks whether the name is free.
+                call.warnings.extend(prepared.warnings);
                 return Err(failure);
             }
             continue;

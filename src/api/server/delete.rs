@@ -42,7 +42,9 @@ pub(super) async fn collection(call: &Call, target: &Target, bytes: &Bytes) -> O
     let selection = list::selection(call, target)?;
     let snapshot = call.api.store.snapshot();
     let mut deleted = VecDeque::new();
-    for object in snapshot.list(target.kind, target.namespace.as_deref()).filter(|object| selection.matches(object)) {
+    for object in
+        snapshot.list(target.kind.stored(), target.namespace.as_deref()).filter(|object| selection.matches(object))
+    {
         let one = Target { name: Some(object.key.name.to_string()), ..target.clone() };
         match delete(call, &one, &options).await {
             Ok((object, _)) => deleted.push_back(object),
@@ -74,9 +76,9 @@ async fn delete(call: &Call, target: &Target, options: &DeleteOptions) -> Result
     for _ in 0..persist::ATTEMPTS_MAX {
         let snapshot = call.api.store.snapshot();
         let live = list::find(&snapshot, target)?;
-        kinds::may_delete(kind, live).map_err(|rejection| persist::rejected(kind, name, rejection))?;
-        preconditions(live, options)?;
-        match step(call, &snapshot, live, options).await? {
+        kinds::may_delete(kind, &live).map_err(|rejection| persist::rejected(kind, name, rejection))?;
+        preconditions(&live, options)?;
+        match step(call, &snapshot, &live, options).await? {
             (Attempt::Done(object), gone) => return Ok((object, gone)),
             (Attempt::Again(error), _) => failure = error,
         }
@@ -128,7 +130,6 @@ async fn step(
     if metadata::same(&old, &new) {
         return Ok((Attempt::Done(Arc::clone(live)), false));
     }
-    metadata::raise_generation(live.kind, &old, &mut new);
     let draft = persist::draft(live.kind, &new)?;
     let dry_run = options.dry_run.then_some(live.revision);
     let claims = kinds::held_claims(live.kind, &new);
@@ -164,10 +165,18 @@ fn mark(kind: Kind, value: &mut Value, options: &DeleteOptions) -> Result<(), Ap
     }
     let found = metadata.get("deletionGracePeriodSeconds").and_then(Value::as_i64);
     let marked = metadata.contains_key("deletionTimestamp");
+    let generation = metadata.get("generation").and_then(Value::as_u64).unwrap_or_default();
+    if !marked && generation > 0 {
+        // That it is to go is a change of what is wanted.
+        metadata.insert("generation".to_owned(), (generation + 1).into());
+    }
     if !marked || found.is_some_and(|found| grace < found) {
         let at = crate::clock::now() + time::Duration::seconds(grace);
         metadata.insert("deletionTimestamp".to_owned(), crate::clock::rfc3339(at).into());
-        metadata.insert("deletionGracePeriodSeconds".to_owned(), grace.into());
+        // Of a namespace the real server says no grace.
+        if kind != Kind::Namespace {
+            metadata.insert("deletionGracePeriodSeconds".to_owned(), grace.into());
+        }
     }
     Ok(())
 }

@@ -11,9 +11,9 @@ use super::super::status::ApiError;
 use super::accept::{self, JSON};
 use super::answer::{Answer, Outcome, line};
 use super::handle::Call;
-use super::route::{self, Review};
-use crate::model::Kind;
+use super::route;
 use crate::model::kind::Resource;
+use crate::model::{Kind, review};
 
 /// The Kubernetes whose behaviour this is.
 const MAJOR: &str = "1";
@@ -107,11 +107,13 @@ pub(super) fn resources(call: &mut Call, group: &str, version: &str) -> Outcome 
             }));
         }
     }
-    for (_, kind, plural, singular) in reviews(group) {
+    for row in reviews(group) {
         list.push(json!({
-            "name": plural, "singularName": singular, "namespaced": false, "kind": kind, "verbs": ["create"],
+            "name": row.plural, "singularName": row.singular, "namespaced": row.namespaced, "kind": row.kind,
+            "verbs": ["create"],
         }));
     }
+    list.sort_by_key(|resource| resource.get("name").and_then(Value::as_str).unwrap_or_default().to_owned());
     let group_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
     let mut body = json!({"kind": "APIResourceList", "groupVersion": group_version, "resources": list});
     if !group.is_empty()
@@ -140,11 +142,14 @@ fn rows(group: &str) -> impl Iterator<Item = &'static Resource> {
     Kind::ALL.into_iter().map(Kind::resource).filter(move |row| row.group == group)
 }
 
-fn reviews(group: &str) -> impl Iterator<Item = (&'static str, &'static str, &'static str, &'static str)> {
-    Review::ALL.into_iter().map(Review::names).filter(move |names| names.0 == group)
+fn reviews(group: &str) -> impl Iterator<Item = &'static Resource> {
+    review::ALL.into_iter().filter(move |row| row.group == group)
 }
 
 fn verbs(row: &Resource) -> Vec<&'static str> {
+    if row.read_only {
+        return vec!["get", "list", "watch"];
+    }
     let verbs = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
     verbs.into_iter().filter(|verb| *verb != "deletecollection" || row.delete_collection).collect()
 }
@@ -208,12 +213,14 @@ fn aggregated(call: &Call, version: &str, belongs: impl Fn(&str) -> bool) -> Ans
 
 fn aggregated_group((group, version): (&'static str, &'static str)) -> Value {
     let mut resources: Vec<Value> = rows(group).map(aggregated_resource).collect();
-    for (group, kind, plural, singular) in reviews(group) {
+    for row in reviews(group) {
         resources.push(json!({
-            "resource": plural, "responseKind": {"group": group, "version": version, "kind": kind},
-            "scope": "Cluster", "singularResource": singular, "verbs": ["create"],
+            "resource": row.plural, "responseKind": {"group": group, "version": version, "kind": row.kind},
+            "scope": if row.namespaced { "Namespaced" } else { "Cluster" },
+            "singularResource": row.singular, "verbs": ["create"],
         }));
     }
+    resources.sort_by_key(|row| row.get("resource").and_then(Value::as_str).unwrap_or_default().to_owned());
     let mut metadata = Map::new();
     if !group.is_empty() {
         metadata.insert("name".to_owned(), group.into());

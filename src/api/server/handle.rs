@@ -174,10 +174,10 @@ async fn respond(call: &mut Call, head: &Parts, incoming: &mut Option<Incoming>)
         call.hold(&api.requests, 1)?;
     }
     match (&route, method.as_str()) {
-        (Route::Review(kind), "POST") => {
+        (Route::Review(kind, namespace), "POST") => {
             call.accepted = accept::negotiate(Some(&call.accept), call.accepted.pretty)?;
             let bytes = whole(call, incoming).await?;
-            review::create(call, *kind, &bytes)
+            review::create(call, *kind, namespace.as_deref(), &bytes)
         }
         (Route::Tokens, _) => {
             let bytes = whole(call, incoming).await?;
@@ -232,6 +232,9 @@ async fn objects(call: &mut Call, verb: &str, target: &Target, incoming: &mut Op
         return watch::watch(call, target);
     }
     let row = target.kind.resource();
+    if row.read_only && !matches!(verb, "get" | "list") {
+        return Err(ApiError::read_only(target.kind));
+    }
     let (subresource, collection) = (target.subresource.as_deref(), target.name.is_none());
     match verb {
         "get" if !collection => list::get(call, target).await,

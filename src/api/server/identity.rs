@@ -15,8 +15,9 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::super::status::{ApiError, Details};
 use super::action::Action;
-use super::roles::{self, AUTHENTICATED, MASTERS, UNAUTHENTICATED};
+use super::roles;
 use super::tokens::{Token, Tokens};
+use crate::model::role::{AUTHENTICATED, MASTERS, UNAUTHENTICATED};
 
 /// The user of requests without credentials.
 const ANONYMOUS: &str = "system:anonymous";

@@ -20,7 +20,8 @@ pub struct Limits {
     pub requests_each: u32,
     /// Watches at once. Each holds a pointer to the newest state, no queue.
     pub watches: u32,
-    /// Watches of one user.
+    /// Watches of one user: a thousand watchers of one kind are an ordinary day for
+    /// the controllers of a box, which mostly share one user.
     pub watches_each: u32,
     /// Bytes of all bodies in work: what requests may make us hold, whatever their
     /// number.
@@ -47,13 +48,13 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Limits {
         Limits {
-            connections: 512,
-            connections_each: 128,
-            local_connections: 128,
+            connections: 1_024,
+            connections_each: 256,
+            local_connections: 1_536,
             requests: 256,
             requests_each: 64,
-            watches: 1_024,
-            watches_each: 256,
+            watches: 2_048,
+            watches_each: 1_024,
             bodies_bytes: 48 * 1024 * 1024,
             bodies_bytes_each: 16 * 1024 * 1024,
             body_bytes: 3_145_728,

@@ -29,17 +29,19 @@ const FUTURE_WAIT: Duration = Duration::from_secs(3);
 const TOKEN: base64::engine::GeneralPurpose = base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 /// The object a target names, or 404.
-pub(super) fn find<'a>(snapshot: &'a Snapshot, target: &Target) -> Result<&'a Arc<Object>, ApiError> {
+pub(super) fn find(snapshot: &Snapshot, target: &Target) -> Result<Arc<Object>, ApiError> {
     let name = target.name.as_deref().unwrap_or_default();
     let key = ObjectKey::new(target.namespace.as_deref().unwrap_or_default(), name);
-    snapshot.get(target.kind, &key).ok_or_else(|| ApiError::not_found(target.kind, name))
+    let found = snapshot.get(target.kind.stored(), &key).ok_or_else(|| ApiError::not_found(target.kind, name))?;
+    Ok(show::viewed(target.kind, found))
 }
 
 /// GET of one object.
 pub(super) async fn get(call: &Call, target: &Target) -> Outcome {
     let wanted = call.query.revision()?;
     let snapshot = at_least(call, wanted.map(Revision)).await?;
-    show::object(200, call.accepted, &call.query, find(&snapshot, target)?)
+    let found = find(&snapshot, target)?;
+    show::object(200, call.accepted, &call.query, &found)
 }
 
 /// The newest state, once it reaches `wanted`; 504 if it does not soon.
@@ -76,13 +78,13 @@ pub(super) async fn list(call: &Call, target: &Target) -> Outcome {
     let mut chosen: VecDeque<Arc<Object>> = VecDeque::new();
     let mut more = 0_usize;
     // A name alone is a lookup, not a walk over everything.
-    for object in page.snapshot.list(target.kind, target.namespace.as_deref()) {
+    for object in page.snapshot.list(target.kind.stored(), target.namespace.as_deref()) {
         let seen = page.after.as_ref().is_some_and(|after| object.key <= *after);
         if seen || !selection.matches(object) {
             continue;
         }
         if page.limit == 0 || chosen.len() < page.limit {
-            chosen.push_back(Arc::clone(object));
+            chosen.push_back(show::viewed(target.kind, object));
         } else {
             more += 1;
             if !selection.is_everything() {
@@ -128,7 +130,7 @@ async fn page(call: &Call, target: &Target) -> Result<Page, ApiError> {
     if revision_match == Some("Exact") {
         let revision = Revision(wanted.unwrap_or_default());
         let current = at_least(call, Some(revision)).await?;
-        let snapshot = call.api.recent.at(&current, target.kind, revision).ok_or_else(|| {
+        let snapshot = call.api.recent.at(&current, target.kind.stored(), revision).ok_or_else(|| {
             ApiError::expired(format!("The provided resource version {revision} is too old or not kept"))
         })?;
         return Ok(Page { snapshot, revision, after: None, limit });
@@ -170,7 +172,7 @@ fn continued(call: &Call, target: &Target, token: &str, limit: usize) -> Result<
         let revision = current.revision();
         return Ok(Page { snapshot: current, revision, after: Some(after), limit });
     };
-    match call.api.recent.at(&current, target.kind, revision) {
+    match call.api.recent.at(&current, target.kind.stored(), revision) {
         Some(snapshot) => Ok(Page { snapshot, revision, after: Some(after), limit }),
         None => {
             let mut expired = ApiError::expired(

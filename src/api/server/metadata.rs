@@ -47,6 +47,12 @@ pub(super) fn check_type(kind: Kind, value: &mut Value) -> Result<(), ApiError> 
     let (found_version, found_kind) = (text("apiVersion"), text("kind"));
     if (!found_version.is_empty() && found_version != api_version) || (!found_kind.is_empty() && found_kind != row.kind)
     {
+        // The same kind of another group or version, such as the other Event.
+        if found_kind == row.kind && Kind::from_type_meta(found_version, found_kind).is_some() {
+            return Err(ApiError::bad_request(format!(
+                "the API version in the data ({found_version}) does not match the expected API version ({api_version})"
+            )));
+        }
         return Err(ApiError::bad_request(format!(
             "the object provided is unrecognized (must be of type {}): it is {found_version}, Kind={found_kind}",
             row.kind

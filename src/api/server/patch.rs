@@ -82,7 +82,7 @@ pub(super) async fn patch(call: &mut Call, target: &Target, bytes: &Bytes) -> Ou
         }
         let subresource = target.subresource.as_deref();
         let amendment = Amendment { wanted, subresource, patched: true, applied: false };
-        match amend::amend(call, &snapshot, live, amendment, &options).await? {
+        match amend::amend(call, &snapshot, &live, amendment, &options).await? {
             Attempt::Done(object) => {
                 call.warnings.extend(warnings);
                 return show::object(200, call.accepted, &call.query, &object);
@@ -139,7 +139,7 @@ async fn apply(call: &mut Call, target: &Target, bytes: &Bytes, options: &WriteO
             "{}/{name}; {}, Kind={}",
             target.namespace.as_deref().unwrap_or_default(),
             kind.api_version(),
-            ty.name
+            ty.kind()
         );
         let message =
             format!("failed to create typed patch object ({object}): .{unknown}: field not declared in schema");
@@ -177,7 +177,7 @@ async fn apply(call: &mut Call, target: &Target, bytes: &Bytes, options: &WriteO
             .map_err(|error| not_applied(kind, name, error))?;
         metadata::check_type(kind, &mut wanted)?;
         let amendment = Amendment { wanted, subresource, patched: true, applied: true };
-        match amend::amend(call, &snapshot, live, amendment, options).await? {
+        match amend::amend(call, &snapshot, &live, amendment, options).await? {
             Attempt::Done(object) => return show::object(200, call.accepted, &call.query, &object),
             Attempt::Again(error) => failure = error,
         }

@@ -21,7 +21,7 @@ use time::{Duration, OffsetDateTime};
 use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
 use super::private_file;
-use super::roles::MASTERS;
+use crate::model::role::MASTERS;
 
 /// Certificates count from here, so that a device whose clock starts in the past
 /// of its first start but after the build still trusts them.

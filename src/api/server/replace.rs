@@ -12,7 +12,7 @@ use super::persist::{self, Attempt};
 use super::query::WriteOptions;
 use super::route::Target;
 use super::{list, metadata, show};
-use crate::model::schema;
+use crate::model::{Cause, schema};
 
 /// PUT to an object or its subresource.
 pub(super) async fn put(call: &mut Call, target: &Target, payload: &Payload) -> Outcome {
@@ -44,13 +44,17 @@ pub(super) async fn put(call: &mut Call, target: &Target, payload: &Payload) -> 
         if expected.is_some_and(|expected| expected != live.revision.0) {
             return Err(ApiError::modified(kind, name));
         }
+        if expected.is_none() && kind.resource().conditional_update {
+            let cause = Cause::invalid("metadata.resourceVersion", &0.into(), "must be specified for an update");
+            return Err(ApiError::invalid_resource(kind, name, &[cause]));
+        }
         let amendment = Amendment {
             wanted: value.clone(),
             subresource: target.subresource.as_deref(),
             patched: false,
             applied: false,
         };
-        match amend::amend(call, &snapshot, live, amendment, &options).await? {
+        match amend::amend(call, &snapshot, &live, amendment, &options).await? {
             Attempt::Done(object) => return show::object(200, call.accepted, &call.query, &object),
             Attempt::Again(error) => failure = error,
         }

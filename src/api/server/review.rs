@@ -1,46 +1,111 @@
-//! Reviews: questions about the caller, answered and never stored. `kubectl auth
-//! can-i` and `kubectl auth whoami` ask them.
+//! Reviews: questions about who may do what, answered and never stored. `kubectl
+//! auth can-i` and `kubectl auth whoami` ask them.
 
 use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::super::status::ApiError;
+use super::super::{codec, kinds};
 use super::action;
 use super::answer::{Answer, Outcome};
-use super::body::{self, Format, Payload};
+use super::body::{self, Payload};
 use super::handle::Call;
+use super::metadata;
+use super::query::WriteOptions;
 use super::roles;
 use super::route::Review;
+use crate::model::role::Rule;
 use crate::model::schema;
 
 /// Creates a review: the answer is in its status.
-pub(super) fn create(call: &Call, review: Review, bytes: &Bytes) -> Outcome {
-    let (group, kind, ..) = review.names();
+pub(super) fn create(call: &mut Call, review: Review, namespace: Option<&str>, bytes: &Bytes) -> Outcome {
+    let (group, kind) = (review.resource().group, review.resource().kind);
+    let ty = schema::find(kind).ok_or_else(ApiError::no_resource)?;
+    let options = WriteOptions::parse(&call.query, "CreateOptions", &call.agent, false)?;
     let payload = Payload { format: body::format(call.content_type.as_deref())?, bytes: bytes.clone() };
-    let mut value = decoded(kind, &payload)?;
+    let decoded = body::decode(ty, &payload)?;
+    body::judge(&decoded.problems, options.validation, &mut call.warnings)
+        .map_err(|strict| body::not_decoded(ty, &strict))?;
+    let mut value = decoded.value;
+    check_type(group, kind, &mut value)?;
+    if let Some(namespace) = namespace {
+        place(namespace, &mut value)?;
+    }
+    let causes = kinds::review_faults(kind, &value);
+    if !causes.is_empty() {
+        return Err(ApiError::invalid_review(group, &causes));
+    }
     let status = match review {
-        Review::Access => access(call, &value),
-        Review::Subject => json!({"userInfo": call.user.info()}),
+        Review::Access => access(&call.user.groups, &value),
+        Review::OtherAccess | Review::LocalAccess => access(&groups(&value), &value),
+        Review::Rules => rules(call, &mut value)?,
+        Review::Subject => {
+            // Of the question nothing is kept.
+            let now = crate::clock::rfc3339(crate::clock::now());
+            value = json!({"apiVersion": format!("{group}/v1"), "kind": kind, "metadata": {"creationTimestamp": now}});
+            json!({"userInfo": call.user.info()})
+        }
     };
-    let members = value.as_object_mut().ok_or_else(|| ApiError::bad_request("the review is not a JSON object"))?;
-    members.insert("apiVersion".to_owned(), format!("{group}/v1").into());
-    members.insert("kind".to_owned(), kind.into());
-    members.entry("metadata").or_insert_with(|| json!({}));
-    members.insert("status".to_owned(), status);
+    if let Some(members) = value.as_object_mut() {
+        members.insert("status".to_owned(), status);
+    }
+    codec::fill(ty, &mut value);
     Ok(Answer::value(201, call.accepted, &value))
 }
 
-fn access(call: &Call, value: &Value) -> Value {
-    let asked = value.get("spec").and_then(action::asked);
-    json!({"allowed": asked.is_some_and(|action| roles::allows(&call.user.groups, &action))})
+/// The body may leave its type out, and may not claim another.
+fn check_type(group: &str, kind: &str, value: &mut Value) -> Result<(), ApiError> {
+    let api_version = format!("{group}/v1");
+    let text = |member| value.get(member).and_then(Value::as_str).unwrap_or_default();
+    let (found_version, found_kind) = (text("apiVersion"), text("kind"));
+    if (!found_version.is_empty() && found_version != api_version) || (!found_kind.is_empty() && found_kind != kind) {
+        return Err(ApiError::bad_request(format!(
+            "the object provided is unrecognized (must be of type {kind}): it is {found_version}, Kind={found_kind}"
+        )));
+    }
+    let members = value.as_object_mut().ok_or_else(|| ApiError::bad_request("the review is not a JSON object"))?;
+    members.insert("apiVersion".to_owned(), api_version.into());
+    members.insert("kind".to_owned(), kind.into());
+    Ok(())
 }
 
-fn decoded(kind: &str, payload: &Payload) -> Result<Value, ApiError> {
-    if let Some(ty) = schema::find(kind) {
-        return Ok(body::decode(ty, payload)?.value);
+/// The namespace of the path is that of the review.
+fn place(namespace: &str, value: &mut Value) -> Result<(), ApiError> {
+    let own = metadata::text(value, "namespace").to_owned();
+    if !own.is_empty() && own != namespace {
+        return Err(ApiError::bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request",
+        ));
     }
-    if payload.format != Format::Json {
-        return Err(ApiError::unsupported_media_type(&[super::accept::JSON]));
+    metadata::of(value)?.insert("namespace".to_owned(), namespace.into());
+    Ok(())
+}
+
+/// The groups a review asks about. Whoever is named there counts as known.
+fn groups(value: &Value) -> Vec<String> {
+    let list = value.pointer("/spec/groups").and_then(Value::as_array).into_iter().flatten();
+    list.filter_map(|group| Some(group.as_str()?.to_owned())).collect()
+}
+
+fn access(groups: &[String], value: &Value) -> Value {
+    let asked = value.get("spec").and_then(action::asked);
+    json!({ "allowed": asked.is_some_and(|action| roles::allows(groups, &action)) })
+}
+
+/// What the caller may do in a namespace: the rules of all roles held there.
+fn rules(call: &Call, value: &mut Value) -> Result<Value, ApiError> {
+    let namespace = value.pointer("/spec/namespace").and_then(Value::as_str).filter(|namespace| !namespace.is_empty());
+    let namespace = namespace.ok_or_else(|| ApiError::bad_request("no namespace on request"))?;
+    let held = roles::rules_in(&call.user.groups, namespace);
+    let (paths, resources): (Vec<&Rule>, Vec<&Rule>) = held.into_iter().partition(|rule| rule.resources.is_empty());
+    let status = json!({
+        "resourceRules": resources.into_iter().map(Rule::to_value).collect::<Value>(),
+        "nonResourceRules": paths.into_iter().map(Rule::to_value).collect::<Value>(),
+        "incomplete": false,
+    });
+    // The real server answers without the question.
+    if let Some(members) = value.as_object_mut() {
+        members.insert("spec".to_owned(), json!({}));
     }
-    serde_json::from_slice(&payload.bytes).map_err(|error| ApiError::bad_request(error.to_string()))
+    Ok(status)
 }

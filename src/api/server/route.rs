@@ -1,7 +1,8 @@
 //! Paths to what they name (spec/api.md sections 1 and 2). Pure.
 
 use super::query::percent_decoded;
-use crate::model::Kind;
+use crate::model::kind::Resource;
+use crate::model::{Kind, review};
 
 /// What a path names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,8 +35,8 @@ pub(super) enum Route {
     Tokens,
     /// `/edgesvc/v1/tokens/NAME`
     Token(String),
-    /// A review: created, never stored.
-    Review(Review),
+    /// A review: created, in a namespace or outside, never stored.
+    Review(Review, Option<String>),
     /// Something of Kubernetes that edgesvc does not do, by name.
     Unserved(String),
     /// A path under a served group that names nothing.
@@ -57,36 +58,39 @@ pub(super) struct Target {
     pub(super) watch: bool,
 }
 
-/// The virtual resources that answer a question about the caller.
+/// The virtual resources that answer a question about who may do what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Review {
     /// `authorization.k8s.io/v1` SelfSubjectAccessReview: may I?
     Access,
+    /// `authorization.k8s.io/v1` SelfSubjectRulesReview: what may I?
+    Rules,
+    /// `authorization.k8s.io/v1` SubjectAccessReview: may they?
+    OtherAccess,
+    /// `authorization.k8s.io/v1` LocalSubjectAccessReview: may they, in a namespace?
+    LocalAccess,
     /// `authentication.k8s.io/v1` SelfSubjectReview: who am I?
     Subject,
 }
 
 impl Review {
-    pub(super) const ALL: [Review; 2] = [Review::Access, Review::Subject];
+    pub(super) const ALL: [Review; 5] =
+        [Review::Access, Review::Rules, Review::OtherAccess, Review::LocalAccess, Review::Subject];
 
-    /// Group, kind, plural, singular.
-    pub(super) fn names(self) -> (&'static str, &'static str, &'static str, &'static str) {
+    /// What discovery says of it.
+    pub(super) fn resource(self) -> &'static Resource {
         match self {
-            Review::Access => (
-                "authorization.k8s.io",
-                "SelfSubjectAccessReview",
-                "selfsubjectaccessreviews",
-                "selfsubjectaccessreview",
-            ),
-            Review::Subject => {
-                ("authentication.k8s.io", "SelfSubjectReview", "selfsubjectreviews", "selfsubjectreview")
-            }
+            Review::Access => &review::SELF_ACCESS,
+            Review::Rules => &review::SELF_RULES,
+            Review::OtherAccess => &review::ACCESS,
+            Review::LocalAccess => &review::LOCAL_ACCESS,
+            Review::Subject => &review::SELF_SUBJECT,
         }
     }
 }
 
 /// Subresources Kubernetes has and edgesvc does not, because it runs no containers.
-const UNSERVED_SUBRESOURCES: [(Kind, &str); 9] = [
+const UNSERVED_SUBRESOURCES: [(Kind, &str); 10] = [
     (Kind::Pod, "log"),
     (Kind::Pod, "exec"),
     (Kind::Pod, "attach"),
@@ -96,13 +100,14 @@ const UNSERVED_SUBRESOURCES: [(Kind, &str); 9] = [
     (Kind::Pod, "binding"),
     (Kind::Pod, "ephemeralcontainers"),
     (Kind::Service, "proxy"),
+    (Kind::ServiceAccount, "token"),
 ];
 
 /// The API groups served: of objects and of reviews.
 pub(super) fn groups() -> Vec<(&'static str, &'static str)> {
     let mut groups: Vec<(&str, &str)> = Vec::new();
     let objects = Kind::ALL.into_iter().map(|kind| (kind.resource().group, kind.resource().version));
-    for group in objects.chain(Review::ALL.into_iter().map(|review| (review.names().0, "v1"))) {
+    for group in objects.chain(Review::ALL.into_iter().map(|review| (review.resource().group, "v1"))) {
         if !groups.contains(&group) {
             groups.push(group);
         }
@@ -172,9 +177,11 @@ fn objects(group: &str, version: &str, segments: &[&str], watch: bool) -> Route 
         [plural, name, "proxy", ..] => (*plural, Some(*name), Some("proxy")),
         _ => return Route::NoResource,
     };
-    if let Some(review) = Review::ALL.into_iter().find(|review| review.names().0 == group && review.names().2 == plural)
-    {
-        return if namespace.is_none() && name.is_none() { Route::Review(review) } else { Route::NoResource };
+    let of_path = |review: &Review| review.resource().group == group && review.resource().plural == plural;
+    if let Some(review) = Review::ALL.into_iter().find(of_path) {
+        let namespace = namespace.filter(|namespace| !namespace.is_empty()).map(str::to_owned);
+        let placed = namespace.is_some() == review.resource().namespaced && name.is_none();
+        return if placed { Route::Review(review, namespace) } else { Route::NoResource };
     }
     let Some(kind) = Kind::from_path(group, version, plural) else { return Route::NoResource };
     let row = kind.resource();
@@ -242,6 +249,9 @@ mod tests {
             route("/openapi/v3/apis/discovery.k8s.io/v1"),
             Route::OpenApiV3("apis/discovery.k8s.io/v1".to_owned())
         );
-        assert_eq!(route("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"), Route::Review(Review::Access));
+        assert_eq!(
+            route("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"),
+            Route::Review(Review::Access, None)
+        );
     }
 }

@@ -182,11 +182,19 @@ fn field_terms(kind: Kind, text: &str) -> Result<Vec<FieldTerm>, ApiError> {
             .ok_or_else(|| ApiError::bad_request(format!("invalid selector: '{term}'; can't understand '{term}'")))?;
         let always = path == "metadata.name" || (path == "metadata.namespace" && kind.resource().namespaced);
         if !always && !kinds::field_supported(kind, path) {
-            return Err(ApiError::bad_request(format!("field label not supported: {path}")));
+            return Err(ApiError::bad_request(unknown_field(kind, path)));
         }
-        found.push(FieldTerm { path: path.to_owned(), value: value.to_owned(), equal });
+        found.push(FieldTerm { path: kinds::stored_path(kind, path), value: value.to_owned(), equal });
     }
     Ok(found)
+}
+
+/// Kubernetes words it in two ways: for kinds with fields of their own, and others.
+fn unknown_field(kind: Kind, path: &str) -> String {
+    if kinds::has_own_fields(kind) {
+        return format!("field label not supported: {path}");
+    }
+    format!("\"{path}\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\"")
 }
 
 #[cfg(test)]

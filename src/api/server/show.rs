@@ -1,6 +1,8 @@
 //! Objects in the form a client accepts: whole, as metadata only, or as a row of
 //! a table (spec/api.md section 9).
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 
@@ -9,7 +11,7 @@ use super::super::status::ApiError;
 use super::accept::{Accepted, Form};
 use super::answer::Answer;
 use super::query::Query;
-use crate::model::{Kind, Object};
+use crate::model::{Draft, Kind, Object};
 
 /// What a table row carries beside its cells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +29,18 @@ impl Include {
             Some("Object") => Ok(Include::Object),
             Some(other) => Err(ApiError::bad_request(format!("unrecognized includeObject value: \"{other}\""))),
         }
+    }
+}
+
+/// A stored object in the words of `kind`, which may show another kind's objects.
+pub(super) fn viewed(kind: Kind, object: &Arc<Object>) -> Arc<Object> {
+    if kind == object.kind {
+        return Arc::clone(object);
+    }
+    match Draft::new(kind, &kinds::viewed(kind, object.value())) {
+        Ok(draft) => Arc::new(draft.commit(object.revision)),
+        // Only a fault of ours can bring this about: better seen under the other names than not at all.
+        Err(_) => Arc::clone(object),
     }
 }
 

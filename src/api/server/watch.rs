@@ -74,7 +74,7 @@ pub(super) fn watch(call: &Call, target: &Target) -> Outcome {
     let snapshot = Arc::clone(&newest.borrow_and_update());
     let from_state = initial_events.unwrap_or(matches!(revision, None | Some(0)));
     let initial: VecDeque<Arc<Object>> = if from_state {
-        let objects = snapshot.list(target.kind, target.namespace.as_deref());
+        let objects = snapshot.list(target.kind.stored(), target.namespace.as_deref());
         objects.filter(|object| selection.matches(object)).cloned().collect()
     } else {
         VecDeque::new()
@@ -190,7 +190,7 @@ impl Watch {
         if self.seen > snapshot.revision() {
             return;
         }
-        let events = match snapshot.events_since(self.kind, self.seen) {
+        let events = match snapshot.events_since(self.kind.stored(), self.seen) {
             Ok(events) => events,
             Err(expired) => {
                 self.ended = true;
@@ -222,8 +222,9 @@ impl Watch {
         }
     }
 
-    fn tell(&mut self, out: &mut Vec<u8>, r#type: &str, object: &Object) {
+    fn tell(&mut self, out: &mut Vec<u8>, r#type: &str, object: &Arc<Object>) {
         self.told = true;
+        let object = &*show::viewed(self.kind, object);
         let bytes = match self.accepted.form {
             Form::Object => self.frame(r#type, &object.json(), || list::sealed_object(object)),
             Form::Metadata => self.frame(r#type, &line(&show::metadata_only(object)), Vec::new),

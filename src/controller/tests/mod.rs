@@ -1,6 +1,7 @@
 //! Cases of spec/endpoints.md by number, decided over snapshots and played
 //! until nothing changes.
 
+mod addresses;
 mod cases;
 mod objects;
 mod worker;

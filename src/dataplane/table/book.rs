@@ -1,6 +1,6 @@
 //! What we asked the kernel to hold, and what a change makes of it. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -15,12 +15,20 @@ type FrontendId = (FrontendAddr, Protocol, u16);
 /// The Services by what they ask of the tables.
 #[derive(Clone, Debug, Default)]
 pub(in crate::dataplane) struct Book {
-    /// Who wants a frontend, in the order of their keys: the first has it.
-    holders: BTreeMap<FrontendId, BTreeMap<ObjectKey, Arc<Contribution>>>,
-    /// How often an element or chain that Services share is wanted.
-    shared: BTreeMap<Slot, u32>,
+    /// Who wants a frontend, in the order of their keys: the first has it. Nearly
+    /// always one: a list of pointers, because there may be tens of thousands.
+    holders: BTreeMap<FrontendId, Vec<Arc<Contribution>>>,
+    /// How often a cluster IP, an endpoint or a chain is wanted.
+    cluster_ips: BTreeMap<IpAddr, u32>,
+    endpoints: BTreeMap<IpAddr, Held>,
     chains: BTreeMap<(IpFamily, ChainName), u32>,
-    off_box: BTreeMap<IpAddr, bool>,
+}
+
+/// An endpoint in use.
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    count: u32,
+    off_box: bool,
 }
 
 /// A change of the tables: where it ends is what counts.
@@ -99,10 +107,10 @@ impl Book {
         edit: &mut Edit,
     ) {
         for addr in before.iter().flat_map(|contribution| &contribution.cluster_ips) {
-            self.release(cluster_ip(*addr), edit);
+            self.release_cluster_ip(*addr, edit);
         }
         for addr in after.iter().flat_map(|contribution| &contribution.cluster_ips) {
-            self.want(cluster_ip(*addr), edit);
+            self.want_cluster_ip(*addr, edit);
         }
         let ids = |side: Option<&Arc<Contribution>>| -> Vec<FrontendId> {
             side.map(|c| c.frontends.iter().map(|f| (f.addr, f.protocol, f.port)).collect()).unwrap_or_default()
@@ -114,9 +122,11 @@ impl Book {
         for id in touched {
             let held = self.winner(id);
             let holders = self.holders.entry(id).or_default();
-            holders.remove(key);
+            holders.retain(|holder| holder.key != *key);
             if let Some(after) = after.filter(|contribution| frontend_of(contribution, id).is_some()) {
-                holders.insert(key.clone(), Arc::clone(after));
+                let place = holders.partition_point(|holder| holder.key < *key);
+                holders.insert(place, Arc::clone(after));
+                holders.shrink_to_fit();
             }
             if holders.is_empty() {
                 self.holders.remove(&id);
@@ -130,8 +140,7 @@ impl Book {
     }
 
     fn winner(&self, id: FrontendId) -> Option<Frontend> {
-        let (_, contribution) = self.holders.get(&id)?.first_key_value()?;
-        frontend_of(contribution, id).cloned()
+        frontend_of(self.holders.get(&id)?.first()?, id).cloned()
     }
 
     fn move_frontend(
@@ -172,37 +181,41 @@ impl Book {
         }
     }
 
-    fn want(&mut self, slot: Slot, edit: &mut Edit) {
-        let count = self.shared.entry(slot.clone()).or_insert(0);
+    fn want_cluster_ip(&mut self, addr: IpAddr, edit: &mut Edit) {
+        let count = self.cluster_ips.entry(addr).or_insert(0);
         *count += 1;
         let before = (*count > 1).then_some(Data::Nothing);
-        edit.element(slot, before, Some(Data::Nothing));
+        edit.element(cluster_ip(addr), before, Some(Data::Nothing));
     }
 
-    fn release(&mut self, slot: Slot, edit: &mut Edit) {
-        let Some(count) = self.shared.get_mut(&slot) else { return };
+    fn release_cluster_ip(&mut self, addr: IpAddr, edit: &mut Edit) {
+        let Some(count) = self.cluster_ips.get_mut(&addr) else { return };
         *count -= 1;
         let after = (*count > 0).then_some(Data::Nothing);
         if *count == 0 {
-            self.shared.remove(&slot);
+            self.cluster_ips.remove(&addr);
         }
-        edit.element(slot, Some(Data::Nothing), after);
+        edit.element(cluster_ip(addr), Some(Data::Nothing), after);
     }
 
     fn want_endpoint(&mut self, addr: IpAddr, off_box: &mut dyn FnMut(IpAddr) -> bool, edit: &mut Edit) {
-        let away = *self.off_box.entry(addr).or_insert_with(|| off_box(addr));
-        for slot in endpoint_slots(addr, away) {
-            self.want(slot, edit);
+        let held = self.endpoints.entry(addr).or_insert_with(|| Held { count: 0, off_box: off_box(addr) });
+        held.count += 1;
+        let before = (held.count > 1).then_some(Data::Nothing);
+        for slot in endpoint_slots(addr, held.off_box) {
+            edit.element(slot, before.clone(), Some(Data::Nothing));
         }
     }
 
     fn release_endpoint(&mut self, addr: IpAddr, edit: &mut Edit) {
-        let away = self.off_box.get(&addr).copied().unwrap_or_default();
-        for slot in endpoint_slots(addr, away) {
-            self.release(slot, edit);
+        let Some(held) = self.endpoints.get_mut(&addr) else { return };
+        held.count -= 1;
+        let Held { count, off_box } = *held;
+        if count == 0 {
+            self.endpoints.remove(&addr);
         }
-        if !self.shared.contains_key(&Slot::new(IpFamily::of(addr), SetName::EndpointIps, octets(addr))) {
-            self.off_box.remove(&addr);
+        for slot in endpoint_slots(addr, off_box) {
+            edit.element(slot, Some(Data::Nothing), (count > 0).then_some(Data::Nothing));
         }
     }
 
@@ -224,20 +237,15 @@ impl Book {
 
     /// Asks again which endpoints are off the box: routes have changed.
     pub(in crate::dataplane) fn reroute(&mut self, off_box: &mut dyn FnMut(IpAddr) -> bool, edit: &mut Edit) {
-        for (addr, away) in &mut self.off_box {
-            let slot = Slot::new(IpFamily::of(*addr), SetName::OffBox, octets(*addr));
-            let count = self.shared.get(&Slot { set: SetName::EndpointIps, ..slot.clone() }).copied();
+        for (addr, held) in &mut self.endpoints {
             let now = off_box(*addr);
-            if now == *away {
+            if now == held.off_box {
                 continue;
             }
-            *away = now;
+            held.off_box = now;
+            let slot = Slot::new(IpFamily::of(*addr), SetName::OffBox, octets(*addr));
             let side = |present: bool| present.then_some(Data::Nothing);
-            edit.element(slot.clone(), side(!now), side(now));
-            match count.filter(|_| now) {
-                Some(count) => drop(self.shared.insert(slot, count)),
-                None => drop(self.shared.remove(&slot)),
-            }
+            edit.element(slot, side(!now), side(now));
         }
     }
 
@@ -248,10 +256,10 @@ impl Book {
         let sides = changes.iter().flat_map(|change| [&change.before, &change.after]).flatten();
         for frontend in sides.flat_map(|side| &side.frontends) {
             let id = (frontend.addr, frontend.protocol, frontend.port);
-            let holders = self.holders.get(&id).into_iter().flat_map(BTreeMap::values);
+            let holders = self.holders.get(&id).into_iter().flatten();
             let others = holders.filter_map(|holder| frontend_of(holder, id));
             for addr in others.chain([frontend]).flat_map(endpoint_ips) {
-                found.entry(addr).or_insert_with(|| self.off_box.get(&addr).copied());
+                found.entry(addr).or_insert_with(|| self.endpoints.get(&addr).map(|held| held.off_box));
             }
         }
         found
@@ -259,13 +267,15 @@ impl Book {
 
     /// The endpoints in use.
     pub(in crate::dataplane) fn endpoints(&self) -> impl Iterator<Item = IpAddr> {
-        self.off_box.keys().copied()
+        self.endpoints.keys().copied()
     }
 
     /// The families in which there is something to forward to.
     pub(in crate::dataplane) fn families_with_endpoints(&self) -> Vec<IpFamily> {
-        let has = |family: &IpFamily| self.off_box.keys().any(|addr| IpFamily::of(*addr) == *family);
-        IpFamily::BOTH.into_iter().filter(has).collect()
+        // IPv4 addresses sort before IPv6 ones.
+        let ends = [self.endpoints.first_key_value(), self.endpoints.last_key_value()];
+        let families: BTreeSet<IpFamily> = ends.into_iter().flatten().map(|(addr, _)| IpFamily::of(*addr)).collect();
+        families.into_iter().collect()
     }
 
     /// The chains wanted.
@@ -275,9 +285,10 @@ impl Book {
 
     /// Every element wanted.
     pub(in crate::dataplane) fn elements(&self) -> BTreeMap<Slot, Data> {
-        let shared = self.shared.keys().map(|slot| (slot.clone(), Data::Nothing));
+        let ips = self.cluster_ips.keys().map(|addr| cluster_ip(*addr));
+        let endpoints = self.endpoints.iter().flat_map(|(addr, held)| endpoint_slots(*addr, held.off_box));
         let own = self.frontends().flat_map(|frontend| of_frontend(&frontend).0);
-        shared.chain(own).collect()
+        ips.chain(endpoints).map(|slot| (slot, Data::Nothing)).chain(own).collect()
     }
 
     /// Every frontend in effect.

@@ -140,10 +140,10 @@ fn a_chain_of_external_names_is_followed_ten_times_and_no_more() {
     let mut zone = zone();
     for n in 0..11 {
         let records = external(&format!("c{}.{SVC}", n + 1));
-        zone.apply(Change::Service { key: ObjectKey::new("dns", &format!("c{n}")), records: Some(records) }, 1);
+        zone.apply(Change::Service { key: ObjectKey::new("dns", &format!("c{n}")), records: Some(records.into()) }, 1);
     }
     let end = cluster(&["10.96.0.99"], &[]);
-    zone.apply(Change::Service { key: ObjectKey::new("dns", "c11"), records: Some(end) }, 1);
+    zone.apply(Change::Service { key: ObjectKey::new("dns", "c11"), records: Some(end.into()) }, 1);
     let length =
         |name: &str| send(&zone, &question(&format!("{name}.{SVC}"), RecordType::A), Transport::Tcp).answers.len();
     assert_eq!(length("c1"), 11);
@@ -167,7 +167,7 @@ fn an_endpoint_of_a_service_with_an_address_has_a_reverse_name() {
     let mut records = cluster(&["10.96.0.99"], &[port("web", Protocol::Tcp, 80)]);
     records.endpoints = vec![endpoint("10.244.9.7", None, &[port("web", Protocol::Tcp, 8080)])];
     let mut zone = Zone::default();
-    zone.apply(Change::Service { key: ObjectKey::new("dns", "norm"), records: Some(records) }, 1);
+    zone.apply(Change::Service { key: ObjectKey::new("dns", "norm"), records: Some(records.into()) }, 1);
     zone.apply(Change::Synced, 1);
     let reply = send(&zone, &question("7.9.244.10.in-addr.arpa.", RecordType::PTR), Transport::Tcp);
     assert!(reply.answers[0].to_string().ends_with(&format!("PTR 10-244-9-7.norm.{SVC}")), "{:?}", reply.answers);
@@ -263,7 +263,7 @@ fn endpoint_names_work_for_services_with_a_cluster_ip_too() {
     let mut zone = zone();
     let mut records = cluster(&["10.96.0.120"], &[port("http", Protocol::Tcp, 80)]);
     records.endpoints = vec![endpoint("10.244.7.1", None, &[]), endpoint("10.244.7.2", Some("pet"), &[])];
-    zone.apply(Change::Service { key: ObjectKey::new("dns", "both"), records: Some(records) }, 1);
+    zone.apply(Change::Service { key: ObjectKey::new("dns", "both"), records: Some(records.into()) }, 1);
     let ask = |name: &str| show(&send(&zone, &question(&format!("{name}.both.{SVC}"), RecordType::A), Transport::Udp));
     assert_eq!(ask("10-244-7-1"), format!("ok: 10-244-7-1.both.{SVC} 30 A 10.244.7.1"));
     assert_eq!(ask("pet"), format!("ok: pet.both.{SVC} 30 A 10.244.7.2"));
@@ -279,7 +279,10 @@ fn doubled_addresses_and_shared_host_names_are_answered_once() {
         endpoint("10.0.0.1", Some("h"), &b),
         endpoint("10.0.0.2", Some("h"), &a),
     ];
-    zone.apply(Change::Service { key: ObjectKey::new("dns", "twice"), records: Some(headless(&[], endpoints)) }, 1);
+    zone.apply(
+        Change::Service { key: ObjectKey::new("dns", "twice"), records: Some(headless(&[], endpoints).into()) },
+        1,
+    );
     let ask = |name: &str, qtype| show(&send(&zone, &question(&format!("{name}.{SVC}"), qtype), Transport::Udp));
     assert_eq!(ask("twice", RecordType::A), format!("ok: twice.{SVC} 30 A 10.0.0.1; twice.{SVC} 30 A 10.0.0.2"));
     let h = format!("h.twice.{SVC}");
@@ -296,7 +299,10 @@ fn srv_weights_share_a_hundred_and_are_never_zero() {
     for (count, expected) in [(1, 100), (2, 50), (3, 33), (100, 1), (101, 1)] {
         let ports = [port("p", Protocol::Tcp, 1)];
         let endpoints = (0..count).map(|n| endpoint(&format!("10.1.0.{n}"), None, &ports)).collect();
-        zone.apply(Change::Service { key: ObjectKey::new("dns", "w"), records: Some(headless(&[], endpoints)) }, 1);
+        zone.apply(
+            Change::Service { key: ObjectKey::new("dns", "w"), records: Some(headless(&[], endpoints).into()) },
+            1,
+        );
         let reply = send(&zone, &question(&format!("w.{SVC}"), RecordType::SRV), Transport::Tcp);
         assert_eq!(reply.answers.len(), count);
         let text = reply.answers[0].to_string();

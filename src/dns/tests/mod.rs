@@ -29,7 +29,7 @@ fn cluster(addrs: &[&str], ports: &[PortRecord]) -> ServiceRecords {
 }
 
 fn endpoint(addr: &str, hostname: Option<&str>, ports: &[PortRecord]) -> EndpointRecord {
-    EndpointRecord { addr: addr.parse().unwrap(), hostname: hostname.map(str::to_owned), ports: ports.to_vec() }
+    EndpointRecord { addr: addr.parse().unwrap(), hostname: hostname.map(Into::into), ports: ports.into() }
 }
 
 fn headless(ports: &[PortRecord], endpoints: Vec<EndpointRecord>) -> ServiceRecords {
@@ -70,7 +70,7 @@ fn zone() -> Zone {
     let mut zone = Zone::default();
     zone.apply(Change::Namespace { name: "dns".into(), exists: true }, 1);
     for (name, records) in services() {
-        zone.apply(Change::Service { key: ObjectKey::new("dns", name), records: Some(records) }, 1_000);
+        zone.apply(Change::Service { key: ObjectKey::new("dns", name), records: Some(records.into()) }, 1_000);
     }
     zone.apply(Change::Synced, 2_000);
     zone

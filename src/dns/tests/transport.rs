@@ -55,7 +55,7 @@ fn a_headless_service_of_thousands_fits_a_message_and_more_is_cut() {
         let address = |n: usize| endpoint(&format!("10.{}.{}.{}", n >> 16, n >> 8 & 255, n & 255), None, &[]);
         let mut zone = zone();
         let records = headless(&[], (0..count).map(address).collect());
-        zone.apply(Change::Service { key: ObjectKey::new("dns", "big"), records: Some(records) }, 1);
+        zone.apply(Change::Service { key: ObjectKey::new("dns", "big"), records: Some(records.into()) }, 1);
         let reply = send(&zone, &question(BIG, RecordType::A), Transport::Tcp);
         assert_eq!((reply.answers.len(), reply.truncation), (expected, count > expected));
     }
@@ -67,7 +67,7 @@ fn targets_beyond_the_reach_of_pointers_are_spelled_out() {
     let address = |n: usize| endpoint(&format!("10.0.{}.{}", n >> 8, n & 255), None, &ports);
     let mut zone = zone();
     let records = headless(&[], (0..500).map(address).collect());
-    zone.apply(Change::Service { key: ObjectKey::new("dns", "big"), records: Some(records) }, 1);
+    zone.apply(Change::Service { key: ObjectKey::new("dns", "big"), records: Some(records.into()) }, 1);
     let reply = send(&zone, &question(BIG, RecordType::SRV), Transport::Tcp);
     assert_eq!((reply.answers.len(), reply.additionals.len()), (500, 500));
     for record in &reply.additionals {

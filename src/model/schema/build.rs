@@ -64,6 +64,16 @@ impl Field {
         Field { list: ListType::Set, ..self }
     }
 
+    /// Required in OpenAPI although absent when empty.
+    pub(super) const fn required(self) -> Field {
+        Field { required: true, ..self }
+    }
+
+    /// Not required in OpenAPI although written when empty.
+    pub(super) const fn not_required(self) -> Field {
+        Field { required: false, ..self }
+    }
+
     /// `listType: atomic` or `mapType: atomic`.
     pub(super) const fn atomic(self) -> Field {
         Field { list: ListType::Atomic, ..self }
@@ -103,6 +113,26 @@ macro_rules! core {
 /// A type of `k8s.io/api/discovery/v1`.
 macro_rules! discovery {
     ($($rest:tt)*) => { in_package!("io.k8s.api.discovery.v1.", $($rest)*) };
+}
+
+/// A type of `k8s.io/api/coordination/v1`.
+macro_rules! coordination {
+    ($($rest:tt)*) => { in_package!("io.k8s.api.coordination.v1.", $($rest)*) };
+}
+
+/// A type of `k8s.io/api/events/v1`.
+macro_rules! events {
+    ($($rest:tt)*) => { in_package!("io.k8s.api.events.v1.", $($rest)*) };
+}
+
+/// A type of `k8s.io/api/networking/v1`.
+macro_rules! networking {
+    ($($rest:tt)*) => { in_package!("io.k8s.api.networking.v1.", $($rest)*) };
+}
+
+/// A type of `k8s.io/api/rbac/v1`.
+macro_rules! rbac {
+    ($($rest:tt)*) => { in_package!("io.k8s.api.rbac.v1.", $($rest)*) };
 }
 
 /// A type of `k8s.io/api/authorization/v1`.

@@ -1,4 +1,4 @@
-//! ConfigMaps, Secrets, Events and references.
+//! ConfigMaps, Secrets, Events, ServiceAccounts and references.
 
 use super::Shape::{Bool, Bytes, Int32, List, Map, MicroTime, Object, String, Time};
 use super::Type;
@@ -46,6 +46,16 @@ pub(super) static TYPES: &[Type] = &[
     core!(top "EventList" => "EventList is a list of Events.", [
         own(1, "metadata", Object("ListMeta"), "Standard object metadata."),
         req(2, "items", List(&Object("Event")), "The objects."),
+    ]),
+    core!(top "ServiceAccount" => "ServiceAccount is an identity for what runs in pods.", [
+        own(1, "metadata", Object("ObjectMeta"), "Standard object metadata."),
+        opt(2, "secrets", List(&Object("ObjectReference")), "Secrets pods of this account may use; only the names count.").merge("name").keys(&["name"]),
+        opt(3, "imagePullSecrets", List(&Object("LocalObjectReference")), "Secrets for pulling images.").atomic(),
+        ptr(4, "automountServiceAccountToken", Bool, "Whether pods of this account get its token mounted."),
+    ]),
+    core!(top "ServiceAccountList" => "ServiceAccountList is a list of ServiceAccounts.", [
+        own(1, "metadata", Object("ListMeta"), "Standard object metadata."),
+        req(2, "items", List(&Object("ServiceAccount")), "The objects."),
     ]),
     core!("EventSource" => "EventSource is the component that reports an event.", [
         opt(1, "component", String, "The component."),

@@ -6,6 +6,7 @@
 #[macro_use]
 mod build;
 
+mod coordination;
 mod core_config;
 mod core_container;
 mod core_node;
@@ -16,7 +17,10 @@ mod core_status;
 mod core_storage;
 mod core_volume;
 mod discovery;
+mod events;
 mod meta;
+mod networking;
+mod rbac;
 mod review;
 #[cfg(test)]
 mod tests;
@@ -32,6 +36,10 @@ static TABLES: &[&[Type]] = &[
     core_node::TYPES,
     core_service::TYPES,
     discovery::TYPES,
+    coordination::TYPES,
+    events::TYPES,
+    networking::TYPES,
+    rbac::TYPES,
     core_config::TYPES,
     core_pod::TYPES,
     core_container::TYPES,
@@ -50,7 +58,26 @@ static ABSENT: Type = Type { name: "", openapi: "", description: "", fields: &[]
 
 /// The root type of a served kind.
 pub fn type_of(kind: Kind) -> &'static Type {
-    find(kind.resource().kind).unwrap_or(&ABSENT)
+    find(name_of(kind)).unwrap_or(&ABSENT)
+}
+
+/// The type of a served kind's list.
+pub fn list_of(kind: Kind) -> Option<&'static Type> {
+    find(&format!("{}List", name_of(kind)))
+}
+
+/// The type of a value, by its `apiVersion` and `kind`.
+pub fn named(api_version: &str, kind: &str) -> Option<&'static Type> {
+    let of = |served: Kind| served.api_version() == api_version;
+    let own = |served: &Kind| of(*served) && (type_of(*served).kind() == kind);
+    let list = |served: &Kind| of(*served) && list_of(*served).is_some_and(|ty| ty.kind() == kind);
+    let served = Kind::ALL.into_iter();
+    served.clone().find(own).map(type_of).or_else(|| served.clone().find(list).and_then(list_of)).or_else(|| find(kind))
+}
+
+/// Of two kinds alike the second carries its group.
+fn name_of(kind: Kind) -> &'static str {
+    if kind == Kind::EventsEvent { "events.Event" } else { kind.resource().kind }
 }
 
 /// A type by its Go name, for instance `ServiceSpec` or `DeleteOptions`.
@@ -83,6 +110,11 @@ pub struct Type {
 }
 
 impl Type {
+    /// The name in messages and in `kind`: without the group.
+    pub fn kind(&self) -> &'static str {
+        self.name.rsplit('.').next().unwrap_or(self.name)
+    }
+
     /// The fields as JSON has them: those of inlined structs stand in the parent.
     pub fn members(&'static self) -> impl Iterator<Item = &'static Field> {
         let own = |field: &'static Field| match (field.inline, field.shape) {

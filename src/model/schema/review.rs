@@ -1,7 +1,7 @@
 //! Reviews: what `kubectl auth can-i` and `kubectl auth whoami` ask. Not kinds
 //! of [`crate::model::Kind`]: nothing is stored, only answered.
 
-use super::Shape::{Bool, List, Object, String};
+use super::Shape::{Bool, List, Map, Object, String};
 use super::Type;
 use super::build::{opt, own, ptr, req};
 
@@ -14,6 +14,48 @@ pub(super) static TYPES: &[Type] = &[
     authorization!("SelfSubjectAccessReviewSpec" => "SelfSubjectAccessReviewSpec is an action; one member is set.", [
         ptr(1, "resourceAttributes", Object("ResourceAttributes"), "An action on a resource."),
         ptr(2, "nonResourceAttributes", Object("NonResourceAttributes"), "An action on another path."),
+    ]),
+    authorization!(top "SubjectAccessReview" => "SubjectAccessReview asks whether somebody may do something.", [
+        own(1, "metadata", Object("ObjectMeta"), "Standard object metadata."),
+        req(2, "spec", Object("SubjectAccessReviewSpec"), "Who would do what."),
+        own(3, "status", Object("SubjectAccessReviewStatus"), "The answer."),
+    ]),
+    authorization!(top "LocalSubjectAccessReview" => "LocalSubjectAccessReview asks whether somebody may do something in a namespace.", [
+        own(1, "metadata", Object("ObjectMeta"), "Standard object metadata."),
+        req(2, "spec", Object("SubjectAccessReviewSpec"), "Who would do what."),
+        own(3, "status", Object("SubjectAccessReviewStatus"), "The answer."),
+    ]),
+    authorization!("SubjectAccessReviewSpec" => "SubjectAccessReviewSpec is an action and who would do it.", [
+        ptr(1, "resourceAttributes", Object("ResourceAttributes"), "An action on a resource."),
+        ptr(2, "nonResourceAttributes", Object("NonResourceAttributes"), "An action on another path."),
+        opt(3, "user", String, "Name of the user."),
+        opt(4, "groups", List(&String), "Groups of the user.").atomic(),
+        opt(5, "extra", Map(&List(&String)), "What else is known of the user."),
+        opt(6, "uid", String, "Id of the user."),
+    ]),
+    authorization!(top "SelfSubjectRulesReview" => "SelfSubjectRulesReview asks what the caller may do in a namespace.", [
+        own(1, "metadata", Object("ObjectMeta"), "Standard object metadata."),
+        req(2, "spec", Object("SelfSubjectRulesReviewSpec"), "Where."),
+        own(3, "status", Object("SubjectRulesReviewStatus"), "The answer."),
+    ]),
+    authorization!("SelfSubjectRulesReviewSpec" => "SelfSubjectRulesReviewSpec names a namespace.", [
+        opt(1, "namespace", String, "The namespace."),
+    ]),
+    authorization!("SubjectRulesReviewStatus" => "SubjectRulesReviewStatus lists what somebody may do.", [
+        req(1, "resourceRules", List(&Object("ResourceRule")), "Actions on resources.").atomic(),
+        req(2, "nonResourceRules", List(&Object("NonResourceRule")), "Actions on other paths.").atomic(),
+        req(3, "incomplete", Bool, "Whether there may be more."),
+        opt(4, "evaluationError", String, "What went wrong while looking."),
+    ]),
+    authorization!("ResourceRule" => "ResourceRule is a set of actions on resources.", [
+        req(1, "verbs", List(&String), "Verbs; * is all.").atomic(),
+        opt(2, "apiGroups", List(&String), "API groups; * is all.").atomic(),
+        opt(3, "resources", List(&String), "Resources; * is all.").atomic(),
+        opt(4, "resourceNames", List(&String), "Names of objects; all when empty.").atomic(),
+    ]),
+    authorization!("NonResourceRule" => "NonResourceRule is a set of actions on paths that are no resources.", [
+        req(1, "verbs", List(&String), "HTTP verbs; * is all.").atomic(),
+        opt(2, "nonResourceURLs", List(&String), "The paths; * at the end is any rest.").atomic(),
     ]),
     authorization!("ResourceAttributes" => "ResourceAttributes is an action on a resource.", [
         opt(1, "namespace", String, "Namespace; all when empty."),

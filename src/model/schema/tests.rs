@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Shape, TABLES, all, find, type_of};
+use super::{Shape, TABLES, all, find, list_of, type_of};
 use crate::model::Kind;
 
 fn named(shape: Shape) -> Option<&'static str> {
@@ -17,8 +17,8 @@ fn named(shape: Shape) -> Option<&'static str> {
 fn every_kind_and_its_list_stand_in_the_table() {
     for kind in Kind::ALL {
         let name = kind.resource().kind;
-        let list = find(&format!("{name}List")).unwrap();
-        assert!(type_of(kind).top && type_of(kind).name == name, "{name}");
+        let list = list_of(kind).unwrap();
+        assert!(type_of(kind).top && type_of(kind).kind() == name, "{name}");
         assert!(list.top && list.member("items").is_some(), "{name}List");
     }
 }

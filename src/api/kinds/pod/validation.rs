@@ -13,7 +13,7 @@ use crate::model::{Cause, IpFamily, name};
 
 /// Says which addresses a registered Pod has, at most one a family.
 const POD_IP: &str = "edgesvc.io/pod-ip";
-const RESTART_POLICIES: [&str; 3] = ["Always", "Never", "OnFailure"];
+const RESTART_POLICIES: [&str; 3] = ["Always", "OnFailure", "Never"];
 const DNS_POLICIES: [&str; 4] = ["ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"];
 const HANDLERS: [&str; 4] = ["exec", "httpGet", "tcpSocket", "grpc"];
 const PORT_FAULT: &str = "must be between 1 and 65535, inclusive";

@@ -4,33 +4,43 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use ipnet::IpNet;
 use serde_json::{Value, json};
 
 use super::super::read::{int, list, set, text, texts};
-use super::super::{Rejection, Scene};
+use super::super::{Rejection, Scene, service_cidr};
 use super::{families, has_node_ports, is_external_name, is_headless, key, kind_of, needs_health_check, set_spec};
 use crate::allocate::{self, AllocateError, Claims};
-use crate::model::{Cause, Claim, IpFamily, ObjectKey};
+use crate::model::{Cause, Claim, IpFamily, Kind, ObjectKey, ip_address, name};
 
 /// Gives the Service an address of each family it has none of.
 pub(super) fn cluster_ips(scene: &Scene<'_>, old: Option<&Value>, value: &mut Value) -> Result<(), Rejection> {
     let Some(first) = first_missing(old, value) else { return Ok(()) };
     let owner = key(value);
     let claims = set_aside(scene, &owner);
+    let ranges = service_cidr::ready_ranges(scene);
     let mut ips = texts(value, "/spec/clusterIPs");
     let asked = json!(ips);
-    let invalid = |ip: &str, error: &AllocateError| {
+    let invalid = |ip: &str, error: &dyn std::fmt::Display| {
         let detail = format!("failed to allocate IP {ip}: {error}");
         Rejection::Invalid(vec![Cause::invalid("spec.clusterIPs", &asked, &detail)])
     };
     for (i, family) in texts(value, "/spec/ipFamilies").iter().enumerate().skip(first) {
-        let range = scene.rules.service_ranges.iter().find(|range| IpFamily::of(range.network()).as_str() == family);
         if let Some(ip) = ips.get(i) {
             let Ok(addr) = ip.parse::<IpAddr>() else { continue };
-            request_ip(scene, &claims, addr, &owner).map_err(|error| invalid(ip, &error))?;
-        } else if let Some(range) = range {
-            let addr = allocate::cluster_ip(&claims, *range, &mut fastrand::Rng::new())
+            request_ip(scene, &ranges, &claims, addr, &owner).map_err(|error| invalid(ip, &error))?;
+            if let Some(fault) = unholdable(scene, &owner, addr) {
+                return Err(invalid(ip, &fault));
+            }
+        } else {
+            let of_family = ranges.iter().filter(|range| IpFamily::of(range.network()).as_str() == family);
+            let addr = pick_ip(scene, of_family, &claims)
                 .map_err(|error| Rejection::Internal(full("a serviceIP", &owner, &error)))?;
+            if let Some(fault) = unholdable(scene, &owner, addr) {
+                let shown = if ips.is_empty() { json!([""]) } else { asked };
+                let detail = format!("failed to allocate IP: {fault}");
+                return Err(Rejection::Invalid(vec![Cause::invalid("spec.clusterIPs", &shown, &detail)]));
+            }
             ips.push(addr.to_string());
         }
     }
@@ -71,12 +81,55 @@ fn set_aside(scene: &Scene<'_>, owner: &ObjectKey) -> Claims {
     claims
 }
 
-fn request_ip(scene: &Scene<'_>, claims: &Claims, addr: IpAddr, owner: &ObjectKey) -> Result<(), AllocateError> {
+/// Why no IPAddress can name the Service as its holder: the real server finds out
+/// here that the Service has no name, or one that breaks paths.
+fn unholdable(scene: &Scene<'_>, owner: &ObjectKey, addr: IpAddr) -> Option<String> {
+    if scene.dry_run {
+        return None;
+    }
+    let fault = match &*owner.name {
+        "" => "Required value".to_owned(),
+        own => format!("Invalid value: {}: {}", json!(own), name::path_segment(own).first()?),
+    };
+    Some(format!("IPAddress.networking.k8s.io \"{addr}\" is invalid: spec.parentRef.name: {fault}"))
+}
+
+/// An address of the first range that has one.
+fn pick_ip<'a>(
+    scene: &Scene<'_>,
+    ranges: impl Iterator<Item = &'a IpNet>,
+    claims: &Claims,
+) -> Result<IpAddr, AllocateError> {
+    let (mut rng, mut claims) = (fastrand::Rng::new(), claims.clone());
+    for range in ranges {
+        while let Ok(addr) = allocate::cluster_ip(&claims, *range, &mut rng) {
+            if !is_shown(scene, addr) {
+                return Ok(addr);
+            }
+            claims.insert(Claim::ClusterIp(addr), ip_address::key(addr));
+        }
+    }
+    Err(AllocateError::Full)
+}
+
+/// Whether there is an object of this address: a client may have made it for a
+/// Service that is still to come, and nobody else gets it meanwhile.
+fn is_shown(scene: &Scene<'_>, addr: IpAddr) -> bool {
+    scene.snapshot.get(Kind::IpAddress, &ip_address::key(addr)).is_some()
+}
+
+fn request_ip(
+    scene: &Scene<'_>,
+    ranges: &[IpNet],
+    claims: &Claims,
+    addr: IpAddr,
+    owner: &ObjectKey,
+) -> Result<(), AllocateError> {
     // Held by this very Service is taken too: it asks for what it does not have yet.
-    if claims.contains_key(&Claim::ClusterIp(addr)) {
+    if claims.contains_key(&Claim::ClusterIp(addr)) || is_shown(scene, addr) {
         return Err(AllocateError::Taken(Claim::ClusterIp(addr)));
     }
-    allocate::requested_cluster_ip(claims, &scene.rules.service_ranges, addr, owner)
+    allocate::requested_cluster_ip(claims, ranges, addr, owner)
 }
 
 fn full(what: &str, owner: &ObjectKey, error: &AllocateError) -> String {

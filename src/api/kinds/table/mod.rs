@@ -1,6 +1,8 @@
 //! Printer columns (spec/api.md section 9): what `kubectl get` shows.
 
+mod networking;
 mod pod;
+mod rbac;
 
 use std::collections::BTreeSet;
 
@@ -78,6 +80,8 @@ static NODE: [Column; 10] = [
 ];
 static CONFIG_MAP: [Column; 3] = [NAME, DATA, AGE];
 static SECRET: [Column; 4] = [NAME, column("Type", 0, "The Secret's type."), DATA, AGE];
+static SERVICE_ACCOUNT: [Column; 2] = [NAME, AGE];
+static LEASE: [Column; 3] = [NAME, column("Holder", 0, "Who holds it."), AGE];
 static EVENT: [Column; 10] = [
     column("Last Seen", 0, "Time since it was last seen."),
     column("Type", 0, "Normal or Warning."),
@@ -102,7 +106,16 @@ pub fn table(kind: Kind) -> &'static [Column] {
         Kind::Node => &NODE,
         Kind::ConfigMap => &CONFIG_MAP,
         Kind::Secret => &SECRET,
-        Kind::Event => &EVENT,
+        Kind::Event | Kind::EventsEvent => &EVENT,
+        Kind::Lease => &LEASE,
+        Kind::IpAddress => &networking::IP_ADDRESS,
+        Kind::ServiceCidr => &networking::SERVICE_CIDR,
+        Kind::Ingress => &networking::INGRESS,
+        Kind::IngressClass => &networking::INGRESS_CLASS,
+        Kind::ClusterRole => &rbac::CLUSTER_ROLE,
+        Kind::Role => &rbac::ROLE,
+        Kind::ClusterRoleBinding | Kind::RoleBinding => &rbac::BINDING,
+        Kind::ServiceAccount => &SERVICE_ACCOUNT,
     }
 }
 
@@ -146,7 +159,14 @@ pub fn row(kind: Kind, object: &Object, now: OffsetDateTime) -> Vec<Value> {
             vec![name(), count.into(), age()]
         }
         Kind::Secret => vec![name(), text(&value, "/type").into(), pairs(&value, "/data").count().into(), age()],
-        Kind::Event => event(&value, object, now),
+        Kind::Event | Kind::EventsEvent => event(&super::viewed(Kind::Event, value), object, now),
+        Kind::IpAddress | Kind::ServiceCidr | Kind::Ingress | Kind::IngressClass => {
+            networking::row(kind, &value, &name(), age())
+        }
+        Kind::ClusterRole | Kind::Role => vec![name(), (&*object.meta.created).into()],
+        Kind::ClusterRoleBinding | Kind::RoleBinding => rbac::binding(&value, &name(), &age()),
+        Kind::Lease => vec![name(), text(&value, "/spec/holderIdentity").into(), age()],
+        Kind::ServiceAccount => vec![name(), age()],
     }
 }
 

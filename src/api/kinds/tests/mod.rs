@@ -3,8 +3,10 @@
 
 mod cells;
 mod endpoints;
+mod events;
 mod families;
 mod laws;
+mod networking;
 mod plain;
 mod service_create;
 mod service_update;

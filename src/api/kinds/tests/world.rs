@@ -51,7 +51,7 @@ impl World {
         World::with(&["10.96.0.0/16", "fd00::/112"])
     }
 
-    fn scene(&self) -> Scene<'_> {
+    pub(super) fn scene(&self) -> Scene<'_> {
         Scene { snapshot: &self.snapshot, rules: &self.rules, dry_run: false, now: datetime!(2026-01-02 03:04:05 UTC) }
     }
 

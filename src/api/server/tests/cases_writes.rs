@@ -228,8 +228,51 @@ async fn reviews_answer_about_the_caller() {
     let whoami = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"});
     let reply = api.post("/apis/authentication.k8s.io/v1/selfsubjectreviews", &whoami).await.expect(201).json();
     assert_eq!(reply["status"]["userInfo"]["username"], "system:admin");
-    let can = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
-        "spec": {"resourceAttributes": {"verb": "create", "resource": "services", "namespace": "default"}}});
-    let reply = api.post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", &can).await.expect(201).json();
-    assert_eq!(reply["status"]["allowed"], true);
+    let reviews = "/apis/authorization.k8s.io/v1";
+    let path = format!("{reviews}/selfsubjectaccessreviews");
+    let action = json!({"verb": "get", "resource": "pods"});
+    let reply = api.post(&path, &json!({"spec": {"resourceAttributes": action}})).await.expect(201).json();
+    assert_eq!(reply["status"], json!({"allowed": true}));
+    let nothing = api.post(&path, &json!({"spec": {}})).await.expect(422).json();
+    assert_eq!(nothing["details"]["causes"][0]["field"], "spec.resourceAttributes");
+    let rules = json!({"spec": {"namespace": "default"}});
+    let reply = api.post(&format!("{reviews}/selfsubjectrulesreviews"), &rules).await.expect(201).json();
+    assert_eq!(reply["status"]["resourceRules"][0]["verbs"], json!(["*"]));
+    api.post(&format!("{reviews}/selfsubjectrulesreviews"), &json!({"spec": {}})).await.expect(400);
+}
+
+#[tokio::test]
+async fn reviews_answer_about_others() {
+    let api = Harness::start().await;
+    let reviews = "/apis/authorization.k8s.io/v1";
+    let path = format!("{reviews}/subjectaccessreviews");
+    let ask = |groups: Value, spec: Value| {
+        let mut spec = spec;
+        spec["user"] = "u".into();
+        spec["groups"] = groups;
+        json!({ "spec": spec })
+    };
+    let action = json!({"resourceAttributes": {"verb": "get", "resource": "pods", "namespace": "default"}});
+    let read = json!({"nonResourceAttributes": {"verb": "get", "path": "/version"}});
+    let own = json!({"resourceAttributes": {"verb": "create", "group": "authorization.k8s.io",
+        "resource": "selfsubjectaccessreviews"}});
+    for (groups, spec, allowed) in [
+        (json!(["system:masters"]), &action, true),
+        (json!(["system:authenticated"]), &action, false),
+        (json!(["system:unauthenticated"]), &read, true),
+        (json!(["system:authenticated"]), &own, true),
+        (json!(["system:unauthenticated"]), &own, false),
+    ] {
+        let reply = api.post(&path, &ask(groups.clone(), spec.clone())).await.expect(201).json();
+        assert_eq!(reply["status"]["allowed"], allowed, "{groups} {spec}");
+    }
+    api.post(&path, &json!({"spec": action})).await.expect(422);
+    let local = format!("{reviews}/namespaces/default/localsubjectaccessreviews");
+    let reply = api.post(&local, &ask(json!([]), action)).await.expect(201).json();
+    assert_eq!(reply["metadata"]["namespace"], "default");
+    let elsewhere = json!({"resourceAttributes": {"verb": "get", "resource": "pods", "namespace": "other"}});
+    let refused = api.post(&local, &ask(json!([]), elsewhere)).await.expect(422).json();
+    assert_eq!(refused["details"]["causes"][0]["field"], "spec.resourceAttributes.namespace");
+    api.get(&path).await.expect(405);
+    api.post(&format!("{reviews}/localsubjectaccessreviews"), &json!({})).await.expect(404);
 }

@@ -2,6 +2,7 @@
 //! spec/api.md by number, and what hostile clients send.
 
 mod cases_errors;
+mod cases_kinds;
 mod cases_service;
 mod cases_writes;
 mod client;

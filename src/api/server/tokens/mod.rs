@@ -21,7 +21,7 @@ pub(super) use file::TokenFile;
 pub(super) use serve::{one, several};
 
 use super::identity::User;
-use super::roles;
+use crate::model::role;
 
 /// Tokens at once: a box has a handful of users. Every request compares with all.
 const TOKENS_MAX: usize = 1_024;
@@ -87,7 +87,7 @@ fn hash(secret: &str) -> String {
 impl Token {
     /// Whom it names.
     pub(super) fn user(&self) -> User {
-        let groups = roles::group_of(&self.role, self.namespace.as_deref()).into_iter().collect();
+        let groups = role::group_of(&self.role, self.namespace.as_deref()).into_iter().collect();
         User::named(self.name.clone(), groups)
     }
 

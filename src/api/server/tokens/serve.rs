@@ -17,10 +17,10 @@ use super::super::super::status::{ApiError, Details, StatusCause};
 use super::super::answer::{Answer, Outcome};
 use super::super::door::Front;
 use super::super::handle::Call;
-use super::super::{pki, roles};
+use super::super::pki;
 use super::{Full, SECRET_BYTES, Token, TokenFile, Tokens, secret};
 use crate::clock;
-use crate::model::{Cause, name};
+use crate::model::{Cause, name, role};
 
 /// Longer is for ever: leave it out.
 const EXPIRATION_SECONDS_MAX: i64 = 100 * 365 * 24 * 3600;
@@ -172,7 +172,7 @@ impl Wish {
             let why = format!("the clock of this box says {}: set it first", clock::rfc3339(now));
             causes.push(Cause::forbidden("expirationSeconds", &why));
         }
-        debug_assert!(!causes.is_empty() || roles::group_of(&self.role, self.namespace.as_deref()).is_some());
+        debug_assert!(!causes.is_empty() || role::group_of(&self.role, self.namespace.as_deref()).is_some());
         if !causes.is_empty() {
             return Err(invalid(&self.name, &causes));
         }

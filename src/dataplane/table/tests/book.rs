@@ -13,7 +13,7 @@ use super::super::element::{Data, Slot};
 use super::super::expr::Verdict;
 use super::super::layout::SetName;
 use super::super::{Book, Edit};
-use crate::desired::{self, Balance, Change, Contribution, Frontend, FrontendAddr, ServiceRecords};
+use crate::desired::{self, Balance, Change, Contribution, Frontend, FrontendAddr};
 use crate::model::{IpFamily, ObjectKey, Protocol};
 
 #[derive(Default)]
@@ -104,7 +104,7 @@ fn contribution(name: u8, frontends: BTreeMap<Place, Shape>) -> Arc<Contribution
         key: ObjectKey::new("t", &name.to_string()),
         cluster_ips: cluster_ips.into_iter().collect(),
         frontends,
-        records: ServiceRecords::default(),
+        records: Arc::default(),
     })
 }
 
