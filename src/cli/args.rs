@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, Parser, Subcommand};
 
 use super::output::Format;
+use super::token::KubeconfigVerb;
 use crate::config::{Inputs, SETTINGS};
 
 /// Kubernetes Services for one box.
@@ -54,48 +55,6 @@ pub enum DataplaneVerb {
     Export,
     /// Remove every table, link, address and route that edgesvc made
     Cleanup,
-}
-
-/// `edgesvc kubeconfig …`.
-#[derive(Clone, Debug, Subcommand)]
-#[allow(missing_docs, reason = "the help texts say it")]
-pub enum KubeconfigVerb {
-    /// Print a kubeconfig with a fresh token; it is shown this once
-    Create(KubeconfigCreate),
-    /// List who has a token
-    List {
-        #[command(flatten)]
-        server: Server,
-    },
-    /// Take a token away: it is worth nothing from then on
-    Delete {
-        /// Whose
-        name: String,
-        #[command(flatten)]
-        server: Server,
-    },
-}
-
-/// `edgesvc kubeconfig create`.
-#[derive(Clone, Debug, Args)]
-#[allow(missing_docs, reason = "the help texts say it")]
-pub struct KubeconfigCreate {
-    /// The user's name, in requests and in the log
-    pub name: String,
-    /// admin: everything; edit: what lies in namespaces; view: reads all but Secrets
-    #[arg(long, value_name = "ROLE", value_parser = ["admin", "edit", "view"])]
-    pub role: String,
-    /// The role holds in this namespace only [default: everywhere]
-    #[arg(short, long, value_name = "NAME")]
-    pub namespace: Option<String>,
-    /// When the token ends, for instance 30d or 12h [default: never]
-    #[arg(long, value_parser = lifetime, value_name = "TIME")]
-    pub expires: Option<Duration>,
-    /// How the user reaches this box [default: as --listen of the daemon says]
-    #[arg(long = "server", id = "url", value_name = "URL")]
-    pub server_url: Option<String>,
-    #[command(flatten)]
-    pub server: Server,
 }
 
 /// The flags of `run`, not yet understood.
@@ -293,20 +252,6 @@ fn duration(text: &str) -> Result<Duration, String> {
     Ok(if seconds == 0 { WEEK } else { Duration::from_secs(seconds).min(WEEK) })
 }
 
-/// A time that may be long: `30d`.
-fn lifetime(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("{text:?} is no time: write 30d, 12h or 90m");
-    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
-    let number: u64 = number.parse().map_err(|_| wrong())?;
-    let factor = match unit {
-        "m" => 60,
-        "h" => 3600,
-        "d" => 24 * 3600,
-        _ => return Err(wrong()),
-    };
-    number.checked_mul(factor).filter(|seconds| *seconds > 0).map(Duration::from_secs).ok_or_else(wrong)
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
@@ -331,7 +276,5 @@ mod tests {
         assert_eq!(duration("90s").unwrap(), Duration::from_secs(90));
         assert_eq!(duration("0s").unwrap(), WEEK);
         assert!(duration("5").is_err() && duration("x").is_err());
-        assert_eq!(lifetime("30d").unwrap(), Duration::from_secs(30 * 24 * 3600));
-        assert!(lifetime("0d").is_err() && lifetime("30").is_err() && lifetime("d").is_err());
     }
 }

@@ -24,7 +24,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use args::{Apply, Cli, Delete, Describe, Get, KubeconfigVerb, Server, Verb};
+use args::{Apply, Cli, Delete, Describe, Get, Server, Verb};
 pub use args::{DataplaneVerb, Settings};
 use client::{Client, Endpoint};
 use exit::{Code, Failure};
@@ -71,7 +71,7 @@ fn dispatch(verb: Verb, daemon: &Daemon) -> Result<(), Failure> {
         Verb::Get(args) => block_on(get(args)),
         Verb::Describe(args) => block_on(describe(args)),
         Verb::Delete(args) => block_on(delete(args)),
-        Verb::Kubeconfig(verb) => block_on(tokens(verb)),
+        Verb::Kubeconfig(verb) => block_on(token::run(verb)),
         Verb::Status(server) => block_on(async move { status::status(&mut connect(&server).await?).await }),
     }
 }
@@ -130,23 +130,6 @@ async fn get(args: Get) -> Result<(), Failure> {
         ignore_not_found: args.ignore_not_found,
     };
     get::get(&mut connect(&args.server).await?, &options).await
-}
-
-async fn tokens(verb: KubeconfigVerb) -> Result<(), Failure> {
-    match verb {
-        KubeconfigVerb::Create(args) => {
-            let wish = token::Wish {
-                name: args.name,
-                role: args.role,
-                namespace: args.namespace,
-                expires_seconds: args.expires.map(|time| time.as_secs()),
-                server: args.server_url,
-            };
-            token::create(&mut connect(&args.server).await?, &wish).await
-        }
-        KubeconfigVerb::List { server } => token::list(&mut connect(&server).await?).await,
-        KubeconfigVerb::Delete { name, server } => token::delete(&mut connect(&server).await?, &name).await,
-    }
 }
 
 async fn describe(args: Describe) -> Result<(), Failure> {

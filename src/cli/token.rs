@@ -2,17 +2,63 @@
 //! daemon makes the token (`/edgesvc/v1/tokens`) and tells it once; here it becomes
 //! a kubeconfig on standard output, which is its only copy.
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use clap::{Args, Subcommand};
 use hyper::Method;
 use serde_json::{Value, json};
 
+use super::args::Server;
 use super::client::{Ask, Client, JSON};
 use super::exit::{Code, Failure};
 use super::resource::escaped;
-use super::{kubeconfig, output};
+use super::{connect, kubeconfig, output};
 use crate::manifest::emit;
+
+/// `edgesvc kubeconfig …`.
+#[derive(Clone, Debug, Subcommand)]
+#[allow(missing_docs, reason = "the help texts say it")]
+pub enum KubeconfigVerb {
+    /// Print a kubeconfig with a fresh token; it is shown this once
+    Create(KubeconfigCreate),
+    /// List who has a token
+    List {
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Take a token away: it is worth nothing from then on
+    Delete {
+        /// Whose
+        name: String,
+        #[command(flatten)]
+        server: Server,
+    },
+}
+
+/// `edgesvc kubeconfig create`.
+#[derive(Clone, Debug, Args)]
+#[allow(missing_docs, reason = "the help texts say it")]
+pub struct KubeconfigCreate {
+    /// The user's name, in requests and in the log
+    pub name: String,
+    /// admin: everything; edit: what lies in namespaces; view: reads all but Secrets
+    #[arg(long, value_name = "ROLE", value_parser = ["admin", "edit", "view"])]
+    pub role: String,
+    /// The role holds in this namespace only [default: everywhere]
+    #[arg(short, long, value_name = "NAME")]
+    pub namespace: Option<String>,
+    /// When the token ends, for instance 30d or 12h [default: never]
+    #[arg(long, value_parser = lifetime, value_name = "TIME")]
+    pub expires: Option<Duration>,
+    /// How the user reaches this box [default: as --listen of the daemon says]
+    #[arg(long = "server", id = "url", value_name = "URL")]
+    pub server_url: Option<String>,
+    #[command(flatten)]
+    pub server: Server,
+}
 
 const PATH: &str = "/edgesvc/v1/tokens";
 /// A name the server's certificate always has, for servers reached by another one.
@@ -20,18 +66,36 @@ const CERTIFIED_NAME: &str = "kubernetes";
 /// Columns of the list.
 const TITLES: [&str; 5] = ["NAME", "ROLE", "NAMESPACE", "CREATED", "EXPIRES"];
 
+/// Does what was typed.
+pub(super) async fn run(verb: KubeconfigVerb) -> Result<(), Failure> {
+    match verb {
+        KubeconfigVerb::Create(args) => {
+            let wish = Wish {
+                name: args.name,
+                role: args.role,
+                namespace: args.namespace,
+                expires_seconds: args.expires.map(|time| time.as_secs()),
+                server: args.server_url,
+            };
+            create(&mut connect(&args.server).await?, &wish).await
+        }
+        KubeconfigVerb::List { server } => list(&mut connect(&server).await?).await,
+        KubeconfigVerb::Delete { name, server } => delete(&mut connect(&server).await?, &name).await,
+    }
+}
+
 /// What is asked for.
-pub(super) struct Wish {
-    pub(super) name: String,
-    pub(super) role: String,
-    pub(super) namespace: Option<String>,
-    pub(super) expires_seconds: Option<u64>,
+struct Wish {
+    name: String,
+    role: String,
+    namespace: Option<String>,
+    expires_seconds: Option<u64>,
     /// How the holder reaches this box, if not as the box itself does.
-    pub(super) server: Option<String>,
+    server: Option<String>,
 }
 
 /// Makes a token and prints its kubeconfig.
-pub(super) async fn create(client: &mut Client, wish: &Wish) -> Result<(), Failure> {
+async fn create(client: &mut Client, wish: &Wish) -> Result<(), Failure> {
     if let Some(url) = &wish.server {
         // Before the token: one that cannot be printed would be lost.
         host(url)?;
@@ -52,7 +116,7 @@ pub(super) async fn create(client: &mut Client, wish: &Wish) -> Result<(), Failu
 }
 
 /// Prints who has a token.
-pub(super) async fn list(client: &mut Client) -> Result<(), Failure> {
+async fn list(client: &mut Client) -> Result<(), Failure> {
     let list = client.ask(Ask::get(PATH)).await?.value;
     let items = list.get("items").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     if items.is_empty() {
@@ -63,7 +127,7 @@ pub(super) async fn list(client: &mut Client) -> Result<(), Failure> {
 }
 
 /// Takes a token away.
-pub(super) async fn delete(client: &mut Client, name: &str) -> Result<(), Failure> {
+async fn delete(client: &mut Client, name: &str) -> Result<(), Failure> {
     let path = format!("{PATH}/{}", escaped(name));
     client.ask(Ask { method: Method::DELETE, ..Ask::get(&path) }).await?;
     output::line(&format!("kubeconfig \"{name}\" deleted"))
@@ -129,6 +193,20 @@ fn table(items: &[Value]) -> String {
     out
 }
 
+/// A time that may be long: `30d`.
+fn lifetime(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("{text:?} is no time: write 30d, 12h or 90m");
+    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    let factor = match unit {
+        "m" => 60,
+        "h" => 3600,
+        "d" => 24 * 3600,
+        _ => return Err(wrong()),
+    };
+    number.checked_mul(factor).filter(|seconds| *seconds > 0).map(Duration::from_secs).ok_or_else(wrong)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -168,6 +246,12 @@ mod tests {
         for wrong in ["http://x", "x:6443", "https://", "https://:1"] {
             assert!(host(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_lifetime_has_a_unit() {
+        assert_eq!(lifetime("30d").unwrap(), Duration::from_secs(30 * 24 * 3600));
+        assert!(lifetime("0d").is_err() && lifetime("30").is_err() && lifetime("d").is_err());
     }
 
     #[test]
