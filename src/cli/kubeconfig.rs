@@ -156,6 +156,12 @@ fn has_port(authority: &str) -> bool {
     authority.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok()) && !authority.ends_with(']')
 }
 
+/// The host of a URL's part behind `https://`.
+pub(super) fn host(rest: &str) -> &str {
+    let authority = rest.split('/').next().unwrap_or_default();
+    if has_port(authority) { host_of(authority) } else { authority.trim_start_matches('[').trim_end_matches(']') }
+}
+
 fn host_of(authority: &str) -> &str {
     let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
     host.trim_start_matches('[').trim_end_matches(']')

@@ -35,6 +35,7 @@ mod sort;
 mod status;
 mod table;
 mod tabs;
+mod token;
 mod verbs;
 mod wait;
 mod watch;
@@ -140,6 +141,7 @@ fn dispatch(verb: Verb, daemon: &Daemon) -> Result<(), Failure> {
         Verb::Completions { shell } => output::print(completions::script(shell)),
         Verb::Complete { words } => block_on(async move { completions::complete(&words).await }),
         Verb::Version(args) => block_on(status::versions(args)),
+        Verb::Kubeconfig(verb) => block_on(token::run(verb)),
         Verb::Status(server) => block_on(async move { status::status(&mut connect(&server).await?).await }),
     }
 }

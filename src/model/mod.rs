@@ -12,6 +12,7 @@ pub mod net;
 pub mod object;
 pub mod pod;
 pub mod review;
+pub mod role;
 pub mod schema;
 pub mod selector;
 pub mod service;

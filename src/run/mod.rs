@@ -40,6 +40,8 @@ use watchdog::Watchdog;
 const STORE_NAME: &str = "store.redb";
 /// Threads of the runtime: more do not help one box, and each costs memory.
 const THREADS_MAX: usize = 4;
+/// Open files: every connection of both doors, and as many again for all the rest.
+const DESCRIPTORS: u64 = 8_192;
 /// How long rooms may take to end after the API has drained.
 const STOP_MAX: Duration = Duration::from_secs(5);
 
@@ -49,6 +51,7 @@ const STOP_MAX: Duration = Duration::from_secs(5);
 /// Whatever kept it from starting, with the exit code of its kind.
 pub fn run(config: Config) -> Result<(), Failure> {
     telemetry::logs(&config)?;
+    descriptors();
     directory(&config.data_dir, 0o700)?;
     directory(&config.run_dir, 0o755)?;
     let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(THREADS_MAX));
@@ -77,6 +80,19 @@ pub fn dataplane(verb: DataplaneVerb) -> Result<String, Failure> {
 fn dataplane_failure(error: &dataplane::DataplaneError) -> Failure {
     let code = if error.is_permission() { Code::NoPermission } else { Code::CannotCreate };
     Failure::from_error(code, "the kernel", error)
+}
+
+/// Takes as many file descriptors as the connections of the API need, if the box
+/// lets us: with the usual 1,024 a thousand watchers would lock out everybody else.
+fn descriptors() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(soft, hard)| {
+        let wanted = DESCRIPTORS.min(hard);
+        if soft >= wanted { Ok(()) } else { setrlimit(Resource::RLIMIT_NOFILE, wanted, hard) }
+    });
+    if let Err(error) = raised {
+        tracing::warn!(%error, "cannot raise the limit of open files");
+    }
 }
 
 /// Makes a state directory, unless it is there.

@@ -2,7 +2,8 @@
 //! every response carries (spec/api.md section 3).
 
 use bytes::Bytes;
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WARNING};
+use hyper::body::Body as _;
+use hyper::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WARNING};
 use hyper::{Response, StatusCode};
 use serde_json::Value;
 
@@ -82,6 +83,16 @@ impl Answer {
         for warning in warnings.iter().take(WARNINGS_MAX) {
             self.headers.push((WARNING, format!("299 - \"{}\"", quoted(warning))));
         }
+        self
+    }
+
+    /// The answer to HEAD: its length in place of its body. Over HTTP/2 nobody else
+    /// takes the body away, and clients call such an answer broken.
+    pub(super) fn without_body(mut self) -> Answer {
+        if let Some(length) = self.body.size_hint().exact() {
+            self.headers.push((CONTENT_LENGTH, length.to_string()));
+        }
+        self.body = AnswerBody::Ended;
         self
     }
 

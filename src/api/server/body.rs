@@ -48,16 +48,35 @@ pub(super) fn format(content_type: Option<&str>) -> Result<Format, ApiError> {
     }
 }
 
+/// What bodies are counted in: coarse enough for 32 bits.
+const UNIT_BYTES: usize = 1024;
+
+/// How many units of the pool of bodies a body takes: what it says, or the most it
+/// may be when it does not say.
+pub(super) fn units(incoming: &Incoming, limits: &Limits) -> Result<u32, ApiError> {
+    let said = incoming.size_hint();
+    if said.lower() > limits.body_bytes as u64 {
+        return Err(too_large(limits));
+    }
+    let bytes = said.exact().map_or(limits.body_bytes, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
+    Ok(units_of(bytes))
+}
+
+/// Bytes in the units bodies are counted in, rounded up.
+pub(super) fn units_of(bytes: usize) -> u32 {
+    u32::try_from(bytes.div_ceil(UNIT_BYTES)).unwrap_or(u32::MAX)
+}
+
+fn too_large(limits: &Limits) -> ApiError {
+    ApiError::too_large(format!("Request entity too large: limit is {}", limits.body_bytes))
+}
+
 /// Reads a whole body, within its size and its deadline.
 pub(super) async fn read(incoming: Incoming, limits: &Limits) -> Result<Bytes, ApiError> {
-    let too_large = || ApiError::too_large(format!("Request entity too large: limit is {}", limits.body_bytes));
-    if incoming.size_hint().lower() > limits.body_bytes as u64 {
-        return Err(too_large());
-    }
     let collected = Limited::new(incoming, limits.body_bytes).collect();
     match tokio::time::timeout(limits.body_deadline, collected).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large(limits)),
         Ok(Err(error)) => Err(ApiError::bad_request(format!("the body of the request ended early: {error}"))),
         Err(_) => Err(ApiError::new(408, "Timeout", "the body of the request did not come in time")),
     }

@@ -21,8 +21,18 @@ const MAJOR: &str = "1";
 const MINOR: &str = "36";
 
 /// Paths of `/` beside those of groups.
-const PATHS: [&str; 9] =
-    ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz"];
+const PATHS: [&str; 10] = [
+    "/api",
+    "/api/v1",
+    "/apis",
+    "/edgesvc/v1/tokens",
+    "/healthz",
+    "/livez",
+    "/metrics",
+    "/openapi/v2",
+    "/openapi/v3",
+    "/readyz",
+];
 
 /// `GET /`
 pub(super) fn root(call: &Call) -> Answer {

@@ -1,27 +1,36 @@
-//! One request: identity, route, permission, limits, then the verb.
+//! One request: who, what, whether he may, his share, then the verb.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use hyper::body::Incoming;
-use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, IF_NONE_MATCH, USER_AGENT};
+use hyper::header::{ACCEPT, CONTENT_TYPE, IF_NONE_MATCH, USER_AGENT};
+use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, Request, Response};
 
 use super::super::status::ApiError;
 use super::accept::{self, Accepted};
 use super::answer::{Answer, Outcome};
+use super::audit::Refused;
 use super::body::{self, Payload};
+use super::connection::Peer;
 use super::identity::{self, User};
 use super::query::Query;
 use super::route::{self, Route, Target};
-use super::stream::AnswerBody;
-use super::{Api, create, delete, discovery, health, list, openapi, patch, replace, review, scrape, watch};
+use super::share::{Held, Pool};
+use super::traffic::Tracked;
+use super::{
+    Api, action, create, delete, discovery, health, list, openapi, patch, replace, review, scrape, tokens, watch,
+};
 use crate::model::Kind;
 
 /// What every request to the deprecated Endpoints is told.
 const ENDPOINTS_WARNING: &str = "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice";
 /// Who wrote, when the client does not say.
 const UNKNOWN_AGENT: &str = "unknown";
+
+/// Headers of one request: HTTP/2 has no bound of its own on their number.
+pub(super) const HEADERS_MAX: usize = 128;
 
 /// A request on its way to a verb.
 pub(super) struct Call {
@@ -37,43 +46,106 @@ pub(super) struct Call {
     pub(super) if_none_match: Option<String>,
     /// What the client is told beside the answer.
     pub(super) warnings: Vec<String>,
+    /// Whose share the request uses.
+    client: String,
+    /// The parts of it, until the answer is out.
+    held: Vec<Held>,
 }
 
 /// Answers a request. Never fails: a refusal is an answer.
-pub(super) async fn handle(api: Arc<Api>, user: User, request: Request<Incoming>) -> Response<AnswerBody> {
+pub(super) async fn handle(api: Arc<Api>, peer: Arc<Peer>, request: Request<Incoming>) -> Response<Tracked> {
+    let exchange = peer.traffic.begin();
     let (head, incoming) = request.into_parts();
-    let query = Query::parse(head.uri.query().unwrap_or_default());
-    let text = |name| header(&head.headers, name);
-    let agent = text(USER_AGENT).unwrap_or_default();
-    let pretty = accept::pretty(query.flag("pretty"), &agent);
-    let accept = text(ACCEPT).unwrap_or_default();
-    let mut call = Call {
-        api,
-        user,
-        accepted: Accepted { pretty, ..Accepted::JSON },
-        accept,
-        agent: agent.split('/').next().filter(|name| !name.is_empty()).unwrap_or(UNKNOWN_AGENT).to_owned(),
-        content_type: text(CONTENT_TYPE),
-        if_none_match: text(IF_NONE_MATCH),
-        query,
-        warnings: Vec::new(),
-    };
-    let path = head.uri.path();
+    let caller = admit(&api, &peer, &head.headers);
+    let mut call = Call::new(api, &head, caller.as_ref().map_or_else(|_| User::anonymous(), Clone::clone));
+    call.client = if call.user.is_anonymous() { peer.source.clone() } else { call.user.name.clone() };
     let mut incoming = Some(incoming);
-    let outcome = respond(&mut call, &head.method, path, &head.headers, &mut incoming).await;
+    let outcome = match caller.and_then(|user| identity::impersonate(user, &head.headers)) {
+        Ok(user) => {
+            call.user = user;
+            respond(&mut call, &head, &mut incoming).await
+        }
+        Err(refused) => Err(refused),
+    };
     if let Some(unread) = incoming {
         body::discard(unread, &call.api.limits).await;
     }
     let answer = match outcome {
         Ok(answer) => answer,
         Err(error) => {
-            if error.code >= 500 {
-                tracing::warn!(method = %head.method, path, code = error.code, message = error.message, "request failed");
-            }
-            Answer::error(&error, call.accepted)
+            note(&call, &peer, &head, &error);
+            // Refusals come in the client's language too, if it is one of ours.
+            let accepted = accept::negotiate(Some(&call.accept), call.accepted.pretty).unwrap_or(call.accepted);
+            Answer::error(&error, accepted)
         }
     };
-    answer.warn(&call.warnings).into_response()
+    let answer = if head.method == Method::HEAD { answer.without_body() } else { answer };
+    let response = answer.warn(&call.warnings).into_response();
+    response.map(|body| Tracked::new(body, exchange, call.held))
+}
+
+/// Who sends the request.
+fn admit(api: &Api, peer: &Peer, headers: &HeaderMap) -> Result<User, ApiError> {
+    let now = crate::clock::now();
+    let caller = identity::authenticate(&peer.presented, headers, &api.tokens.tokens(), now)?;
+    if let Some(token) = &caller.token {
+        peer.traffic.uses(token, now);
+        // Written down first, looked up then: one taken away in between is found here
+        // or by the connection, never by neither.
+        if !api.tokens.tokens().holds(token) {
+            return Err(ApiError::unauthorized());
+        }
+    }
+    Ok(caller.user)
+}
+
+/// Says in the log what was refused, and what failed.
+fn note(call: &Call, peer: &Peer, head: &Parts, error: &ApiError) {
+    let path = head.uri.path();
+    match error.code {
+        401 | 403 | 429 => call.api.audit.refused(&Refused {
+            // Who is not known by his credentials has no name.
+            user: if error.code == 401 { "" } else { &call.user.name },
+            verb: &action::verb_of(&head.method, path, &call.query),
+            path,
+            source: &peer.source,
+            code: error.code,
+            reason: &error.message,
+        }),
+        500.. => {
+            tracing::warn!(method = %head.method, path, code = error.code, message = error.message, "request failed")
+        }
+        _ => {}
+    }
+}
+
+impl Call {
+    fn new(api: Arc<Api>, head: &Parts, user: User) -> Call {
+        let query = Query::parse(head.uri.query().unwrap_or_default());
+        let text = |name| header(&head.headers, name);
+        let agent = text(USER_AGENT).unwrap_or_default();
+        let pretty = accept::pretty(query.flag("pretty"), &agent);
+        Call {
+            api,
+            user,
+            accepted: Accepted { pretty, ..Accepted::JSON },
+            accept: text(ACCEPT).unwrap_or_default(),
+            agent: agent.split('/').next().filter(|name| !name.is_empty()).unwrap_or(UNKNOWN_AGENT).to_owned(),
+            content_type: text(CONTENT_TYPE),
+            if_none_match: text(IF_NONE_MATCH),
+            query,
+            warnings: Vec::new(),
+            client: String::new(),
+            held: Vec::new(),
+        }
+    }
+
+    /// Takes from a pool for as long as the answer takes.
+    fn hold(&mut self, pool: &Arc<Pool>, amount: u32) -> Result<(), ApiError> {
+        let held = pool.take(&self.client, amount).ok_or_else(ApiError::too_many_requests)?;
+        self.held.push(held);
+        Ok(())
+    }
 }
 
 fn header(headers: &HeaderMap, name: hyper::header::HeaderName) -> Option<String> {
@@ -81,29 +153,25 @@ fn header(headers: &HeaderMap, name: hyper::header::HeaderName) -> Option<String
 }
 
 /// Whoever reads the body takes it.
-async fn respond(
-    call: &mut Call,
-    method: &Method,
-    path: &str,
-    headers: &HeaderMap,
-    incoming: &mut Option<Incoming>,
-) -> Outcome {
+async fn respond(call: &mut Call, head: &Parts, incoming: &mut Option<Incoming>) -> Outcome {
+    let (method, path) = (&head.method, head.uri.path());
+    if head.headers.len() > HEADERS_MAX {
+        return Err(ApiError::new(431, "", format!("more than {HEADERS_MAX} headers")));
+    }
     let route = route::route(path);
-    // No bearer token is known to us yet, so each is a bad one.
-    if headers.contains_key(AUTHORIZATION) {
-        return Err(ApiError::unauthorized());
-    }
-    if headers.keys().any(|name| name.as_str().starts_with("impersonate-")) {
-        return Err(ApiError::new(403, "Forbidden", "edgesvc does not serve impersonation"));
-    }
-    let verb = verb(call, method, &route);
-    identity::authorize(&call.user, verb, &route, path)?;
+    identity::authorize(&call.user, &action::action(method, &route, path, &call.query))?;
+    let api = Arc::clone(&call.api);
     if let Route::Objects(target) = &route {
         if target.kind == Kind::Endpoints {
             call.warnings.push(ENDPOINTS_WARNING.to_owned());
         }
         call.accepted = accept::negotiate(Some(&call.accept), call.accepted.pretty)?;
+        let verb = verb(call, method, target);
+        call.hold(if verb == "watch" { &api.watches } else { &api.requests }, 1)?;
         return objects(call, verb, target, incoming).await;
+    }
+    if !matches!(route, Route::Version | Route::Health { .. }) {
+        call.hold(&api.requests, 1)?;
     }
     match (&route, method.as_str()) {
         (Route::Review(kind, namespace), "POST") => {
@@ -111,6 +179,11 @@ async fn respond(
             let bytes = whole(call, incoming).await?;
             review::create(call, *kind, namespace.as_deref(), &bytes)
         }
+        (Route::Tokens, _) => {
+            let bytes = whole(call, incoming).await?;
+            tokens::several(call, method, &bytes).await
+        }
+        (Route::Token(name), _) => tokens::one(call, method, name).await,
         (Route::Unserved(what), _) => Err(ApiError::not_implemented(what)),
         (Route::NoResource, _) => Err(ApiError::no_resource()),
         (Route::NotFound, _) => Ok(Answer::text(404, "404 page not found\n")),
@@ -137,19 +210,8 @@ fn documents(call: &mut Call, route: &Route) -> Outcome {
     }
 }
 
-/// The verb of a request, as permissions and refusals name it.
-fn verb(call: &Call, method: &Method, route: &Route) -> &'static str {
-    let Route::Objects(target) = route else {
-        return match *method {
-            Method::GET => "get",
-            Method::HEAD => "head",
-            Method::POST => "create",
-            Method::PUT => "put",
-            Method::PATCH => "patch",
-            Method::DELETE => "delete",
-            _ => "use",
-        };
-    };
+/// What is to be done with objects. Permissions have words of their own (`action`).
+fn verb(call: &Call, method: &Method, target: &Target) -> &'static str {
     match *method {
         Method::GET if target.subresource.is_some() => "get",
         Method::GET if target.watch || call.query.flag("watch") == Some(true) => "watch",
@@ -169,8 +231,6 @@ async fn objects(call: &mut Call, verb: &str, target: &Target, incoming: &mut Op
     if verb == "watch" {
         return watch::watch(call, target);
     }
-    let permit = Arc::clone(&call.api.requests).try_acquire_owned();
-    let _permit = permit.map_err(|_| ApiError::too_many_requests())?;
     let row = target.kind.resource();
     if row.read_only && !matches!(verb, "get" | "list") {
         return Err(ApiError::read_only(target.kind));
@@ -203,16 +263,20 @@ async fn objects(call: &mut Call, verb: &str, target: &Target, incoming: &mut Op
     }
 }
 
-async fn payload(call: &Call, incoming: &mut Option<Incoming>) -> Result<Payload, ApiError> {
+async fn payload(call: &mut Call, incoming: &mut Option<Incoming>) -> Result<Payload, ApiError> {
     // The type first: a body that nobody will read is not waited for.
     let format = body::format(call.content_type.as_deref())?;
     let bytes = whole(call, incoming).await?;
     Ok(Payload { format, bytes })
 }
 
-async fn whole(call: &Call, incoming: &mut Option<Incoming>) -> Result<Bytes, ApiError> {
-    match incoming.take() {
-        Some(incoming) => body::read(incoming, &call.api.limits).await,
-        None => Ok(Bytes::new()),
+async fn whole(call: &mut Call, incoming: &mut Option<Incoming>) -> Result<Bytes, ApiError> {
+    let api = Arc::clone(&call.api);
+    let Some(body) = incoming.take() else { return Ok(Bytes::new()) };
+    let held = body::units(&body, &api.limits).and_then(|units| call.hold(&api.bodies, units));
+    if let Err(refused) = held {
+        *incoming = Some(body);
+        return Err(refused);
     }
+    body::read(body, &api.limits).await
 }

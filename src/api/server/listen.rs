@@ -9,14 +9,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::RootCertStore;
-use rustls::server::WebPkiClientVerifier;
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio_rustls::TlsAcceptor;
 
 use super::ServeError;
-use super::pki::Pki;
 
 /// How long a failing `accept` (no file descriptors left) waits before it tries again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -55,24 +51,6 @@ pub(super) async fn unix(path: &Path, group: Option<u32>) -> Result<UnixListener
 /// Binds the TLS port.
 pub(super) async fn tcp(at: SocketAddr) -> Result<TcpListener, ServeError> {
     TcpListener::bind(at).await.map_err(|source| ServeError::Listen { at, source })
-}
-
-/// TLS 1.2 and 1.3 with client certificates asked for, not required: without one
-/// a client is anonymous, and a bearer token may still name it.
-pub(super) fn acceptor(pki: Pki) -> Result<TlsAcceptor, ServeError> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut roots = RootCertStore::empty();
-    roots.add(pki.ca)?;
-    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
-        .allow_unauthenticated()
-        .build()
-        .map_err(|error| rustls::Error::General(error.to_string()))?;
-    let mut config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
-        .with_client_cert_verifier(verifier)
-        .with_single_cert(pki.chain, pki.key)?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
 /// Accepts for ever: a permit first, so that the kernel's backlog holds what we

@@ -1,22 +1,27 @@
 //! The server: listeners, who may ask, what is asked, and the answer.
 //!
 //! A connection comes in through `listen` (a Unix socket that knows its peers, or
-//! TLS), is held to its deadlines by `guard` and speaks HTTP/1.1 or HTTP/2 in
-//! `connection`. `handle` turns each request into a `route`, asks `identity`
-//! whether the user may, and calls one of the verbs; `answer` makes the response.
+//! TLS behind a `door`), is held to its deadlines by `guard` and `traffic` and
+//! speaks HTTP/1.1 or HTTP/2 in `connection`. `handle` turns each request into a
+//! `route` and an `action`, asks `identity` (who, by `pki` and `tokens`) and `roles`
+//! (may he), takes the client's `share`, and calls one of the verbs; `answer` makes
+//! the response, `audit` writes down what was refused.
 //!
 //! Holds always: a client can neither end the process nor make it hold more than
 //! [`Limits`] says; nothing is answered as written before the store holds it;
 //! LIST and WATCH copy stored bytes and queue nothing for slow readers.
 
 mod accept;
+mod action;
 mod amend;
 mod answer;
+mod audit;
 mod body;
 mod connection;
 mod create;
 mod delete;
 mod discovery;
+mod door;
 mod guard;
 mod handle;
 mod health;
@@ -29,17 +34,22 @@ mod openapi;
 mod patch;
 mod persist;
 mod pki;
+mod private_file;
 mod query;
 mod recent;
 mod replace;
 mod review;
+mod roles;
 mod route;
 mod scrape;
 mod selector;
+mod share;
 mod show;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod tokens;
+mod traffic;
 mod watch;
 
 use std::io;
@@ -49,7 +59,6 @@ use std::sync::Arc;
 
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{Semaphore, watch as latest};
-use tokio_rustls::TlsAcceptor;
 
 use super::kinds::Rules;
 use crate::store::Store;
@@ -135,8 +144,16 @@ struct Api {
     metrics: Metrics,
     /// Where the API answers, for discovery.
     address: Option<SocketAddr>,
-    requests: Arc<Semaphore>,
-    watches: Arc<Semaphore>,
+    /// The certificates of the TLS port, if there is one.
+    door: Option<door::Door>,
+    tokens: Arc<tokens::TokenFile>,
+    audit: audit::Audit,
+    /// By address.
+    connections: Arc<share::Pool>,
+    /// By user.
+    requests: Arc<share::Pool>,
+    watches: Arc<share::Pool>,
+    bodies: Arc<share::Pool>,
     /// Older states that a continued list still needs.
     recent: recent::Recent,
     /// Turns true at the stop: watches end.
@@ -148,7 +165,7 @@ pub struct Server {
     api: Arc<Api>,
     socket: PathBuf,
     unix: UnixListener,
-    tls: Option<(TcpListener, TlsAcceptor)>,
+    tls: Option<TcpListener>,
     scrape: Option<TcpListener>,
 }
 
@@ -158,15 +175,15 @@ impl Server {
         let Options { socket, socket_group, listen, metrics_listen, data_dir, hostname, service_ips, .. } = options;
         let Options { rules, limits, checks, metrics, .. } = options;
         let unix = listen::unix(&socket, socket_group).await?;
-        let mut tls = None;
-        let mut address = None;
+        let (mut tls, mut door, mut address) = (None, None, None);
+        let state = data_dir.clone();
+        let tokens = tokio::task::spawn_blocking(move || tokens::TokenFile::open(&state)).await?;
         if let Some(at) = listen {
             let listener = listen::tcp(at).await?;
             let bound = listener.local_addr().map_err(|source| ServeError::Listen { at, source })?;
             let subject = pki::Subject { data_dir, listen: bound, hostname, service_ips };
-            let pki = tokio::task::spawn_blocking(move || pki::prepare(&subject, crate::clock::now())).await??;
-            tls = Some((listener, listen::acceptor(pki)?));
-            address = Some(bound);
+            door = Some(door::Door::open(subject, crate::clock::now()).await?);
+            (tls, address) = (Some(listener), Some(bound));
         }
         let scrape = match metrics_listen {
             Some(at) => Some(listen::tcp(at).await?),
@@ -179,8 +196,13 @@ impl Server {
             checks,
             metrics,
             address,
-            requests: Arc::new(Semaphore::new(limits.requests as usize)),
-            watches: Arc::new(Semaphore::new(limits.watches as usize)),
+            door,
+            tokens: Arc::new(tokens),
+            audit: audit::Audit::new(),
+            connections: share::Pool::new(limits.connections, limits.connections_each),
+            requests: share::Pool::new(limits.requests, limits.requests_each),
+            watches: share::Pool::new(limits.watches, limits.watches_each),
+            bodies: share::Pool::new(body::units_of(limits.bodies_bytes), body::units_of(limits.bodies_bytes_each)),
             recent: recent::Recent::default(),
             shutdown,
         });
@@ -196,18 +218,20 @@ impl Server {
     /// accepting, ends watches cleanly and lets requests finish within the drain time.
     pub async fn run(self) {
         let Server { api, socket, unix, tls, scrape } = self;
-        let permits = Arc::new(Semaphore::new(api.limits.connections as usize));
+        let limits = api.limits;
+        let permits = Arc::new(Semaphore::new(limits.connections as usize));
+        let local_permits = Arc::new(Semaphore::new(limits.local_connections as usize));
         let local = listen::accept_loop(
-            Arc::clone(&permits),
+            Arc::clone(&local_permits),
             || async { unix.accept().await.map(|(stream, _)| stream) },
             |stream, permit| connection::local(Arc::clone(&api), stream, permit),
         );
         let remote = async {
-            let Some((listener, acceptor)) = &tls else { return std::future::pending().await };
+            let Some(listener) = &tls else { return std::future::pending().await };
             listen::accept_loop(
                 Arc::clone(&permits),
-                || async { listener.accept().await.map(|(stream, _)| stream) },
-                |stream, permit| connection::remote(Arc::clone(&api), acceptor.clone(), stream, permit),
+                || async { listener.accept().await },
+                |(stream, from), permit| connection::remote(Arc::clone(&api), stream, from, permit),
             )
             .await;
         };
@@ -231,8 +255,11 @@ impl Server {
             tracing::debug!(%error, "the socket is gone already");
         }
         // Every connection holds a permit: having them all means that all have ended.
-        let drained = tokio::time::timeout(api.limits.drain, permits.acquire_many(api.limits.connections)).await;
-        if drained.is_err() {
+        let ended = async {
+            drop(permits.acquire_many(limits.connections).await);
+            drop(local_permits.acquire_many(limits.local_connections).await);
+        };
+        if tokio::time::timeout(limits.drain, ended).await.is_err() {
             tracing::warn!("connections were cut at the end of the drain time");
         }
     }

@@ -4,9 +4,9 @@
 //! short of a name is issued anew in place (design section 5).
 
 use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
@@ -20,11 +20,12 @@ use time::macros::datetime;
 use time::{Duration, OffsetDateTime};
 use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
-use super::identity::MASTERS;
+use super::private_file;
+use crate::model::role::MASTERS;
 
 /// Certificates count from here, so that a device whose clock starts in the past
 /// of its first start but after the build still trusts them.
-const BUILD_DATE: OffsetDateTime = datetime!(2026-01-01 00:00 UTC);
+pub(super) const BUILD_DATE: OffsetDateTime = datetime!(2026-01-01 00:00 UTC);
 /// How long what we issue is good for. Long, because nobody renews certificates
 /// on a box in a cabinet; a start re-issues them in time.
 const LIFETIME: Duration = Duration::days(3650);
@@ -75,6 +76,12 @@ pub(super) struct Pki {
     pub(super) ca: CertificateDer<'static>,
     pub(super) chain: Vec<CertificateDer<'static>>,
     pub(super) key: PrivateKeyDer<'static>,
+    /// The CA as PEM, for kubeconfigs.
+    pub(super) ca_pem: String,
+    /// What the server's certificate calls this box.
+    pub(super) names: Vec<String>,
+    /// From when to when all certificates are good, with time left to renew them.
+    pub(super) good: (OffsetDateTime, OffsetDateTime),
 }
 
 /// A certificate and its key as PEM.
@@ -89,20 +96,46 @@ pub(super) fn prepare(subject: &Subject, now: OffsetDateTime) -> Result<Pki, Pki
     let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir);
     made.map_err(|source| PkiError::File { path: dir.clone(), source })?;
     let ca = authority(&dir, now)?;
-    let server = leaf(&dir, "server", &ca, now, server_params(subject))?;
+    let params = server_params(subject);
+    let names = params.subject_alt_names.iter().filter_map(plain_name).collect();
+    let server = leaf(&dir, "server", &ca, now, params)?;
     let admin = leaf(&dir, "admin", &ca, now, admin_params())?;
     let kubeconfig = kubeconfig(subject.listen, &ca.certificate, &admin);
-    write_private(&subject.data_dir.join("admin.kubeconfig"), kubeconfig.as_bytes())?;
+    write(&subject.data_dir.join("admin.kubeconfig"), kubeconfig.as_bytes())?;
     let pem = |_| PkiError::Pem(dir.clone());
+    let good = [&ca, &server, &admin].into_iter().map(|pair| good(&pair.certificate));
+    let good = good.reduce(|all, one| (all.0.max(one.0), all.1.min(one.1))).unwrap_or((now, now));
     Ok(Pki {
         ca: CertificateDer::from_pem_slice(ca.certificate.as_bytes()).map_err(pem)?,
         chain: vec![CertificateDer::from_pem_slice(server.certificate.as_bytes()).map_err(pem)?],
         key: PrivateKeyDer::from_pem_slice(server.key.as_bytes()).map_err(pem)?,
+        ca_pem: ca.certificate,
+        names,
+        good,
     })
 }
 
-/// The CA. Its key is kept when only its certificate ran out, so that clients
-/// that trust the key through an older certificate are not all cut off.
+/// From when to when a certificate is good, less [`RENEW_BEFORE`].
+fn good(certificate: &str) -> (OffsetDateTime, OffsetDateTime) {
+    let der = CertificateDer::from_pem_slice(certificate.as_bytes()).ok();
+    let parsed = der.as_ref().and_then(|der| X509Certificate::from_der(der).ok());
+    // What cannot be read is good at no time.
+    parsed.map_or((OffsetDateTime::UNIX_EPOCH, OffsetDateTime::UNIX_EPOCH), |(_, parsed)| {
+        let validity = parsed.validity();
+        (validity.not_before.to_datetime(), validity.not_after.to_datetime() - RENEW_BEFORE)
+    })
+}
+
+fn plain_name(name: &SanType) -> Option<String> {
+    match name {
+        SanType::DnsName(name) => Some(name.as_str().to_owned()),
+        SanType::IpAddress(ip) => Some(ip.to_string()),
+        _ => None,
+    }
+}
+
+/// The CA. Its key is kept when only its certificate ran out, and its name follows
+/// from the key: whoever trusts an older certificate trusts what is issued now.
 fn authority(dir: &Path, now: OffsetDateTime) -> Result<Pair, PkiError> {
     let stored = read_pair(dir, "ca")?;
     if let Some(pair) = &stored
@@ -117,15 +150,20 @@ fn authority(dir: &Path, now: OffsetDateTime) -> Result<Pair, PkiError> {
     };
     let mut params = CertificateParams::default();
     params.distinguished_name = rcgen::DistinguishedName::new();
-    // The number makes this CA's name its own, so that leaves of another CA are told apart.
-    params.distinguished_name.push(DnType::CommonName, format!("edgesvc-ca@{}", uuid::Uuid::new_v4().simple()));
+    params.distinguished_name.push(DnType::CommonName, authority_name(&key));
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign, KeyUsagePurpose::DigitalSignature];
-    validity(&mut params, now, CA_LIFETIME);
+    validity(&mut params, now, CA_LIFETIME, stored.as_ref());
     let certificate = params.self_signed(&key).map_err(issue)?;
     let pair = Pair { certificate: certificate.pem(), key: key.serialize_pem() };
     write_pair(dir, "ca", &pair)?;
     Ok(pair)
+}
+
+/// A name of this key alone, so that leaves of another CA are told apart.
+fn authority_name(key: &KeyPair) -> String {
+    let hash = ring::digest::digest(&ring::digest::SHA256, key.public_key_raw());
+    hash.as_ref().iter().take(16).fold("edgesvc-ca@".to_owned(), |name, byte| format!("{name}{byte:02x}"))
 }
 
 fn leaf(
@@ -135,16 +173,17 @@ fn leaf(
     now: OffsetDateTime,
     mut params: CertificateParams,
 ) -> Result<Pair, PkiError> {
-    if let Some(pair) = read_pair(dir, what)?
+    let stored = read_pair(dir, what)?;
+    if let Some(pair) = &stored
         && usable(&pair.certificate, &pair.key, now, Some(&ca.certificate), &params.subject_alt_names)
     {
-        return Ok(pair);
+        return Ok(Pair { certificate: pair.certificate.clone(), key: pair.key.clone() });
     }
     let issue = |source| PkiError::Issue { what, source };
     let ca_key = KeyPair::from_pem(&ca.key).map_err(issue)?;
     let issuer = Issuer::from_ca_cert_pem(&ca.certificate, ca_key).map_err(issue)?;
     let key = KeyPair::generate().map_err(issue)?;
-    validity(&mut params, now, LIFETIME);
+    validity(&mut params, now, LIFETIME, stored.as_ref());
     params.use_authority_key_identifier_extension = true;
     let certificate = params.signed_by(&key, &issuer).map_err(issue)?;
     let pair = Pair { certificate: certificate.pem(), key: key.serialize_pem() };
@@ -152,10 +191,13 @@ fn leaf(
     Ok(pair)
 }
 
-fn validity(params: &mut CertificateParams, now: OffsetDateTime, lifetime: Duration) {
-    // A clock before the build date is wrong, but the only one there is.
-    params.not_before = BUILD_DATE.min(now - Duration::DAY);
-    params.not_after = BUILD_DATE.max(now) + lifetime;
+fn validity(params: &mut CertificateParams, now: OffsetDateTime, lifetime: Duration, stored: Option<&Pair>) {
+    // A clock before the build date is wrong, but the only one there is. Not before
+    // 1970: TLS knows no earlier time.
+    params.not_before = if now < BUILD_DATE { OffsetDateTime::UNIX_EPOCH } else { BUILD_DATE };
+    // A clock that was lost must not shorten what clients with a right one rely on.
+    let before = stored.map_or(OffsetDateTime::UNIX_EPOCH, |pair| good(&pair.certificate).1 + RENEW_BEFORE);
+    params.not_after = (BUILD_DATE.max(now) + lifetime).max(before);
 }
 
 fn server_params(subject: &Subject) -> CertificateParams {
@@ -221,12 +263,7 @@ fn carries(certificate: &X509Certificate<'_>, wanted: &SanType) -> bool {
 
 fn kubeconfig(listen: SocketAddr, ca: &str, admin: &Pair) -> String {
     let encode = |text: &str| base64::engine::general_purpose::STANDARD.encode(text);
-    let ip = match listen.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
-        ip => ip,
-    };
-    let server = SocketAddr::new(ip, listen.port());
+    let server = reachable(listen);
     format!(
         "apiVersion: v1\nkind: Config\ncurrent-context: edgesvc\n\
          clusters:\n- name: edgesvc\n  cluster:\n    server: https://{server}\n    certificate-authority-data: {}\n\
@@ -238,6 +275,16 @@ fn kubeconfig(listen: SocketAddr, ca: &str, admin: &Pair) -> String {
     )
 }
 
+/// Where this box itself reaches what listens there.
+pub(super) fn reachable(listen: SocketAddr) -> SocketAddr {
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    SocketAddr::new(ip, listen.port())
+}
+
 fn read_pair(dir: &Path, what: &str) -> Result<Option<Pair>, PkiError> {
     let certificate = read(&dir.join(format!("{what}.crt")))?;
     let key = read(&dir.join(format!("{what}.key")))?;
@@ -245,45 +292,35 @@ fn read_pair(dir: &Path, what: &str) -> Result<Option<Pair>, PkiError> {
 }
 
 fn read(path: &Path) -> Result<Option<String>, PkiError> {
-    let fault = |source| PkiError::File { path: path.to_owned(), source };
-    match fs::metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(fault(error)),
-        // Not ours, whatever it is: issue anew.
-        Ok(found) if found.len() > FILE_BYTES_MAX => Ok(None),
-        Ok(_) => Ok(Some(String::from_utf8_lossy(&fs::read(path).map_err(fault)?).into_owned())),
-    }
+    // Larger is not ours, whatever it is: issue anew.
+    let found = private_file::read(path, FILE_BYTES_MAX).map_err(|source| fault(path, source))?;
+    Ok(found.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
 }
 
 fn write_pair(dir: &Path, what: &str, pair: &Pair) -> Result<(), PkiError> {
     // The key first: a crash between the two leaves a certificate of another key, which is issued anew.
-    write_private(&dir.join(format!("{what}.key")), pair.key.as_bytes())?;
-    write_private(&dir.join(format!("{what}.crt")), pair.certificate.as_bytes())
+    write(&dir.join(format!("{what}.key")), pair.key.as_bytes())?;
+    write(&dir.join(format!("{what}.crt")), pair.certificate.as_bytes())
 }
 
-/// Replaces a file as a whole, readable by its owner only; unchanged content is not written again.
-fn write_private(path: &Path, bytes: &[u8]) -> Result<(), PkiError> {
-    let fault = |source| PkiError::File { path: path.to_owned(), source };
-    if fs::read(path).is_ok_and(|found| found == bytes) {
-        return Ok(());
-    }
-    let mut fresh = path.as_os_str().to_owned();
-    fresh.push(".new");
-    let fresh = PathBuf::from(fresh);
-    match fs::remove_file(&fresh) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(fault(error)),
-        _ => {}
-    }
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh).map_err(fault)?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(fault)?;
-    fs::rename(&fresh, path).map_err(fault)?;
-    let parent = path.parent().unwrap_or_else(|| Path::new("/"));
-    fs::File::open(parent).and_then(|dir| dir.sync_all()).map_err(fault)
+fn write(path: &Path, bytes: &[u8]) -> Result<(), PkiError> {
+    private_file::write(path, bytes).map_err(|source| fault(path, source))
+}
+
+fn fault(path: &Path, source: io::Error) -> PkiError {
+    PkiError::File { path: path.to_owned(), source }
 }
 
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
+    use std::sync::Arc;
+
+    use proptest::prelude::*;
+    use rustls::client::WebPkiServerVerifier;
+    use rustls::client::danger::ServerCertVerifier as _;
+    use rustls::pki_types::{ServerName, UnixTime};
+    use rustls::server::WebPkiClientVerifier;
 
     use super::*;
 
@@ -329,14 +366,93 @@ mod tests {
         assert_eq!(late.ca, second.ca);
     }
 
+    /// Whether a client and we accept each other at this moment.
+    fn trusts(
+        trusted: &CertificateDer<'static>,
+        pki: &Pki,
+        admin: &CertificateDer<'static>,
+        at: OffsetDateTime,
+    ) -> bool {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let seconds = u64::try_from(at.unix_timestamp()).unwrap();
+        let at = UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds));
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(trusted.clone()).unwrap();
+        let client =
+            WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).build().unwrap();
+        let name = ServerName::try_from("127.0.0.1").unwrap();
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(pki.ca.clone()).unwrap();
+        let server = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
+        client.verify_server_cert(&pki.chain[0], &[], &name, &[], at).is_ok()
+            && server.verify_client_cert(admin, &[], at).is_ok()
+    }
+
+    fn admin(dir: &Path) -> CertificateDer<'static> {
+        CertificateDer::from_pem_file(dir.join("pki/admin.crt")).unwrap()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
+        /// Seconds from 1970 to 2100.
+        #[test]
+        fn any_clock_starts_and_starts_again(first in 0..4_102_444_800_i64, second in 0..4_102_444_800_i64) {
+            let dir = tempfile::tempdir().unwrap();
+            let [first, second] = [first, second].map(|at| OffsetDateTime::from_unix_timestamp(at).unwrap());
+            let before = prepare(&subject(dir.path()), first).unwrap();
+            prop_assert!(trusts(&before.ca, &before, &admin(dir.path()), first));
+            prop_assert!(before.good.0 <= first && first < before.good.1);
+            let after = prepare(&subject(dir.path()), second).unwrap();
+            prop_assert!(trusts(&after.ca, &after, &admin(dir.path()), second));
+            prop_assert!(after.good.0 <= second && second < after.good.1);
+            // A client whose own clock is right goes on trusting the box by the CA it was given.
+            if first >= BUILD_DATE {
+                prop_assert!(trusts(&before.ca, &after, &admin(dir.path()), first.max(after.good.0)));
+            }
+        }
+    }
+
+    #[test]
+    fn the_ends_of_time_start() {
+        for now in [
+            datetime!(1970-01-01 00:00 UTC),
+            BUILD_DATE - Duration::SECOND,
+            BUILD_DATE,
+            datetime!(2100-01-01 00:00 UTC),
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            let pki = prepare(&subject(dir.path()), now).unwrap();
+            assert!(trusts(&pki.ca, &pki, &admin(dir.path()), now), "{now}");
+        }
+    }
+
     #[test]
     fn a_clock_in_the_past_gets_certificates_in_force() {
         let dir = tempfile::tempdir().unwrap();
         let now = datetime!(1970-01-02 00:00 UTC);
-        prepare(&subject(dir.path()), datetime!(2026-06-01 00:00 UTC)).unwrap();
+        let right = prepare(&subject(dir.path()), datetime!(2026-06-01 00:00 UTC)).unwrap();
         let early = prepare(&subject(dir.path()), now).unwrap();
+        assert_ne!(der(&early), der(&right));
         let (_, parsed) = X509Certificate::from_der(&early.chain[0]).unwrap();
         assert!(parsed.validity().not_before.to_datetime() <= now);
         assert!(parsed.validity().not_after.to_datetime() > BUILD_DATE);
+    }
+
+    #[test]
+    fn certificates_are_renewed_before_they_end_and_old_kubeconfigs_go_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let start = datetime!(2026-06-01 00:00 UTC);
+        let first = prepare(&subject(dir.path()), start).unwrap();
+        let old_admin = admin(dir.path());
+        let late = first.good.1;
+        let second = prepare(&subject(dir.path()), late).unwrap();
+        assert_ne!(der(&first), der(&second));
+        // Both are in force side by side for as long as the renewal comes early.
+        assert!(trusts(&first.ca, &second, &old_admin, late + RENEW_BEFORE - Duration::DAY));
+        let ca_late = start + CA_LIFETIME - RENEW_BEFORE + Duration::DAY;
+        let third = prepare(&subject(dir.path()), ca_late).unwrap();
+        assert_ne!(first.ca, third.ca);
+        assert!(trusts(&first.ca, &third, &admin(dir.path()), ca_late), "who trusts the old CA certificate goes on");
     }
 }

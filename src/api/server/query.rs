@@ -41,6 +41,13 @@ impl Query {
         Some(!matches!(value.to_ascii_lowercase().as_str(), "false" | "0"))
     }
 
+    /// The name that a field selector asks for, if it asks for one.
+    pub(super) fn selected_name(&self) -> Option<&str> {
+        let terms = self.get("fieldSelector")?.split(',');
+        let names = terms.filter_map(|term| term.trim().strip_prefix("metadata.name="));
+        names.map(|name| name.strip_prefix('=').unwrap_or(name)).find(|name| !name.is_empty())
+    }
+
     pub(super) fn integer(&self, name: &str) -> Result<Option<i64>, ApiError> {
         let Some(text) = self.get(name) else { return Ok(None) };
         text.parse()

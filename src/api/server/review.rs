@@ -6,13 +6,15 @@ use serde_json::{Value, json};
 
 use super::super::status::ApiError;
 use super::super::{codec, kinds};
+use super::action;
 use super::answer::{Answer, Outcome};
 use super::body::{self, Payload};
 use super::handle::Call;
-use super::identity;
 use super::metadata;
 use super::query::WriteOptions;
+use super::roles;
 use super::route::Review;
+use crate::model::role::Rule;
 use crate::model::schema;
 
 /// Creates a review: the answer is in its status.
@@ -41,7 +43,7 @@ pub(super) fn create(call: &mut Call, review: Review, namespace: Option<&str>, b
             // Of the question nothing is kept.
             let now = crate::clock::rfc3339(crate::clock::now());
             value = json!({"apiVersion": format!("{group}/v1"), "kind": kind, "metadata": {"creationTimestamp": now}});
-            json!({"userInfo": {"username": call.user.name, "groups": call.user.groups}})
+            json!({"userInfo": call.user.info()})
         }
     };
     if let Some(members) = value.as_object_mut() {
@@ -86,33 +88,24 @@ fn groups(value: &Value) -> Vec<String> {
 }
 
 fn access(groups: &[String], value: &Value) -> Value {
-    let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
-    let allowed = if value.pointer("/spec/resourceAttributes").is_some_and(Value::is_object) {
-        let at = |member: &str| text(&format!("/spec/resourceAttributes/{member}"));
-        identity::may(groups, at("verb"), Some((at("group"), at("resource"))), "")
-    } else {
-        let at = |member: &str| text(&format!("/spec/nonResourceAttributes/{member}"));
-        identity::may(groups, at("verb"), None, at("path"))
-    };
-    json!({ "allowed": allowed })
+    let asked = value.get("spec").and_then(action::asked);
+    json!({ "allowed": asked.is_some_and(|action| roles::allows(groups, &action)) })
 }
 
-/// What the caller may do: everything, or ask about itself and read what is public.
+/// What the caller may do in a namespace: the rules of all roles held there.
 fn rules(call: &Call, value: &mut Value) -> Result<Value, ApiError> {
-    if value.pointer("/spec/namespace").and_then(Value::as_str).is_none_or(str::is_empty) {
-        return Err(ApiError::bad_request("no namespace on request"));
-    }
+    let namespace = value.pointer("/spec/namespace").and_then(Value::as_str).filter(|namespace| !namespace.is_empty());
+    let namespace = namespace.ok_or_else(|| ApiError::bad_request("no namespace on request"))?;
+    let held = roles::rules_in(&call.user.groups, namespace);
+    let (paths, resources): (Vec<&Rule>, Vec<&Rule>) = held.into_iter().partition(|rule| rule.resources.is_empty());
+    let status = json!({
+        "resourceRules": resources.into_iter().map(Rule::to_value).collect::<Value>(),
+        "nonResourceRules": paths.into_iter().map(Rule::to_value).collect::<Value>(),
+        "incomplete": false,
+    });
     // The real server answers without the question.
     if let Some(members) = value.as_object_mut() {
         members.insert("spec".to_owned(), json!({}));
     }
-    let all = json!(["*"]);
-    let (resources, paths) = if call.user.is_admin() {
-        (json!([{"verbs": all, "apiGroups": all, "resources": all}]), json!([{"verbs": all, "nonResourceURLs": all}]))
-    } else {
-        let own = identity::OWN_REVIEWS
-            .map(|(group, resource)| json!({"verbs": ["create"], "apiGroups": [group], "resources": [resource]}));
-        (json!(own), json!([{"verbs": ["get"], "nonResourceURLs": identity::PUBLIC_PATHS}]))
-    };
-    Ok(json!({"resourceRules": resources, "nonResourceRules": paths, "incomplete": false}))
+    Ok(status)
 }

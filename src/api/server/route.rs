@@ -31,6 +31,10 @@ pub(super) enum Route {
     Resources { group: String, version: String },
     /// Objects of a served kind.
     Objects(Target),
+    /// `/edgesvc/v1/tokens`
+    Tokens,
+    /// `/edgesvc/v1/tokens/NAME`
+    Token(String),
     /// A review: created, in a namespace or outside, never stored.
     Review(Review, Option<String>),
     /// Something of Kubernetes that edgesvc does not do, by name.
@@ -83,11 +87,6 @@ impl Review {
             Review::Subject => &review::SELF_SUBJECT,
         }
     }
-
-    /// Whether it is about the caller: anybody known may ask that.
-    pub(super) fn is_own(self) -> bool {
-        matches!(self, Review::Access | Review::Rules | Review::Subject)
-    }
 }
 
 /// Subresources Kubernetes has and edgesvc does not, because it runs no containers.
@@ -130,6 +129,8 @@ pub(super) fn route(path: &str) -> Route {
         ["openapi", "v2"] => Route::OpenApiV2,
         ["openapi", "v3"] => Route::OpenApiV3Index,
         ["openapi", "v3", rest @ ..] => Route::OpenApiV3(rest.join("/")),
+        ["edgesvc", "v1", "tokens"] => Route::Tokens,
+        ["edgesvc", "v1", "tokens", name] => Route::Token((*name).to_owned()),
         ["api"] => Route::CoreVersions,
         ["apis"] => Route::Groups,
         ["api", "v1", rest @ ..] => in_group("", "v1", rest),

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
-use tokio::sync::{OwnedSemaphorePermit, watch as latest};
+use tokio::sync::watch as latest;
 use tokio::time::{Instant, sleep_until};
 
 use super::super::status::ApiError;
@@ -56,7 +56,6 @@ struct Watch {
     /// Table definitions go with the first event only.
     definitions_told: bool,
     ended: bool,
-    _permit: OwnedSemaphorePermit,
 }
 
 /// Opens a watch.
@@ -71,7 +70,6 @@ pub(super) fn watch(call: &Call, target: &Target) -> Outcome {
         _ => fastrand::u64(TIMEOUT_MIN_SECONDS..=2 * TIMEOUT_MIN_SECONDS),
     };
     let include = Include::parse(query)?;
-    let permit = Arc::clone(&call.api.watches).try_acquire_owned().map_err(|_| ApiError::too_many_requests())?;
     let mut newest = call.api.store.subscribe();
     let snapshot = Arc::clone(&newest.borrow_and_update());
     let from_state = initial_events.unwrap_or(matches!(revision, None | Some(0)));
@@ -102,7 +100,6 @@ pub(super) fn watch(call: &Call, target: &Target) -> Outcome {
         deadline: now + Duration::from_secs(seconds),
         definitions_told: false,
         ended: false,
-        _permit: permit,
     };
     let media = match call.accepted.encoding {
         Encoding::Protobuf => format!("{PROTOBUF};stream=watch"),

@@ -12,6 +12,7 @@ use std::time::Duration;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, CommandFactory as _, FromArgMatches, Parser, Subcommand};
 
 use super::completions::Shell;
+use super::token::KubeconfigVerb;
 use crate::config::{Inputs, SETTINGS};
 
 pub use read::{ApiResources, Describe, Diff, Explain, Get, Version, Wait};
@@ -148,6 +149,9 @@ pub enum Verb {
     },
     /// Show whether the daemon is well and what it holds
     Status(Server),
+    /// Give others access to this box, and take it away
+    #[command(subcommand)]
+    Kubeconfig(KubeconfigVerb),
     /// Look at, export or remove what edgesvc put into the kernel
     #[command(subcommand)]
     Dataplane(DataplaneVerb),
