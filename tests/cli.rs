@@ -121,3 +121,12 @@ fn status_says_that_all_is_well() {
     let edgesvc = Edgesvc::start(&world);
     assert!(!edgesvc.cli(&["status"]).ok().is_empty());
 }
+
+#[test]
+fn a_sound_store_has_nothing_to_repair() {
+    let world = World::new();
+    let edgesvc = Edgesvc::start(&world);
+    edgesvc.apply(&service("web", "web", 80, "8080", "  type: NodePort\n"));
+    assert_eq!(edgesvc.cli(&["repair", "--dry-run"]).ok(), "nothing to repair\n");
+    assert_eq!(edgesvc.cli(&["repair"]).ok(), "nothing to repair\n");
+}

@@ -29,6 +29,7 @@ mod output;
 mod patch;
 mod pick;
 mod progress;
+mod repair;
 mod resource;
 mod scratch;
 mod sort;
@@ -141,6 +142,9 @@ fn dispatch(verb: Verb, daemon: &Daemon) -> Result<(), Failure> {
         Verb::Completions { shell } => output::print(completions::script(shell)),
         Verb::Complete { words } => block_on(async move { completions::complete(&words).await }),
         Verb::Version(args) => block_on(status::versions(args)),
+        Verb::Repair { dry_run, server } => {
+            block_on(async move { repair::repair(&mut connect(&server).await?, dry_run).await })
+        }
         Verb::Kubeconfig(verb) => block_on(token::run(verb)),
         Verb::Status(server) => block_on(async move { status::status(&mut connect(&server).await?).await }),
     }

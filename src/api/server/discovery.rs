@@ -21,10 +21,11 @@ const MAJOR: &str = "1";
 const MINOR: &str = "36";
 
 /// Paths of `/` beside those of groups.
-const PATHS: [&str; 10] = [
+const PATHS: [&str; 11] = [
     "/api",
     "/api/v1",
     "/apis",
+    "/edgesvc/v1/repair",
     "/edgesvc/v1/tokens",
     "/healthz",
     "/livez",

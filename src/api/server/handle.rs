@@ -20,7 +20,8 @@ use super::route::{self, Route, Target};
 use super::share::{Held, Pool};
 use super::traffic::Tracked;
 use super::{
-    Api, action, create, delete, discovery, health, list, openapi, patch, replace, review, scrape, tokens, watch,
+    Api, action, create, delete, discovery, health, list, openapi, patch, repair, replace, review, scrape, tokens,
+    watch,
 };
 use crate::model::Kind;
 
@@ -183,6 +184,7 @@ async fn respond(call: &mut Call, head: &Parts, incoming: &mut Option<Incoming>)
             let bytes = whole(call, incoming).await?;
             tokens::several(call, method, &bytes).await
         }
+        (Route::Repair, _) => repair::repair(call, method).await,
         (Route::Token(name), _) => tokens::one(call, method, name).await,
         (Route::Unserved(what), _) => Err(ApiError::not_implemented(what)),
         (Route::NoResource, _) => Err(ApiError::no_resource()),

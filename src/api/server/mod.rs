@@ -37,6 +37,7 @@ mod pki;
 mod private_file;
 mod query;
 mod recent;
+mod repair;
 mod replace;
 mod review;
 mod roles;

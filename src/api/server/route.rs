@@ -35,6 +35,8 @@ pub(super) enum Route {
     Tokens,
     /// `/edgesvc/v1/tokens/NAME`
     Token(String),
+    /// `/edgesvc/v1/repair`
+    Repair,
     /// A review: created, in a namespace or outside, never stored.
     Review(Review, Option<String>),
     /// Something of Kubernetes that edgesvc does not do, by name.
@@ -131,6 +133,7 @@ pub(super) fn route(path: &str) -> Route {
         ["openapi", "v3", rest @ ..] => Route::OpenApiV3(rest.join("/")),
         ["edgesvc", "v1", "tokens"] => Route::Tokens,
         ["edgesvc", "v1", "tokens", name] => Route::Token((*name).to_owned()),
+        ["edgesvc", "v1", "repair"] => Route::Repair,
         ["api"] => Route::CoreVersions,
         ["apis"] => Route::Groups,
         ["api", "v1", rest @ ..] => in_group("", "v1", rest),

@@ -149,6 +149,15 @@ pub enum Verb {
     },
     /// Show whether the daemon is well and what it holds
     Status(Server),
+    /// Compare recorded addresses and ports with the Services that hold them, and mend
+    Repair {
+        /// Only say what is wrong
+        #[arg(long)]
+        dry_run: bool,
+        /// Where the daemon is
+        #[command(flatten)]
+        server: Server,
+    },
     /// Give others access to this box, and take it away
     #[command(subcommand)]
     Kubeconfig(KubeconfigVerb),
