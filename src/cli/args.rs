@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, Parser, Subcommand};
 
+use super::env::{Env, Exec};
 use super::output::Format;
 use crate::config::{Inputs, SETTINGS};
 
@@ -35,6 +36,10 @@ pub enum Verb {
     Describe(Describe),
     /// Delete objects
     Delete(Delete),
+    /// Print the variables programs find Services by, or keep a file of them
+    Env(Env),
+    /// Run a command with the variables programs find Services by
+    Exec(Exec),
     /// Show whether the daemon is well and what it holds
     Status(Server),
     /// Look at, export or remove what edgesvc put into the kernel

@@ -11,6 +11,7 @@ pub mod args;
 mod client;
 mod delete;
 mod describe;
+mod env;
 pub mod exit;
 mod get;
 mod kubeconfig;
@@ -70,6 +71,8 @@ fn dispatch(verb: Verb, daemon: &Daemon) -> Result<(), Failure> {
         Verb::Get(args) => block_on(get(args)),
         Verb::Describe(args) => block_on(describe(args)),
         Verb::Delete(args) => block_on(delete(args)),
+        Verb::Env(args) => block_on(env::env(args)),
+        Verb::Exec(args) => env::exec(&args),
         Verb::Status(server) => block_on(async move { status::status(&mut connect(&server).await?).await }),
     }
 }
@@ -85,7 +88,7 @@ fn configuration(settings: &Settings) -> Result<config::Config, Failure> {
 }
 
 /// Client commands are one conversation: one thread is enough.
-fn block_on(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(work)
 }
