@@ -69,6 +69,7 @@ fn every_line_of_the_worked_example() {
     for words in [&["-n", "other"][..], &["--enable-service-links=false"]] {
         assert_eq!(edgesvc.cli(&[&["env", "--format", "docker"], words].concat()).ok(), api_lines, "{words:?}");
     }
+    assert_eq!(edgesvc.cli(&["env", "-n", "", "--format", "docker"]).ok(), wanted);
     edgesvc.cli(&["delete", "service", "redis-master"]).ok();
     assert_eq!(edgesvc.cli(&["env", "--format", "docker"]).ok(), api_lines);
 }

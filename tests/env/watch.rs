@@ -188,6 +188,20 @@ fn changes_while_the_command_runs_are_written_and_run_it_once_more() {
     assert!(!watcher_left_a_shell(&script));
 }
 
+#[test]
+fn a_command_that_will_not_end_is_killed() {
+    let world = World::new();
+    let edgesvc = Edgesvc::start(&world);
+    let home = &edgesvc.home;
+    assert!(std::process::Command::new("mkfifo").arg(home.path("gate")).status().unwrap().success());
+    let script = format!("trap '' TERM; cd {}; echo run >>runs; read -r line <gate", home.text_path(""));
+    let watcher = Watcher::start(&world, home, &["--on-change", &script], "KUBERNETES_SERVICE_HOST=");
+    lines(home, "runs", 1);
+    assert_eq!(watcher.stop(), Some(0));
+    assert!(fs::read_to_string(home.path("watcher.log")).unwrap().contains("did not end in time and was killed"));
+    eventually(SOON, || if watcher_left_a_shell(&script) { Err("it runs".to_owned()) } else { Ok(()) });
+}
+
 /// Whether a process with this script on its command line is there.
 fn watcher_left_a_shell(script: &str) -> bool {
     let processes = fs::read_dir("/proc").unwrap().filter_map(Result::ok);

@@ -82,7 +82,7 @@ pub struct Links {
 }
 
 fn namespace(scope: &Scope) -> String {
-    scope.namespace.clone().unwrap_or_else(|| "default".to_owned())
+    scope.namespace.clone().filter(|name| !name.is_empty()).unwrap_or_else(|| "default".to_owned())
 }
 
 fn declared(text: &str) -> Result<(String, String), String> {
