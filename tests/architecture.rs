@@ -33,7 +33,8 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("dns", &["model", "desired", "clock"]),
     ("lb", &["model", "desired", "clock"]),
     // What acts for it (`run`, `dataplane`) is handed in by main.
-    ("cli", &["model", "manifest", "config", "clock"]),
+    ("cli", &["model", "manifest", "config", "env", "clock"]),
+    ("env", &["model"]),
     ("clock", &[]),
 ];
 
@@ -43,6 +44,7 @@ const PURE: &[&str] = &[
     "src/manifest/",
     "src/allocate/",
     "src/desired/",
+    "src/env/",
     "src/api/kinds/",
     "src/api/patch/",
     "src/api/codec/",

@@ -26,6 +26,10 @@ pub enum Code {
     NoPermission = 77,
     /// The configuration is wrong.
     Config = 78,
+    /// The command of `exec` cannot be executed, as env(1) has it.
+    CannotExecute = 126,
+    /// There is no such command for `exec`, as env(1) has it.
+    NoCommand = 127,
 }
 
 /// A failed command.

@@ -16,6 +16,7 @@ mod delete;
 mod describe;
 mod diff;
 mod edit;
+mod env;
 pub mod exit;
 mod explain;
 mod fleet;
@@ -146,6 +147,8 @@ fn dispatch(verb: Verb, daemon: &Daemon) -> Result<(), Failure> {
             block_on(async move { repair::repair(&mut connect(&server).await?, dry_run).await })
         }
         Verb::Kubeconfig(verb) => block_on(token::run(verb)),
+        Verb::Env(args) => block_on(env::env(args)),
+        Verb::Exec(args) => env::exec(&args),
         Verb::Status(server) => block_on(async move { status::status(&mut connect(&server).await?).await }),
     }
 }
@@ -161,7 +164,7 @@ fn configuration(settings: &Settings) -> Result<config::Config, Failure> {
 }
 
 /// Client commands are one conversation: one thread is enough.
-fn block_on(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(work)
 }

@@ -12,6 +12,7 @@ use std::time::Duration;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, CommandFactory as _, FromArgMatches, Parser, Subcommand};
 
 use super::completions::Shell;
+use super::env::{Env, Exec};
 use super::token::KubeconfigVerb;
 use crate::config::{Inputs, SETTINGS};
 
@@ -147,6 +148,10 @@ pub enum Verb {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         words: Vec<String>,
     },
+    /// Print the variables programs find Services by, or keep a file of them
+    Env(Env),
+    /// Run a command with the variables programs find Services by
+    Exec(Exec),
     /// Show whether the daemon is well and what it holds
     Status(Server),
     /// Compare recorded addresses and ports with the Services that hold them, and mend
