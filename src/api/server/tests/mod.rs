@@ -10,5 +10,6 @@ mod generated;
 mod hostile;
 mod inputs;
 mod lists;
+mod readme;
 mod tls;
 mod watches;
