@@ -11,6 +11,11 @@ use std::time::Duration;
 
 use support::{Edgesvc, World, eventually, pod, service, stream};
 
+#[path = "kubectl/reads.rs"]
+mod reads;
+#[path = "kubectl/writes.rs"]
+mod writes;
+
 const SOON: Duration = Duration::from_secs(20);
 
 #[test]
