@@ -1,9 +1,11 @@
 //! The server over a real Unix socket with a store in memory: the cases of
 //! spec/api.md by number, what hostile clients send, and what generation does.
 
+mod cases_endpoints;
 mod cases_errors;
 mod cases_kinds;
 mod cases_service;
+mod cases_service_table;
 mod cases_writes;
 mod client;
 mod generated;
