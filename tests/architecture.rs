@@ -111,8 +111,12 @@ const LICENCES: &[&str] = &[
 
 /// Crates present in two versions, and why that is borne.
 const TWICE: &[(&str, &str)] = &[
+    ("base64", "k8s-openapi, for tests only, stays on 0.22"),
     ("bit-vec", "yasna (certificates) lags behind proptest, which is for tests only"),
     ("getrandom", "ring 0.17 stays on 0.2; uuid has moved on"),
+    ("hashbrown", "kube, for tests only, stays on 0.16"),
+    ("json-patch", "kube, for tests only, stays on 4"),
+    ("jsonptr", "follows json-patch"),
     ("nix", "rtnetlink 0.24 stays on 0.31"),
     ("rand_core", "imbl stays on 0.9; proptest, for tests only, has moved on"),
     ("syn", "macro crates move one by one; it is not in the binary"),

@@ -11,8 +11,14 @@ use std::time::Duration;
 
 use support::{Edgesvc, World, eventually, pod, service, stream};
 
+#[path = "kubectl/reads.rs"]
+mod reads;
+#[path = "kubectl/writes.rs"]
+mod writes;
+
 const SOON: Duration = Duration::from_secs(20);
 
+/// Case 39 of spec/api.md.
 #[test]
 fn apply_both_ways_and_again() {
     let world = World::new();
@@ -119,6 +125,7 @@ fn label_annotate_and_every_patch_type() {
     edgesvc.field("service", "web", &["metadata", "labels", "tier"]).unwrap_err();
 }
 
+/// Case 38 of spec/api.md.
 #[test]
 fn a_namespace_is_created_from_a_protobuf_body_and_deleted_with_its_content() {
     let world = World::new();

@@ -230,7 +230,9 @@ impl<'w> Edgesvc<'w> {
 
     /// kubectl, not yet started; its cache lives and dies with the home.
     pub(crate) fn kubectl_command(&self) -> Command {
-        let mut command = self.world.command(NODE, "kubectl");
+        // scripts/test names another than the system's.
+        let kubectl = std::env::var("EDGESVC_TEST_KUBECTL").unwrap_or_else(|_| "kubectl".to_owned());
+        let mut command = self.world.command(NODE, &kubectl);
         command.args(["--kubeconfig", &self.home.text_path("data/admin.kubeconfig")]);
         command.args(["--cache-dir", &self.home.text_path("kube-cache")]);
         command.env("HOME", self.home.text_path("")).env_remove("KUBECONFIG");

@@ -6,6 +6,8 @@
 //! makes it panic or recurse without bound.
 
 mod fit;
+#[cfg(test)]
+pub(crate) mod generated;
 mod json;
 pub mod protobuf;
 mod quantity;

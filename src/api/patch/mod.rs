@@ -73,10 +73,21 @@ pub fn json_patch(current: &Value, patch: &[u8]) -> Result<Value, PatchError> {
     let mut budget = OBJECT_BYTES_MAX;
     for operation in &patch.0 {
         admit(&patched, operation, &mut budget)?;
+        if tests_for_absence(&patched, operation) {
+            continue;
+        }
         json_patch::patch_unsafe(&mut patched, std::slice::from_ref(operation))
             .map_err(|error| PatchError::invalid(format!("{operation}: {}", error.kind)))?;
     }
     finish(patched)
+}
+
+/// Whether the operation tests that a member which is not there is null: true
+/// to Kubernetes, false to RFC 6902. Clients add their first finalizer so.
+fn tests_for_absence(document: &Value, operation: &PatchOperation) -> bool {
+    let PatchOperation::Test(test) = operation else { return false };
+    let parent = test.path.parent().and_then(|parent| document.pointer(parent.as_str()));
+    test.value.is_null() && document.pointer(test.path.as_str()).is_none() && parent.is_some_and(Value::is_object)
 }
 
 /// Refuses an operation that would nest too deep or, with those before it, copy too much.

@@ -37,6 +37,24 @@ fn check(patch: Value, pointer: &str, expected: Value) {
     }
 }
 
+/// kube-rs adds a first finalizer so; Go's own library lets it pass.
+#[test]
+fn a_test_for_null_is_true_of_a_member_that_is_not_there() {
+    let current = json!({"metadata": {"name": "a", "list": []}});
+    let test = |path: &str, value: Value| {
+        json_patch(&current, json!([{"op": "test", "path": path, "value": value}]).to_string().as_bytes())
+    };
+    test("/metadata/finalizers", Value::Null).unwrap();
+    for (path, value) in [
+        ("/metadata/finalizers", json!([])),
+        ("/metadata/name", Value::Null),
+        ("/spec/finalizers", Value::Null),
+        ("/metadata/list/0", Value::Null),
+    ] {
+        assert!(matches!(test(path, value), Err(PatchError::Invalid { .. })), "{path}");
+    }
+}
+
 #[test]
 fn strategic_merges_objects_and_deletes_by_null() {
     check(json!({"metadata": {"labels": {"a": null, "c": "3"}}}), "/metadata/labels", json!({"b": "2", "c": "3"}));

@@ -212,13 +212,15 @@ impl Watch {
 
     /// An object that comes into view was added, one that leaves it is deleted.
     fn tell_event(&mut self, out: &mut Vec<u8>, event: &Event) {
-        let before = event.previous.as_ref().is_some_and(|object| self.selection.matches(object));
+        let previous = event.previous.as_ref().filter(|object| self.selection.matches(object));
         let after = event.r#type != EventType::Deleted && self.selection.matches(&event.object);
-        match (before, after) {
-            (false, false) => {}
-            (false, true) => self.tell(out, "ADDED", &event.object),
-            (true, true) => self.tell(out, "MODIFIED", &event.object),
-            (true, false) => self.tell(out, "DELETED", &event.object),
+        match (previous, after) {
+            (None, false) => {}
+            (None, true) => self.tell(out, "ADDED", &event.object),
+            (Some(_), true) => self.tell(out, "MODIFIED", &event.object),
+            (Some(_), false) if event.r#type == EventType::Deleted => self.tell(out, "DELETED", &event.object),
+            // Who selects is shown the last state that fitted, not the one that does not.
+            (Some(previous), false) => self.tell(out, "DELETED", &Arc::new(previous.at(event.object.revision))),
         }
     }
 

@@ -45,6 +45,7 @@ fn every_cluster_ip_has_its_object() {
     assert_eq!(world.get(Kind::IpAddress, "10.96.0.9").unwrap()["spec"]["parentRef"]["name"], "a");
 }
 
+/// Case 60 of spec/service.md.
 #[test]
 fn an_object_a_client_made_of_no_claim_goes_after_a_minute() {
     let mut world = World::new([]);

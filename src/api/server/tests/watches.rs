@@ -24,8 +24,10 @@ async fn case_35_objects_come_into_view_and_leave_it() {
     let since = revision(&api).await;
     let mut events = api.watch(&format!("{CONFIG_MAPS}?watch=1&resourceVersion={since}&labelSelector=k%3Dx")).await;
     let path = format!("{CONFIG_MAPS}/a");
-    api.merge(&path, &json!({"metadata": {"labels": null}})).await.expect(200);
-    assert_eq!(events.next_named().await, named("DELETED", "a"));
+    let changed = api.merge(&path, &json!({"metadata": {"labels": null}})).await.expect(200).json();
+    let gone = events.next().await.unwrap();
+    assert_eq!((&gone["type"], &gone["object"]["metadata"]["labels"]), (&json!("DELETED"), &json!({"k": "x"})));
+    assert_eq!(gone["object"]["metadata"]["resourceVersion"], changed["metadata"]["resourceVersion"]);
     api.merge(&path, &json!({"metadata": {"labels": {"k": "x"}}})).await.expect(200);
     assert_eq!(events.next_named().await, named("ADDED", "a"));
     api.merge(&path, &json!({"data": {"a": "2"}})).await.expect(200);
