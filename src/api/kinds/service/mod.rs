@@ -8,13 +8,12 @@ mod update;
 mod validation;
 mod warnings;
 
-use std::net::IpAddr;
-
+use serde::Deserialize as _;
 use serde_json::{Value, json};
 
-use super::read::{int, list, present, set, text, texts, unset};
+use super::read::{int, present, set, text, texts, unset};
 use super::{Prepared, Rejection, Scene, metadata, settle};
-use crate::model::{Claim, Kind, ObjectKey};
+use crate::model::{Claim, Kind, ObjectKey, Service};
 
 pub(super) use defaults::default;
 pub(super) use validation::target_port;
@@ -67,26 +66,11 @@ pub(super) fn update(
     settle(causes, prepared(scene, new, warnings::spec(scene, new)))
 }
 
-/// The cluster IPs and node ports a Service holds: those it shows, as far as its
-/// type makes use of them.
+/// The cluster IPs and node ports a Service holds, by the model's rule, which the
+/// audit of the store follows too. One that cannot be read holds nothing: it is
+/// refused before anything is stored.
 pub(super) fn held_claims(value: &Value) -> Vec<Claim> {
-    let mut claims = Vec::new();
-    if !is_external_name(value) {
-        let addrs = texts(value, "/spec/clusterIPs").into_iter().filter_map(|ip| ip.parse::<IpAddr>().ok());
-        claims.extend(addrs.map(Claim::ClusterIp));
-    }
-    let mut numbers = Vec::new();
-    if has_node_ports(value) {
-        numbers.extend(list(value, "/spec/ports").iter().map(|port| int(port, "/nodePort")));
-    }
-    if needs_health_check(value) {
-        numbers.push(int(value, "/spec/healthCheckNodePort"));
-    }
-    let numbers = numbers.into_iter().filter(|number| *number != 0);
-    claims.extend(numbers.filter_map(|number| u16::try_from(number).ok()).map(Claim::NodePort));
-    claims.sort_unstable();
-    claims.dedup();
-    claims
+    Service::deserialize(value).map(|service| service.claims()).unwrap_or_default()
 }
 
 fn prepared(scene: &Scene<'_>, value: &Value, warnings: Vec<String>) -> Prepared {
