@@ -96,11 +96,12 @@ impl Worker {
         self.links = self.read_links().await.map_err(DataplaneError::Link)?;
         self.has_link = links::has_own(&self.links);
         let mut book = Book::default();
-        let mut ignored = Edit::default();
         let frontends = contributions.iter().flat_map(|contribution| &contribution.frontends);
         let ways = self.ways(frontends.flat_map(endpoint_ips).collect()).await;
         for contribution in contributions {
-            book.change(&contribution.key, None, Some(contribution), &mut |addr| is_off_box(&ways, addr), &mut ignored);
+            // Adopting finds the difference; all edits together would hold every element once more.
+            let (off_box, ignored) = (&mut |addr| is_off_box(&ways, addr), &mut Edit::default());
+            book.change(&contribution.key, None, Some(contribution), off_box, ignored);
         }
         self.book = book;
         self.bridges = bridges(&ways);
@@ -220,7 +221,9 @@ impl Worker {
         for set in SetName::ALL.into_iter().filter(|set| !set.is_dynamic()) {
             for (slot, data) in kernel::read_set(&mut self.nft, family, set).map_err(DataplaneError::Socket)? {
                 let after = desired.remove(&slot);
-                edit.element(slot, Some(data), after);
+                if after.as_ref() != Some(&data) {
+                    edit.element(slot, Some(data), after);
+                }
             }
         }
         edit.extend(filling(family, wanted, desired));
