@@ -191,7 +191,14 @@ impl Running {
                 () = end => {}
             }
         });
-        tasks.spawn(controller::run(store.clone(), facts, turned(stopped)));
+        tasks.spawn(controller::run(store.clone(), facts, turned(stopped.clone())));
+        let (freed, end) = (memory::follow(store.subscribe()), turned(stopped));
+        tasks.spawn(async move {
+            tokio::select! {
+                () = freed => {}
+                () = end => {}
+            }
+        });
         let asked = config.cluster_dns.first().map(|addr| SocketAddr::new(*addr, defaults::DNS_PORT));
         let watchdog =
             Watchdog { store: store.clone(), kernel, dns: asked.map(|at| (at, config.cluster_domain.clone())) };
