@@ -34,7 +34,7 @@ pub(super) fn reconcile(scene: &mut Scene<'_>, key: &ObjectKey) -> Result<Vec<Op
     let Some(service) = object.as_service().filter(|service| is_managed(service)) else { return Ok(Vec::new()) };
     let pods = selected(scene.snapshot, object, service);
     let (subsets, truncated) = cap(subsets(object, service, &pods));
-    let mut labels = object.meta.labels.clone();
+    let mut labels = object.meta.labels.to_map();
     labels.insert(MANAGED_BY.into(), "endpoint-controller".into());
     labels.remove(HEADLESS);
     if service.is_headless() {
@@ -49,7 +49,7 @@ pub(super) fn reconcile(scene: &mut Scene<'_>, key: &ObjectKey) -> Result<Vec<Op
     if current.is_some_and(|c| same_subsets && c.meta.labels == labels && was_truncated == truncated) {
         return Ok(Vec::new());
     }
-    let trigger = trigger_time(current.map(|c| c.meta.annotations.get(TRIGGER).map(String::as_str)), object, &pods);
+    let trigger = trigger_time(current.map(|c| c.meta.annotations.get(TRIGGER)), object, &pods);
     set(&mut value, "subsets", subsets);
     if let Some(metadata) = value.get_mut("metadata") {
         let mut annotations = metadata.get("annotations").cloned().unwrap_or_else(|| json!({}));

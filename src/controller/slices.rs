@@ -10,11 +10,11 @@ use super::draft::{self, Labels, set};
 use super::endpoints::HEADLESS;
 use super::pack::{ENDPOINTS_MAX, pack};
 use super::selected::{Selected, is_managed, selected, trigger_time};
+use crate::model::endpoints::SERVICE_NAME_LABEL;
 use crate::model::object::ParseError;
 use crate::model::{IpFamily, Kind, Object, ObjectKey, Service};
 use crate::store::{Op, Snapshot};
 
-pub(super) const SERVICE_NAME: &str = "kubernetes.io/service-name";
 pub(super) const MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
 pub(super) const CONTROLLER: &str = "endpointslice-controller.k8s.io";
 const TRIGGER: &str = "endpoints.kubernetes.io/last-change-trigger-time";
@@ -22,9 +22,8 @@ const ZONE: &str = "topology.kubernetes.io/zone";
 
 /// The slices of one Service that one controller manages.
 pub(super) fn managed<'a>(snapshot: &'a Snapshot, key: &ObjectKey, by: &str) -> Vec<&'a Arc<Object>> {
-    let is = |object: &Object, label: &str, value: &str| object.meta.labels.get(label).is_some_and(|v| v == value);
-    let slices = snapshot.list(Kind::EndpointSlice, Some(&key.namespace)).filter(|slice| !slice.meta.deleting);
-    slices.filter(|slice| is(slice, SERVICE_NAME, &key.name) && is(slice, MANAGED_BY, by)).collect()
+    let slices = snapshot.slices_of(key).filter(|slice| !slice.meta.deleting);
+    slices.filter(|slice| slice.meta.labels.get(MANAGED_BY) == Some(by)).collect()
 }
 
 /// Address type and ports of a set of slices; `Null` ports are a placeholder's.
@@ -57,8 +56,8 @@ pub(super) fn reconcile(scene: &mut Scene<'_>, key: &ObjectKey) -> Result<Vec<Op
     let Some(object) = scene.snapshot.get(Kind::Service, key) else { return Ok(Vec::new()) };
     let Some(service) = object.as_service().filter(|service| is_managed(service)) else { return Ok(Vec::new()) };
     let pods = selected(scene.snapshot, object, service);
-    let mut labels = object.meta.labels.clone();
-    labels.insert(SERVICE_NAME.into(), key.name.to_string());
+    let mut labels = object.meta.labels.to_map();
+    labels.insert(SERVICE_NAME_LABEL.into(), key.name.to_string());
     labels.insert(MANAGED_BY.into(), CONTROLLER.into());
     labels.remove(HEADLESS);
     if service.is_headless() {
@@ -95,7 +94,7 @@ fn endpoint(snapshot: &Snapshot, object: &Object, service: &Service, pod: &Selec
         "targetRef": pod.target_ref(),
     });
     set(&mut value, "hostname", pod.hostname(object).map_or(Value::Null, Value::from));
-    set(&mut value, "zone", zone.map_or(Value::Null, |zone| Value::from(zone.clone())));
+    set(&mut value, "zone", zone.map_or(Value::Null, Value::from));
     let distribution = service.spec.traffic_distribution.as_deref().unwrap_or_default();
     if ready && matches!(distribution, "PreferSameZone" | "PreferClose" | "PreferSameNode") {
         let mut hints = json!({});
@@ -180,12 +179,12 @@ fn update(
     let same_content = endpoints_of(&value) == endpoints
         && value.get("ports").unwrap_or(&Value::Null) == ports
         && value.get("addressType").and_then(Value::as_str) == Some(family);
-    let has = |(name, text): (&String, &String)| object.meta.annotations.get(name) == Some(text);
+    let has = |(name, text): (&String, &String)| object.meta.annotations.get(name) == Some(text.as_str());
     if same_content && object.meta.labels == desired.labels && desired.annotations.iter().all(has) {
         return Ok(None);
     }
     fill(&mut value, ports, endpoints);
-    let trigger = (desired.trigger)(Some(object.meta.annotations.get(TRIGGER).map(String::as_str)));
+    let trigger = (desired.trigger)(Some(object.meta.annotations.get(TRIGGER)));
     if let Some(metadata) = value.get_mut("metadata") {
         let raise = !same_content || object.meta.labels != desired.labels;
         set(metadata, "generation", json!(object.meta.generation + u64::from(raise)));

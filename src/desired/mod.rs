@@ -21,5 +21,5 @@ mod tests;
 pub use contribution::{
     Balance, Contribution, EndpointRecord, Frontend, FrontendAddr, PortRecord, ServiceRecords, Verdict,
 };
-pub use service::{Facts, SERVICE_NAME_LABEL, contribution};
+pub use service::{Facts, contribution};
 pub use tracker::{Change, Tracker};

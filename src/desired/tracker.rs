@@ -11,9 +11,10 @@ use std::sync::Arc;
 use imbl::OrdSet;
 
 use super::contribution::Contribution;
-use super::service::{Facts, SERVICE_NAME_LABEL, contribution_of};
+use super::service::{Facts, contribution_of};
+use crate::model::endpoints::service_of;
 use crate::model::{Kind, Object, ObjectKey, Revision};
-use crate::store::{Event, EventType, Expired, Snapshot};
+use crate::store::{EventType, Expired, Snapshot};
 
 /// One Service whose contribution is not what it was.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,22 +35,13 @@ pub struct Tracker {
     revision: Option<Revision>,
     zone: Option<String>,
     contributions: BTreeMap<ObjectKey, Arc<Contribution>>,
-    /// Service to the names of its slices, in the same namespace.
-    slices: BTreeMap<ObjectKey, BTreeSet<Arc<str>>>,
     namespaces: OrdSet<Arc<str>>,
 }
 
 impl Tracker {
     /// A tracker that has seen nothing.
     pub fn new(facts: Facts) -> Tracker {
-        Tracker {
-            facts,
-            revision: None,
-            zone: None,
-            contributions: BTreeMap::new(),
-            slices: BTreeMap::new(),
-            namespaces: OrdSet::new(),
-        }
+        Tracker { facts, revision: None, zone: None, contributions: BTreeMap::new(), namespaces: OrdSet::new() }
     }
 
     /// Moves to `snapshot` and answers what differs, in key order, each Service at
@@ -67,7 +59,8 @@ impl Tracker {
             Some(Ok(dirty)) if !moved => dirty,
             Some(Ok(_)) => self.every_service(snapshot),
             Some(Err(Expired { .. })) | None => {
-                self.index(snapshot);
+                let namespaces = snapshot.list(Kind::Namespace, None);
+                self.namespaces = namespaces.map(|object| Arc::clone(&object.key.name)).collect();
                 self.every_service(snapshot)
             }
         };
@@ -92,7 +85,7 @@ impl Tracker {
         self.revision
     }
 
-    /// Applies the events after `since` to the indexes and answers the Services
+    /// Follows the events after `since` and answers the Services
     /// they touch.
     fn follow(&mut self, snapshot: &Snapshot, since: Revision) -> Result<BTreeSet<ObjectKey>, Expired> {
         let services = snapshot.events_since(Kind::Service, since)?;
@@ -100,7 +93,8 @@ impl Tracker {
         let namespaces = snapshot.events_since(Kind::Namespace, since)?;
         let mut dirty: BTreeSet<ObjectKey> = services.iter().map(|event| event.object.key.clone()).collect();
         for event in &slices {
-            dirty.extend(self.follow_slice(event));
+            let sides = [event.previous.as_deref(), Some(&*event.object)];
+            dirty.extend(sides.into_iter().flatten().filter_map(service_of));
         }
         for event in &namespaces {
             let name = Arc::clone(&event.object.key.name);
@@ -110,34 +104,6 @@ impl Tracker {
             }
         }
         Ok(dirty)
-    }
-
-    fn follow_slice(&mut self, event: &Event) -> impl Iterator<Item = ObjectKey> + use<> {
-        let gone = event.previous.as_deref().and_then(service_of);
-        let here = Some(&*event.object).filter(|_| event.r#type != EventType::Deleted).and_then(service_of);
-        if let Some(service) = gone.as_ref().filter(|service| Some(*service) != here.as_ref())
-            && let Some(names) = self.slices.get_mut(service)
-        {
-            names.remove(&event.object.key.name);
-            if names.is_empty() {
-                self.slices.remove(service);
-            }
-        }
-        if let Some(service) = &here {
-            self.slices.entry(service.clone()).or_default().insert(Arc::clone(&event.object.key.name));
-        }
-        gone.into_iter().chain(here)
-    }
-
-    /// Rebuilds the indexes.
-    fn index(&mut self, snapshot: &Snapshot) {
-        self.slices.clear();
-        for slice in snapshot.list(Kind::EndpointSlice, None) {
-            if let Some(service) = service_of(slice) {
-                self.slices.entry(service).or_default().insert(Arc::clone(&slice.key.name));
-            }
-        }
-        self.namespaces = snapshot.list(Kind::Namespace, None).map(|object| Arc::clone(&object.key.name)).collect();
     }
 
     /// Every Service there is or was.
@@ -162,17 +128,7 @@ impl Tracker {
 
     fn compute(&self, snapshot: &Snapshot, key: &ObjectKey) -> Option<Contribution> {
         let object = snapshot.get(Kind::Service, key)?;
-        let slice = |name: &Arc<str>| {
-            let key = ObjectKey { namespace: Arc::clone(&key.namespace), name: Arc::clone(name) };
-            snapshot.get(Kind::EndpointSlice, &key)
-        };
-        let slices: Vec<&Arc<Object>> = self.slices.get(key).into_iter().flatten().filter_map(slice).collect();
+        let slices: Vec<&Arc<Object>> = snapshot.slices_of(key).collect();
         contribution_of(object, &slices, &self.facts, self.zone.as_deref())
     }
-}
-
-/// The Service a slice is labelled with.
-fn service_of(slice: &Object) -> Option<ObjectKey> {
-    let name = slice.meta.labels.get(SERVICE_NAME_LABEL)?;
-    Some(ObjectKey { namespace: Arc::clone(&slice.key.namespace), name: name.as_str().into() })
 }

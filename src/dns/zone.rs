@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use imbl::OrdMap;
+use imbl::{OrdMap, OrdSet};
 
 use crate::desired::ServiceRecords;
 use crate::model::ObjectKey;
@@ -21,7 +21,9 @@ pub struct Zone {
     synced: bool,
     serial: u32,
     namespaces: OrdMap<Arc<str>, Namespace>,
-    reverse: OrdMap<IpAddr, Arc<[ObjectKey]>>,
+    /// One pointer for each name of an address, because there may be a hundred
+    /// thousand endpoints; the keys of one Service are shared.
+    reverse: OrdSet<(IpAddr, Arc<ObjectKey>)>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -99,8 +101,9 @@ impl Zone {
     }
 
     /// The Services that name `addr`, in order.
-    pub fn reverse(&self, addr: IpAddr) -> &[ObjectKey] {
-        self.reverse.get(&addr).map_or(&[], |keys| keys)
+    pub fn reverse(&self, addr: IpAddr) -> impl Iterator<Item = &ObjectKey> {
+        let first = (addr, Arc::new(ObjectKey::new("", "")));
+        self.reverse.range(first..).take_while(move |(held, _)| *held == addr).map(|(_, key)| &**key)
     }
 
     /// Whether a Pod of that namespace holds the address.
@@ -116,11 +119,12 @@ impl Zone {
         }
         let named = |records: Option<&ServiceRecords>| records.map(named_addresses).unwrap_or_default();
         let (old, new) = (named(before.as_deref()), named(records.as_deref()));
+        let shared = Arc::new(key.clone());
         for addr in old.difference(&new) {
-            self.forget_reverse(*addr, key);
+            self.reverse.remove(&(*addr, Arc::clone(&shared)));
         }
         for addr in new.difference(&old) {
-            self.add_reverse(*addr, key);
+            self.reverse.insert((*addr, Arc::clone(&shared)));
         }
         let mut namespace = self.namespaces.get(&key.namespace).cloned().unwrap_or_default();
         match records {
@@ -156,23 +160,6 @@ impl Zone {
             self.namespaces.insert(name, namespace);
         } else {
             self.namespaces.remove(&name);
-        }
-    }
-
-    fn add_reverse(&mut self, addr: IpAddr, key: &ObjectKey) {
-        let mut keys = self.reverse(addr).to_vec();
-        if let Err(place) = keys.binary_search(key) {
-            keys.insert(place, key.clone());
-            self.reverse.insert(addr, keys.into());
-        }
-    }
-
-    fn forget_reverse(&mut self, addr: IpAddr, key: &ObjectKey) {
-        let keys: Arc<[ObjectKey]> = self.reverse(addr).iter().filter(|held| *held != key).cloned().collect();
-        if keys.is_empty() {
-            self.reverse.remove(&addr);
-        } else {
-            self.reverse.insert(addr, keys);
         }
     }
 }
@@ -211,7 +198,7 @@ mod tests {
         told(&mut zone, "a", Some(headless(&["10.0.0.1", "10.0.0.2"])), 1);
         told(&mut zone, "b", Some(headless(&["10.0.0.2", "10.0.0.3"])), 2);
         let names = |zone: &Zone, addr: &str| -> Vec<String> {
-            zone.reverse(addr.parse().unwrap()).iter().map(|key| key.name.to_string()).collect()
+            zone.reverse(addr.parse().unwrap()).map(|key| key.name.to_string()).collect()
         };
         assert_eq!(names(&zone, "10.0.0.2"), ["a", "b"]);
         told(&mut zone, "a", Some(headless(&["10.0.0.1", "10.0.0.9"])), 3);

@@ -3,8 +3,10 @@
 
 use std::collections::BTreeMap;
 
+use super::Labels;
+
 /// A Service's selector: every pair must be among the labels. An empty selector
 /// selects nothing here, because a Service without one manages no endpoints.
-pub fn selects(selector: &BTreeMap<String, String>, labels: &BTreeMap<String, String>) -> bool {
-    !selector.is_empty() && selector.iter().all(|(key, value)| labels.get(key) == Some(value))
+pub fn selects(selector: &BTreeMap<String, String>, labels: &Labels) -> bool {
+    !selector.is_empty() && selector.iter().all(|(key, value)| labels.get(key) == Some(value.as_str()))
 }

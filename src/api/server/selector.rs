@@ -1,10 +1,8 @@
 //! Label and field selectors as queries write them (spec/api.md section 6). Pure.
 
-use std::collections::BTreeMap;
-
 use super::super::kinds;
 use super::super::status::ApiError;
-use crate::model::{Kind, Object, name};
+use crate::model::{Kind, Labels, Object, name};
 
 /// Longest selector text; a real one has a few dozen bytes.
 const TEXT_BYTES_MAX: usize = 16 * 1024;
@@ -72,13 +70,14 @@ impl Selection {
 }
 
 impl Requirement {
-    fn holds(&self, labels: &BTreeMap<String, String>) -> bool {
+    fn holds(&self, labels: &Labels) -> bool {
+        let is_in = |values: &[String], value: Option<&str>| values.iter().any(|held| Some(held.as_str()) == value);
         let number = |key: &String| labels.get(key).and_then(|value| value.parse::<i64>().ok());
         match self {
             Requirement::Exists(key) => labels.contains_key(key),
             Requirement::Absent(key) => !labels.contains_key(key),
-            Requirement::In(key, values) => labels.get(key).is_some_and(|value| values.contains(value)),
-            Requirement::NotIn(key, values) => labels.get(key).is_none_or(|value| !values.contains(value)),
+            Requirement::In(key, values) => is_in(values, labels.get(key)),
+            Requirement::NotIn(key, values) => !is_in(values, labels.get(key)),
             Requirement::Greater(key, bound) => number(key).is_some_and(|value| value > *bound),
             Requirement::Less(key, bound) => number(key).is_some_and(|value| value < *bound),
         }
@@ -202,7 +201,7 @@ mod tests {
     use super::*;
 
     fn holds(selector: &str, labels: &[(&str, &str)]) -> bool {
-        let labels = labels.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let labels = labels.iter().copied().collect();
         label_requirements(selector).unwrap().iter().all(|requirement| requirement.holds(&labels))
     }
 
