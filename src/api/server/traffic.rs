@@ -23,8 +23,8 @@ use super::credential::{Credential, Known};
 use super::share::Held;
 use super::stream::AnswerBody;
 
-/// Tokens one connection may use: more than one client renews while it has it, and
-/// each is looked up anew at every change.
+/// Tokens one connection may use: more than one client renews while it has it. Each
+/// is looked up anew at every change; whoever speaks for many gets a new connection.
 const CREDENTIALS_MAX: usize = 64;
 
 /// How a connection ends by itself.
@@ -36,6 +36,8 @@ pub(super) enum End {
     Idle,
     /// The token it used is worth nothing any more.
     Revoked,
+    /// It used as many tokens as it may.
+    Crowded,
 }
 
 /// What happens on one connection.
@@ -59,12 +61,14 @@ struct State {
     idle_since: Instant,
     /// The tokens requests came with, and when each stops being good.
     credentials: Vec<(Credential, Option<Instant>)>,
+    /// Since when there are too many of them.
+    crowded: Option<Instant>,
 }
 
 impl Traffic {
     pub(super) fn new(unread_max: Duration, idle_max: Duration) -> Arc<Traffic> {
         let (unread, idle_since) = (BTreeMap::new(), Instant::now());
-        let state = State { next: 0, live: 0, unread, idle_since, credentials: Vec::new() };
+        let state = State { next: 0, live: 0, unread, idle_since, credentials: Vec::new(), crowded: None };
         let (earlier, used) = (Notify::new(), Notify::new());
         Arc::new(Traffic { state: Mutex::new(state), earlier, used, unread_max, idle_max })
     }
@@ -92,7 +96,8 @@ impl Traffic {
                 return (true, false);
             }
             if state.credentials.len() >= CREDENTIALS_MAX {
-                return (false, false);
+                state.crowded.get_or_insert_with(Instant::now);
+                return (false, true);
             }
             state.credentials.push((credential.clone(), until));
             (true, true)
@@ -100,7 +105,7 @@ impl Traffic {
         if new {
             self.used.notify_one();
         }
-        if new && until.is_some() {
+        if new && (until.is_some() || !fits) {
             self.earlier.notify_one();
         }
         fits
@@ -145,7 +150,8 @@ impl State {
         let unread = self.unread.values().min().map(|since| (*since + unread_max, End::Unread));
         let idle = (self.live == 0).then(|| (self.idle_since + idle_max, End::Idle));
         let revoked = self.credentials.iter().filter_map(|(_, until)| *until).min().map(|at| (at, End::Revoked));
-        [unread, idle, revoked].into_iter().flatten().min_by_key(|(at, _)| *at)
+        let crowded = self.crowded.map(|at| (at, End::Crowded));
+        [unread, idle, revoked, crowded].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 }
 

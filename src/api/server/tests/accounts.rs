@@ -269,6 +269,22 @@ async fn streams_end_with_the_account_the_object_and_the_role_they_rest_on() {
 }
 
 #[tokio::test]
+async fn whoever_speaks_for_many_gets_a_new_connection() {
+    let api = server(Limits::default()).await;
+    account(&api, "robot").await;
+    let mut client = Remote::connect(&api, None).await;
+    for _ in 0..64 {
+        let token = bearer(&api, "robot", json!({})).await;
+        client.get("/version", &[("authorization", &token)]).await.expect(200);
+    }
+    let token = bearer(&api, "robot", json!({})).await;
+    client.get("/version", &[("authorization", &token)]).await.expect(429);
+    client.ended().await;
+    let mut client = Remote::connect(&api, None).await;
+    client.get("/version", &[("authorization", &token)]).await.expect(200);
+}
+
+#[tokio::test]
 async fn without_its_key_the_api_makes_and_knows_no_tokens_and_does_the_rest() {
     let api = Harness::start().await;
     account(&api, "robot").await;
