@@ -146,6 +146,36 @@ fn kubectl_makes_tokens_that_anybody_can_tell() {
 }
 
 #[test]
+fn edgesvc_makes_the_same_tokens_where_there_is_no_kubectl() {
+    let world = World::new();
+    let edgesvc = start(&world);
+    let made = edgesvc.cli(&["create", "token", "robot", "-n", "shop", "--duration", "1h30m"]).ok();
+    assert!(!made.ends_with('\n'), "the token and nothing else: {made:?}");
+    let keys = edgesvc.kubectl(&["get", "--raw", "/openid/v1/jwks"]).ok();
+    let said = claims(&made, &judge(&edgesvc, &["verify", &made], &keys).ok());
+    assert_eq!(said["exp"].as_i64().unwrap() - said["iat"].as_i64().unwrap(), 5_400);
+    assert!(kubectl(&edgesvc, &made, &["auth", "whoami"]).ok().contains(ROBOT));
+    edgesvc.kubectl(&["-n", "shop", "create", "secret", "generic", "s"]).ok();
+    let words = ["create", "token", "robot", "-n", "shop", "--audience", "a", "--audience", "b", "-o", "json"];
+    let bound = ["--bound-object-kind", "Secret", "--bound-object-name", "s"];
+    let whole = edgesvc.cli(&[&words[..], &bound].concat()).ok();
+    let whole: Value = serde_json::from_str(&whole).unwrap();
+    assert_eq!((&whole["kind"], &whole["spec"]["audiences"]), (&json!("TokenRequest"), &json!(["a", "b"])));
+    assert_eq!(whole["spec"]["boundObjectRef"]["name"], "s");
+    for (words, code, said) in [
+        (&["create", "token"][..], 64, "exactly one NAME is required"),
+        (&["create", "token", "robot", "--bound-object-kind", "Pod"], 64, "--bound-object-name is required"),
+        (&["create", "namespace", "x", "--duration", "1h"], 64, "only be used with `create token NAME`"),
+        (&["create", "token", "robot", "--duration", "1d"], 64, "is no time"),
+        (&["create", "token", "nobody"], 1, "serviceaccounts \"nobody\" not found"),
+        (&["create", "token", "robot", "-n", "shop", "--duration", "5m"], 1, "less than 10 minutes"),
+    ] {
+        let refused = edgesvc.cli(words).fails(code);
+        assert!(refused.contains(said), "{words:?}: {refused}");
+    }
+}
+
+#[test]
 fn forged_and_stale_tokens_are_worth_nothing() {
     let world = World::new();
     let edgesvc = start(&world);

@@ -39,6 +39,7 @@ mod status;
 mod table;
 mod tabs;
 mod token;
+mod token_request;
 mod verbs;
 mod wait;
 mod watch;
