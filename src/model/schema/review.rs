@@ -110,7 +110,7 @@ pub(super) static TYPES: &[Type] = &[
         own(3, "status", Object("TokenReviewStatus"), "The answer."),
     ]),
     authentication!("TokenReviewSpec" => "TokenReviewSpec is a token and for whom it should be.", [
-        opt(1, "token", String, "The token."),
+        opt(1, "token", String, "The token.").required(),
         opt(2, "audiences", List(&String), "Who asks; this API when empty. The token must be for one of them.").atomic(),
     ]),
     authentication!("TokenReviewStatus" => "TokenReviewStatus is whom a token names.", [
@@ -121,17 +121,17 @@ pub(super) static TYPES: &[Type] = &[
     ]),
     authentication!(top "TokenRequest" => "TokenRequest asks for a token of a ServiceAccount.", [
         own(1, "metadata", Object("ObjectMeta"), "Standard object metadata."),
-        req(2, "spec", Object("TokenRequestSpec"), "What the token is for."),
+        own(2, "spec", Object("TokenRequestSpec"), "What the token is for."),
         own(3, "status", Object("TokenRequestStatus"), "The token."),
     ]),
     authentication!("TokenRequestSpec" => "TokenRequestSpec says what a token is for.", [
-        req(1, "audiences", List(&String), "Who may take the token for good; this API when empty.").atomic(),
+        own(1, "audiences", List(&String), "Who may take the token for good; this API when empty.").atomic(),
         ptr(3, "boundObjectRef", Object("BoundObjectReference"), "The token ends with this object."),
         ptr(4, "expirationSeconds", Int64, "How long it is good: an hour by default, ten minutes at least."),
     ]),
     authentication!("TokenRequestStatus" => "TokenRequestStatus is a token.", [
-        req(1, "token", String, "The token."),
-        req(2, "expirationTimestamp", Time, "When it ends."),
+        own(1, "token", String, "The token."),
+        own(2, "expirationTimestamp", Time, "When it ends."),
     ]),
     authentication!("BoundObjectReference" => "BoundObjectReference names the object a token ends with.", [
         opt(1, "kind", String, "Pod, Node or Secret."),

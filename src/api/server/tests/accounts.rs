@@ -210,6 +210,24 @@ async fn an_account_does_what_it_was_granted_and_no_older_token_does() {
 }
 
 #[tokio::test]
+async fn a_delegator_asks_about_others_and_does_nothing_else() {
+    let api = Harness::start().await;
+    account(&api, "robot").await;
+    grant(&api, "auth-delegator", None).await;
+    let token = bearer(&api, "robot", json!({})).await;
+    let asked = async |path: &str, body: Value| {
+        let headers = [("authorization", &*token), ("content-type", "application/json")];
+        api.send("POST", path, &headers, body.to_string()).await
+    };
+    asked(REVIEWS, json!({"spec": {"token": "x"}})).await.expect(201);
+    let attributes = json!({"verb": "list", "resource": "configmaps"});
+    let access = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
+    asked(access, json!({"spec": {"user": "bob", "resourceAttributes": attributes}})).await.expect(201);
+    assert_eq!(code(&api, CONFIG_MAPS, &token).await, 403);
+    asked(&format!("{ACCOUNTS}/robot/token"), json!({})).await.expect(403);
+}
+
+#[tokio::test]
 async fn nobody_makes_a_token_that_may_more_than_he() {
     let api = Harness::start().await;
     account(&api, "robot").await;
