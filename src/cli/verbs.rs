@@ -71,8 +71,9 @@ pub(super) async fn apply(args: Apply) -> Result<(), Failure> {
 pub(super) async fn create(args: Create) -> Result<(), Failure> {
     let options = made(args.files, args.scope, args.change, args.validate.word(), "create")?;
     if options.files.files.is_empty() && options.files.kustomize.is_none() {
-        return create::by_words(&args.server, &args.words, &options).await;
+        return create::by_words(&args.server, &args.words, &args.token, &options).await;
     }
+    create::refuse_token_flags(&args.token)?;
     create::create(&args.server, &options).await
 }
 

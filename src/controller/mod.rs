@@ -135,6 +135,7 @@ fn decide(scene: &mut Scene<'_>, task: &Task) -> Result<Decision, ParseError> {
     let ops = match task {
         Task::Permanent => return bootstrap::reconcile(scene),
         Task::Pod(key) => return pods::reconcile(scene, key),
+        Task::ServiceAccount(key) => return service_account::reconcile(scene, key),
         Task::IpAddress(key) => return ip_address::reconcile(scene, key),
         Task::Event(key) => return Ok(event::reconcile(scene, key)),
         Task::Repair(key) => return repair::reconcile(scene, key),
@@ -142,7 +143,6 @@ fn decide(scene: &mut Scene<'_>, task: &Task) -> Result<Decision, ParseError> {
         Task::Endpoints(key) => endpoints::reconcile(scene, key)?,
         Task::Slices(key) => slices::reconcile(scene, key)?,
         Task::Mirror(key) => mirror::reconcile(scene, key)?,
-        Task::ServiceAccount(key) => service_account::reconcile(scene, key)?.into_iter().collect(),
         Task::Namespace(key) => namespace::reconcile(scene, key)?,
         Task::Garbage(kind, key) => garbage::reconcile(scene, *kind, key)?,
     };

@@ -17,6 +17,7 @@ pub mod role;
 pub mod schema;
 pub mod selector;
 pub mod service;
+pub mod service_account;
 
 pub use cause::{Cause, Reason};
 pub use endpoints::{EndpointSlice, Endpoints};

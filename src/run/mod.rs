@@ -344,6 +344,7 @@ fn api_options(
         data_dir: config.data_dir.clone(),
         hostname: facts.node_name.clone(),
         service_ips: config.service_cluster_ip_ranges.iter().map(first).collect(),
+        cluster_domain: config.cluster_domain.clone(),
         rules: Rules {
             service_ranges: config.service_cluster_ip_ranges.clone(),
             node_ports: config.node_port_range.clone(),

@@ -34,7 +34,7 @@ use crate::model::{Cause, Claim, Kind, Object};
 use crate::store::Snapshot;
 
 pub use field::{field, field_supported, has_own_fields};
-pub use review::review_faults;
+pub use review::{review_faults, token_request_faults};
 pub use table::{Column, row, table};
 
 /// What the configuration says about Services.
@@ -237,7 +237,7 @@ fn validate(kind: Kind, value: &Value, old: Option<&Value>) -> Vec<Cause> {
         Kind::Namespace => cluster::validate_namespace(value),
         Kind::Node => cluster::validate_node(value),
         Kind::ConfigMap => config::validate_config_map(value),
-        Kind::Secret => config::validate_secret(value),
+        Kind::Secret => config::validate_secret(value, old),
         Kind::Event => event::validate(kind, value),
         Kind::Lease => lease::validate(value),
         Kind::Ingress => ingress::validate(value, old),

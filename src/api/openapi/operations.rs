@@ -4,7 +4,9 @@
 use serde_json::{Map, Value, json};
 
 use super::{Served, Version, group_path, schemas};
-use crate::model::schema::find;
+use crate::model::kind::Resource;
+use crate::model::review::TOKEN_REQUEST;
+use crate::model::schema::{Type, find};
 
 /// Bodies and answers of objects.
 const MEDIA_TYPES: [&str; 3] = ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"];
@@ -89,6 +91,15 @@ pub(super) fn write(served: Served, version: Version, paths: &mut Map<String, Va
         }
         paths.insert(format!("{item}/{sub}"), writer.path(methods, &named));
     }
+    if let Some(ty) = tokens(row) {
+        paths.insert(format!("{item}/token"), writer.path([("post", writer.token(ty))], &named));
+    }
+}
+
+/// The type of the wish for a token, of the kind that has tokens.
+pub(super) fn tokens(row: &Resource) -> Option<&'static Type> {
+    let (plural, _) = TOKEN_REQUEST.plural.split_once('/')?;
+    (row.plural == plural).then(|| find(TOKEN_REQUEST.kind)).flatten()
 }
 
 struct Writer {
@@ -142,6 +153,25 @@ impl Writer {
 
     fn post(&self) -> Value {
         self.writing("post", "create", "", (self.object(), &MEDIA_TYPES), &[])
+    }
+
+    /// A token of the object: of another group, below this one.
+    fn token(&self, ty: &Type) -> Value {
+        let mut operation = self.operation(Operation {
+            action: "post",
+            verb: "create",
+            suffix: "Token",
+            parameters: vec![DRY_RUN, MANAGER, VALIDATION],
+            body: Some((ty.openapi, &MEDIA_TYPES)),
+            answer: ty.openapi,
+            creates: true,
+        });
+        let Resource { group, version, kind, .. } = TOKEN_REQUEST;
+        if let Value::Object(members) = &mut operation {
+            let of = json!({ "group": group, "version": version, "kind": kind });
+            members.insert("x-kubernetes-group-version-kind".to_owned(), of);
+        }
+        operation
     }
 
     fn put(&self, suffix: &str) -> Value {

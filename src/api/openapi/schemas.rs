@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
-use super::{Served, Version};
+use super::{Served, Version, operations};
+use crate::model::review::TOKEN_REQUEST;
 use crate::model::schema::{Field, ListType, Patch, Shape, Type, find};
 
 const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.";
@@ -21,8 +22,8 @@ pub(super) fn write(all: &[Served], version: Version, out: &mut dyn FnMut(&str, 
     let mut names = BTreeSet::new();
     for served in all {
         reach(served.ty, &mut names);
-        if let Some(list) = served.list {
-            reach(list, &mut names);
+        for more in [served.list, operations::tokens(served.row)].into_iter().flatten() {
+            reach(more, &mut names);
         }
     }
     for options in ["DeleteOptions", "Status"].into_iter().filter_map(find) {
@@ -122,6 +123,7 @@ fn group_version_kinds(ty: &Type, all: &[Served]) -> Vec<Value> {
     let own = all.iter().find(|served| served.ty.name == name).map(|served| served.row);
     let mut versions: BTreeSet<(&str, &str)> = match own {
         Some(row) => [(row.group, row.version)].into(),
+        None if ty.name == TOKEN_REQUEST.kind => [(TOKEN_REQUEST.group, TOKEN_REQUEST.version)].into(),
         None => [("", "v1")].into(),
     };
     // DeleteOptions is a kind of every group.

@@ -37,6 +37,18 @@ fn every_patch_validates_fields_and_every_operation_names_its_kind() {
 }
 
 #[test]
+fn the_token_of_an_account_is_of_another_group() {
+    let document = v3_value("api/v1");
+    let post = &document["paths"]["/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token"]["post"];
+    assert_eq!(post["operationId"], "createCoreV1NamespacedServiceAccountToken");
+    let schema = &document["components"]["schemas"]["io.k8s.api.authentication.v1.TokenRequest"];
+    let of = serde_json::json!({"group": "authentication.k8s.io", "version": "v1", "kind": "TokenRequest"});
+    assert_eq!(post["x-kubernetes-group-version-kind"], of);
+    assert_eq!(schema["x-kubernetes-group-version-kind"][0], of);
+    assert!(v3_value("apis/authentication.k8s.io/v1")["paths"].as_object().unwrap().len() == 2);
+}
+
+#[test]
 fn merge_keys_and_list_types_are_told() {
     let document = v3_value("api/v1");
     let ports = &document["components"]["schemas"]["io.k8s.api.core.v1.ServiceSpec"]["properties"]["ports"];

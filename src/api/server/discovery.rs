@@ -13,6 +13,7 @@ use super::answer::{Answer, Outcome, line};
 use super::handle::Call;
 use super::route;
 use crate::model::kind::Resource;
+use crate::model::review::TOKEN_REQUEST;
 use crate::model::{Kind, review};
 
 /// The Kubernetes whose behaviour this is.
@@ -21,10 +22,12 @@ const MAJOR: &str = "1";
 const MINOR: &str = "36";
 
 /// Paths of `/` beside those of groups.
-const PATHS: [&str; 11] = [
+const PATHS: [&str; 14] = [
+    "/.well-known/openid-configuration",
     "/api",
     "/api/v1",
     "/apis",
+    "/edgesvc/v1/grants",
     "/edgesvc/v1/repair",
     "/edgesvc/v1/tokens",
     "/healthz",
@@ -32,6 +35,7 @@ const PATHS: [&str; 11] = [
     "/metrics",
     "/openapi/v2",
     "/openapi/v3",
+    "/openid/v1/jwks",
     "/readyz",
 ];
 
@@ -107,6 +111,12 @@ pub(super) fn resources(call: &mut Call, group: &str, version: &str) -> Outcome 
                 "kind": row.kind, "verbs": subresource_verbs(subresource),
             }));
         }
+    }
+    if group.is_empty() {
+        list.push(json!({
+            "name": TOKEN_REQUEST.plural, "singularName": "", "namespaced": true, "group": TOKEN_REQUEST.group,
+            "version": TOKEN_REQUEST.version, "kind": TOKEN_REQUEST.kind, "verbs": ["create"],
+        }));
     }
     for row in reviews(group) {
         list.push(json!({
@@ -241,11 +251,21 @@ fn aggregated_resource(row: &Resource) -> Value {
         "singularResource": row.singular, "verbs": verbs(row),
     });
     names(&mut body, row);
-    let subresources: Vec<Value> = row
+    let mut subresources: Vec<Value> = row
         .subresources
         .iter()
         .map(|sub| json!({"subresource": sub, "responseKind": response_kind, "verbs": subresource_verbs(sub)}))
         .collect();
+    if let Some((plural, subresource)) = TOKEN_REQUEST.plural.split_once('/')
+        && row.group.is_empty()
+        && row.plural == plural
+    {
+        let Resource { group, version, kind, .. } = &TOKEN_REQUEST;
+        subresources.push(json!({
+            "subresource": subresource, "responseKind": {"group": group, "version": version, "kind": kind},
+            "verbs": ["create"],
+        }));
+    }
     if !subresources.is_empty()
         && let Some(members) = body.as_object_mut()
     {

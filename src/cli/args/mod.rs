@@ -13,6 +13,7 @@ use clap::{Arg, ArgAction, ArgMatches, Args, Command, CommandFactory as _, FromA
 
 use super::completions::Shell;
 use super::env::{Env, Exec};
+use super::grant::GrantVerb;
 use super::token::KubeconfigVerb;
 use crate::config::{Inputs, SETTINGS};
 
@@ -166,6 +167,9 @@ pub enum Verb {
     /// Give others access to this box, and take it away
     #[command(subcommand)]
     Kubeconfig(KubeconfigVerb),
+    /// Give roles to ServiceAccounts, and take them away
+    #[command(subcommand)]
+    Grant(GrantVerb),
     /// Look at, export or remove what edgesvc put into the kernel
     #[command(subcommand)]
     Dataplane(DataplaneVerb),

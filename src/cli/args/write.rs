@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::super::apply::DryRun;
+use super::super::token_request::TokenFlags;
 use super::{Files, Scope, Selection, Server, duration};
 
 /// How a change is made and told.
@@ -75,9 +76,11 @@ pub struct Apply {
 #[derive(Clone, Debug, Args)]
 #[allow(missing_docs, reason = "the help texts say it")]
 pub struct Create {
-    /// namespace NAME; everything else is made from files
-    #[arg(value_name = "namespace NAME", conflicts_with = "files")]
+    /// namespace NAME, or token ACCOUNT; everything else is made from files
+    #[arg(value_name = "namespace|token NAME", conflicts_with = "files")]
     pub words: Vec<String>,
+    #[command(flatten)]
+    pub token: TokenFlags,
     #[command(flatten)]
     pub files: Files,
     #[command(flatten)]

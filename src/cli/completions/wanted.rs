@@ -86,7 +86,10 @@ impl Line {
                 _ => self.first_object(verb),
             },
             ("explain", []) => Wanted::Words(types()),
-            ("create", []) => Wanted::Words(vec!["namespace".to_owned()]),
+            ("create", []) => Wanted::Words(["namespace", "token"].map(str::to_owned).to_vec()),
+            ("create", [word]) if word == "token" => {
+                Wanted::Names { kind: Kind::ServiceAccount, prefix: String::new() }
+            }
             ("completions", []) => Wanted::Words(["bash", "zsh", "fish"].map(str::to_owned).to_vec()),
             _ => Wanted::Words(Vec::new()),
         }

@@ -125,15 +125,6 @@ async fn roles_can_only_be_read() {
 }
 
 #[tokio::test]
-async fn a_token_is_refused_by_name() {
-    let api = Harness::start().await;
-    let accounts = "/api/v1/namespaces/default/serviceaccounts";
-    api.post(accounts, &json!({"metadata": {"name": "a"}})).await.expect(201);
-    let refused = api.post(&format!("{accounts}/a/token"), &json!({})).await;
-    assert!(refused.code >= 400 && refused.text().contains("serviceaccounts/token"), "{}", refused.text());
-}
-
-#[tokio::test]
 async fn a_deletion_that_waits_raises_the_generation() {
     let api = Harness::start().await;
     let pods = "/api/v1/namespaces/default/pods";

@@ -81,7 +81,17 @@ impl Harness {
 
     /// A server with a namespace `default` in it.
     pub(super) async fn with(limits: Limits, listen: Option<SocketAddr>) -> Harness {
+        Harness::within(tempfile::tempdir().unwrap(), limits, listen).await
+    }
+
+    /// A server that finds a data directory as somebody left it.
+    pub(super) async fn prepared(leave: impl FnOnce(&std::path::Path)) -> Harness {
         let dir = tempfile::tempdir().unwrap();
+        leave(dir.path());
+        Harness::within(dir, Limits::default(), None).await
+    }
+
+    async fn within(dir: tempfile::TempDir, limits: Limits, listen: Option<SocketAddr>) -> Harness {
         let store = Store::in_memory().unwrap();
         let (stop, shutdown) = watch::channel(false);
         let options = Options {
@@ -92,6 +102,7 @@ impl Harness {
             data_dir: dir.path().to_owned(),
             hostname: "box".to_owned(),
             service_ips: vec!["10.43.0.1".parse().unwrap()],
+            cluster_domain: "cluster.local".to_owned(),
             rules: rules(),
             limits,
             checks: Arc::new(Vec::new),
