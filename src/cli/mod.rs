@@ -15,6 +15,7 @@ mod create;
 mod delete;
 mod describe;
 mod diff;
+mod doctor;
 mod edit;
 mod env;
 pub mod exit;
@@ -51,6 +52,7 @@ use args::{Cli, Server, Verb};
 pub use args::{DataplaneVerb, Settings};
 use clap::error::{ContextKind, ContextValue};
 use client::{Client, Endpoint};
+pub use doctor::{DaemonAnswer, Examination};
 use exit::{Code, Failure};
 
 use crate::config::{self, ConfigError, defaults};
@@ -62,6 +64,16 @@ pub struct Daemon {
     pub run: fn(config::Config) -> Result<(), Failure>,
     /// `edgesvc dataplane …`: answers with the text to print.
     pub dataplane: fn(DataplaneVerb) -> Result<String, Failure>,
+    /// `edgesvc doctor`.
+    pub doctor: fn(Examination) -> Result<Told, Failure>,
+}
+
+/// What a diagnostic command has to say, and whether all is well.
+pub struct Told {
+    /// The text to print.
+    pub text: String,
+    /// Otherwise the exit code is 1.
+    pub good: bool,
 }
 
 /// Parses the command line, does what it says and answers the exit code.
@@ -128,6 +140,7 @@ fn dispatch(verb: Verb, daemon: &Daemon) -> Result<(), Failure> {
         Verb::Run(settings) => (daemon.run)(configuration(&settings)?),
         Verb::Check(settings) => output::print(&configuration(&settings)?.to_string()),
         Verb::Dataplane(verb) => output::print(&(daemon.dataplane)(verb)?),
+        Verb::Doctor(args) => doctor::doctor(args, daemon),
         Verb::Apply(args) => block_on(verbs::apply(args)),
         Verb::Create(args) => block_on(verbs::create(args)),
         Verb::Replace(args) => block_on(verbs::replace(args)),

@@ -40,7 +40,7 @@ fn table_attrs(table: &str) -> Attrs {
     a
 }
 
-fn new_table(table: &str, family: IpFamily, flags: u32) -> Op {
+pub(super) fn new_table(table: &str, family: IpFamily, flags: u32) -> Op {
     let mut a = table_attrs(table);
     a.be32(2, flags);
     Op::new(message::NEWTABLE, CREATE, nfproto(family), a, format!("add table {} {table}", word(family)))
@@ -105,7 +105,7 @@ fn new_set(table: &str, family: IpFamily, name: SetName) -> Op {
     Op::new(message::NEWSET, CREATE, nfproto(family), a, what)
 }
 
-fn new_chain(table: &str, family: IpFamily, chain: &Chain) -> Vec<Op> {
+pub(super) fn new_chain(table: &str, family: IpFamily, chain: &Chain) -> Vec<Op> {
     let mut a = table_attrs(table);
     a.text(3, &chain.name);
     if let Some(hook) = chain.hook {

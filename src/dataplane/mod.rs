@@ -13,14 +13,19 @@
 //! or on a wire) and the client is not in `--cluster-cidr`.
 
 mod affinity;
+mod box_links;
 mod conntrack;
 mod export;
 mod hairpin;
 mod inspect;
 mod kernel;
 mod links;
+mod neighbours;
 mod netlink;
 mod portion;
+mod probe;
+#[allow(dead_code, reason = "sets and elements are for following packets")]
+mod ruleset;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -36,9 +41,12 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::desired::{Change, Contribution};
 
+pub use box_links::{LinkState, links};
 pub use export::export;
 pub use inspect::{cleanup, show};
+pub use neighbours::{Neighbours, neighbours};
 pub use netlink::batch::{CommitError, Refused};
+pub use probe::{Feature, OWNED_TABLES, Probed, probe};
 
 /// Requests that may wait for the thread.
 const REQUESTS_MAX: usize = 16;

@@ -5,6 +5,7 @@
 //! its endpoints are), kernel converged, DNS, API, controllers, `READY=1`. Stop:
 //! no new connections, drain, close the store; the kernel keeps its rules.
 
+mod diagnose;
 mod facts;
 mod follow;
 mod memory;
@@ -32,6 +33,7 @@ use crate::dataplane::{self, Dataplane};
 use crate::desired::{self, Tracker};
 use crate::dns;
 use crate::store::{self, Health, OpenError, Store};
+pub use diagnose::doctor;
 use follow::Follower;
 use telemetry::Numbers;
 use watchdog::Watchdog;

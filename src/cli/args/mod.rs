@@ -1,6 +1,7 @@
 //! The command line, as clap understands it. The flags of `run` and `check` come
 //! from the table of settings, so that flag, variable and file key never differ.
 
+mod diagnose;
 mod read;
 mod write;
 
@@ -17,6 +18,7 @@ use super::grant::GrantVerb;
 use super::token::KubeconfigVerb;
 use crate::config::{Inputs, SETTINGS};
 
+pub use diagnose::{Doctor, Json};
 pub use read::{ApiResources, Describe, Diff, Explain, Get, Version, Wait};
 pub use write::{Apply, Change, Create, Delete, Edit, Modify, Patch, Replace, Targets};
 
@@ -155,6 +157,8 @@ pub enum Verb {
     Exec(Exec),
     /// Show whether the daemon is well and what it holds
     Status(Server),
+    /// Find what on this box keeps Services from working, and what mends it
+    Doctor(Doctor),
     /// Compare recorded addresses and ports with the Services that hold them, and mend
     Repair {
         /// Only say what is wrong

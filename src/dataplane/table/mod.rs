@@ -15,6 +15,6 @@ pub(super) use chain::ChainName;
 pub(super) use element::{Data, Key, Slot, address, affinity_place, endpoint_data, frontend_at, octets, of_frontend};
 pub(super) use expr::{Expr, Verdict, nfproto, rule_body};
 pub(super) use layout::{
-    ANCHOR, Chain, Field, Maps, SetName, TABLE, anchor_chain, dynamic_chain, shape, static_chains,
+    ANCHOR, Chain, Field, Hook, Maps, SetName, TABLE, anchor_chain, dynamic_chain, shape, static_chains,
 };
 pub(super) use read::read_rule;
