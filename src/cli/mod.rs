@@ -41,6 +41,7 @@ mod table;
 mod tabs;
 mod token;
 mod token_request;
+mod trace;
 mod verbs;
 mod wait;
 mod watch;
@@ -54,6 +55,7 @@ use clap::error::{ContextKind, ContextValue};
 use client::{Client, Endpoint};
 pub use doctor::{DaemonAnswer, Examination};
 use exit::{Code, Failure};
+pub use trace::Question;
 
 use crate::config::{self, ConfigError, defaults};
 
@@ -66,6 +68,8 @@ pub struct Daemon {
     pub dataplane: fn(DataplaneVerb) -> Result<String, Failure>,
     /// `edgesvc doctor`.
     pub doctor: fn(Examination) -> Result<Told, Failure>,
+    /// `edgesvc trace`.
+    pub trace: fn(Question) -> Result<Told, Failure>,
 }
 
 /// What a diagnostic command has to say, and whether all is well.
@@ -141,6 +145,7 @@ fn dispatch(verb: Verb, daemon: &Daemon) -> Result<(), Failure> {
         Verb::Check(settings) => output::print(&configuration(&settings)?.to_string()),
         Verb::Dataplane(verb) => output::print(&(daemon.dataplane)(verb)?),
         Verb::Doctor(args) => doctor::doctor(args, daemon),
+        Verb::Trace(args) => trace::trace(args, daemon),
         Verb::Apply(args) => block_on(verbs::apply(args)),
         Verb::Create(args) => block_on(verbs::create(args)),
         Verb::Replace(args) => block_on(verbs::replace(args)),

@@ -24,11 +24,11 @@ mod neighbours;
 mod netlink;
 mod portion;
 mod probe;
-#[allow(dead_code, reason = "sets and elements are for following packets")]
 mod ruleset;
 mod table;
 #[cfg(test)]
 mod tests;
+mod trace;
 mod watch;
 mod worker;
 
@@ -47,6 +47,8 @@ pub use inspect::{cleanup, show};
 pub use neighbours::{Neighbours, neighbours};
 pub use netlink::batch::{CommitError, Refused};
 pub use probe::{Feature, OWNED_TABLES, Probed, probe};
+
+pub use trace::{Leg, Origin, Question, Trace, TraceError, trace};
 
 /// Requests that may wait for the thread.
 const REQUESTS_MAX: usize = 16;

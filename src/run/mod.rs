@@ -33,7 +33,7 @@ use crate::dataplane::{self, Dataplane};
 use crate::desired::{self, Tracker};
 use crate::dns;
 use crate::store::{self, Health, OpenError, Store};
-pub use diagnose::doctor;
+pub use diagnose::{doctor, trace};
 use follow::Follower;
 use telemetry::Numbers;
 use watchdog::Watchdog;
