@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::args::{Files, Server};
 use super::client::{Answer, Ask, AskError, Client};
+use super::dataplane;
 use super::exit::Failure;
 use super::fleet::{self, Plan};
 use super::format::Format;
@@ -34,6 +35,8 @@ pub(super) struct Options {
     pub(super) force_conflicts: bool,
     pub(super) field_manager: String,
     pub(super) validation: &'static str,
+    /// Print the change of the kernel that a dry run would be.
+    pub(super) show_dataplane: bool,
 }
 
 /// `--dry-run`.
@@ -95,6 +98,10 @@ pub(super) async fn apply(server: &Server, options: Options) -> Result<(), Failu
     if !matches!(format, Format::Table | Format::Wide | Format::Name) {
         let value = if let [one] = applied.as_slice() { one.clone() } else { output::list(applied.clone()) };
         output::print(&output::rendered(&value, &applied, format, true)?)?;
+    }
+    if plan.options.show_dataplane && !applied.is_empty() {
+        let mut client = super::connect(server).await?;
+        dataplane::preview(&mut client, applied).await?;
     }
     pick::verdict(&refusals)
 }

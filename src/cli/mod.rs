@@ -12,6 +12,7 @@ pub mod args;
 mod client;
 mod completions;
 mod create;
+mod dataplane;
 mod delete;
 mod describe;
 mod diff;
@@ -49,7 +50,7 @@ mod watch;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use args::{Cli, Server, Verb};
+use args::{Cli, DataplaneCommand, Server, Verb};
 pub use args::{DataplaneVerb, Settings};
 use clap::error::{ContextKind, ContextValue};
 use client::{Client, Endpoint};
@@ -143,7 +144,8 @@ fn dispatch(verb: Verb, daemon: &Daemon) -> Result<(), Failure> {
     match verb {
         Verb::Run(settings) => (daemon.run)(configuration(&settings)?),
         Verb::Check(settings) => output::print(&configuration(&settings)?.to_string()),
-        Verb::Dataplane(verb) => output::print(&(daemon.dataplane)(verb)?),
+        Verb::Dataplane(DataplaneCommand::Diff(server)) => block_on(async move { dataplane::diff(&server).await }),
+        Verb::Dataplane(DataplaneCommand::Here(verb)) => output::print(&(daemon.dataplane)(verb)?),
         Verb::Doctor(args) => doctor::doctor(args, daemon),
         Verb::Trace(args) => trace::trace(args, daemon),
         Verb::Apply(args) => block_on(verbs::apply(args)),

@@ -14,6 +14,7 @@
 
 mod affinity;
 mod box_links;
+mod compare;
 mod conntrack;
 mod export;
 mod hairpin;
@@ -30,6 +31,7 @@ mod table;
 mod tests;
 mod trace;
 mod watch;
+mod words;
 mod worker;
 
 use std::io;
@@ -42,6 +44,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::desired::{Change, Contribution};
 
 pub use box_links::{LinkState, links};
+pub use compare::{differences, preview};
 pub use export::export;
 pub use inspect::{cleanup, show};
 pub use neighbours::{Neighbours, neighbours};
@@ -148,6 +151,12 @@ impl DataplaneError {
 
 /// The name of our own link, which holds the addresses of cluster DNS.
 pub const LINK_NAME: &str = links::LINK;
+
+/// The name of a link, or its number where it is gone.
+fn link_name(index: u32) -> String {
+    let name = nix::net::if_::if_indextoname(index).ok().and_then(|name| name.into_string().ok());
+    name.unwrap_or_else(|| index.to_string())
+}
 
 /// What a change did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

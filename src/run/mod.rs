@@ -8,6 +8,7 @@
 mod diagnose;
 mod facts;
 mod follow;
+mod kernel;
 mod memory;
 mod telemetry;
 mod watchdog;
@@ -161,13 +162,13 @@ impl Running {
         let numbers = Numbers::default();
         let (zone, zones) = watch::channel(dns::Zone::default());
         let (lag, lags) = watch::channel(None);
-        let (busy, kernel) = watch::channel(None);
+        let (busy, at_work) = watch::channel(None);
         let desired_facts = desired::Facts {
             node_name: facts.node_name.as_str().into(),
             external_ip_cidrs: config.external_ip_cidrs.clone(),
         };
         let mut follower = Follower {
-            tracker: Tracker::new(desired_facts),
+            tracker: Tracker::new(desired_facts.clone()),
             dataplane: open_dataplane(config)?,
             zone,
             namespaces: OrdSet::new(),
@@ -182,7 +183,9 @@ impl Running {
         let mut tasks = JoinSet::new();
         let counters = start_dns(config, zones, stopped.clone(), &mut tasks)?;
         let checks = checks(&store, lags);
-        let options = api_options(config, &facts, &checks, telemetry::metrics(&numbers, store.clone(), counters));
+        let kernel = kernel::answers(store.clone(), dataplane_options(config), facts.clone(), desired_facts);
+        let metrics = telemetry::metrics(&numbers, store.clone(), counters);
+        let options = api_options(config, &facts, &checks, metrics, kernel);
         let api = Server::bind(options, store.clone(), stopped.clone()).await.map_err(|error| api_failure(&error))?;
         let api_address = api.address();
         tasks.spawn(api.run());
@@ -202,8 +205,11 @@ impl Running {
             }
         });
         let asked = config.cluster_dns.first().map(|addr| SocketAddr::new(*addr, defaults::DNS_PORT));
-        let watchdog =
-            Watchdog { store: store.clone(), kernel, dns: asked.map(|at| (at, config.cluster_domain.clone())) };
+        let watchdog = Watchdog {
+            store: store.clone(),
+            kernel: at_work,
+            dns: asked.map(|at| (at, config.cluster_domain.clone())),
+        };
         Ok(Running { store, shutdown, tasks, checks, watchdog, api_address })
     }
 
@@ -270,16 +276,18 @@ async fn open(config: &Config) -> Result<Store, Failure> {
     })
 }
 
-fn open_dataplane(config: &Config) -> Result<Option<Dataplane>, Failure> {
-    if config.proxy_mode == ProxyMode::None {
-        return Ok(None);
-    }
-    let options = dataplane::Options {
+/// What the dataplane is told; nothing in proxy mode none.
+fn dataplane_options(config: &Config) -> Option<dataplane::Options> {
+    (config.proxy_mode != ProxyMode::None).then(|| dataplane::Options {
         service_ranges: config.service_cluster_ip_ranges.clone(),
         cluster_dns: config.cluster_dns.clone(),
         nodeport_addresses: config.nodeport_addresses.clone(),
         cluster_cidrs: config.cluster_cidrs.clone(),
-    };
+    })
+}
+
+fn open_dataplane(config: &Config) -> Result<Option<Dataplane>, Failure> {
+    let Some(options) = dataplane_options(config) else { return Ok(None) };
     let dataplane = Dataplane::open(options).map_err(|error| dataplane_failure(&error))?;
     for warning in dataplane.warnings() {
         tracing::warn!(warning, "dataplane");
@@ -336,6 +344,7 @@ fn api_options(
     facts: &controller::Facts,
     checks: &server::Checks,
     metrics: server::Metrics,
+    kernel: server::Kernel,
 ) -> server::Options {
     let first = |range: &ipnet::IpNet| crate::allocate::first_cluster_ip(*range);
     server::Options {
@@ -356,6 +365,7 @@ fn api_options(
         limits: Limits::default(),
         checks: Arc::clone(checks),
         metrics,
+        kernel,
     }
 }
 

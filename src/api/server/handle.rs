@@ -21,8 +21,8 @@ use super::route::{self, Route, Target};
 use super::share::{Held, Pool};
 use super::traffic::Tracked;
 use super::{
-    Api, accounts, action, create, delete, discovery, health, list, openapi, patch, repair, replace, review, scrape,
-    tokens, watch,
+    Api, accounts, action, create, delete, discovery, health, kernel, list, openapi, patch, repair, replace, review,
+    scrape, tokens, watch,
 };
 use crate::model::Kind;
 
@@ -199,6 +199,10 @@ async fn respond(call: &mut Call, head: &Parts, incoming: &mut Option<Incoming>)
             tokens::several(call, method, &bytes).await
         }
         (Route::Repair, _) => repair::repair(call, method).await,
+        (Route::Kernel(what), _) => {
+            let bytes = whole(call, incoming).await?;
+            kernel::kernel(call, method, what, &bytes).await
+        }
         (Route::Token(name), _) => tokens::one(call, method, name).await,
         (Route::Unserved(what), _) => Err(ApiError::not_implemented(what)),
         (Route::NoResource, _) => Err(ApiError::no_resource()),

@@ -29,6 +29,7 @@ mod handle;
 mod health;
 mod identity;
 mod kept;
+mod kernel;
 mod limits;
 mod list;
 mod listen;
@@ -68,6 +69,7 @@ use super::kinds::Rules;
 use crate::store::Store;
 
 pub use health::Check;
+pub use kernel::{Kernel, KernelQuestion};
 pub use limits::Limits;
 pub use pki::PkiError;
 
@@ -103,6 +105,8 @@ pub struct Options {
     pub checks: Checks,
     /// The text of `/metrics`.
     pub metrics: Metrics,
+    /// The kernel beside the store.
+    pub kernel: Kernel,
 }
 
 /// Why the server cannot start.
@@ -148,6 +152,7 @@ struct Api {
     limits: Limits,
     checks: Checks,
     metrics: Metrics,
+    kernel: Kernel,
     /// Where the API answers, for discovery.
     address: Option<SocketAddr>,
     /// The certificates of the TLS port, if there is one.
@@ -180,7 +185,7 @@ impl Server {
     /// Binds all doors, prepares the certificates and writes `admin.kubeconfig`.
     pub async fn bind(options: Options, store: Store, shutdown: latest::Receiver<bool>) -> Result<Server, ServeError> {
         let Options { socket, socket_group, listen, metrics_listen, data_dir, hostname, service_ips, .. } = options;
-        let Options { cluster_domain, rules, limits, checks, metrics, .. } = options;
+        let Options { cluster_domain, rules, limits, checks, metrics, kernel, .. } = options;
         let unix = listen::unix(&socket, socket_group).await?;
         let (mut tls, mut door, mut address) = (None, None, None);
         let state = data_dir.clone();
@@ -205,6 +210,7 @@ impl Server {
             limits,
             checks,
             metrics,
+            kernel,
             address,
             door,
             tokens: Arc::new(tokens),

@@ -178,7 +178,17 @@ pub enum Verb {
     Grant(GrantVerb),
     /// Look at, export or remove what edgesvc put into the kernel
     #[command(subcommand)]
-    Dataplane(DataplaneVerb),
+    Dataplane(DataplaneCommand),
+}
+
+/// `edgesvc dataplane …`
+#[derive(Clone, Debug, Subcommand)]
+pub enum DataplaneCommand {
+    /// Print how the kernel differs from what is stored: - too much, + missing; exit code 1 if it does
+    Diff(Server),
+    /// What works without a daemon.
+    #[command(flatten)]
+    Here(DataplaneVerb),
 }
 
 /// `edgesvc dataplane …`: works without a daemon.

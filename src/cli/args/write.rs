@@ -59,6 +59,9 @@ pub struct Apply {
     /// With --server-side: take over fields that others own
     #[arg(long)]
     pub force_conflicts: bool,
+    /// With --dry-run=server: print the change of the kernel as nft text
+    #[arg(long)]
+    pub show_dataplane: bool,
     /// Not supported: delete what a manifest no longer names by name
     #[arg(long, hide = true)]
     pub prune: bool,

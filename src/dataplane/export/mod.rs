@@ -7,11 +7,11 @@ use nftables::schema::{Chain, MetainfoObject, NfListObject, Rule, Table};
 use nftables::types::{NfChainPolicy, NfChainType, NfHook};
 use serde_json::{Value, json};
 
-use super::DataplaneError;
 use super::kernel;
 use super::netlink::batch::{body, kind, message};
 use super::netlink::{Attrs, Link, attrs};
 use super::table::{ANCHOR, SetName, TABLE, nfproto, read_rule};
+use super::{DataplaneError, link_name};
 use crate::model::IpFamily;
 
 /// The tables as the kernel holds them now, as libnftables JSON: tables, chains,
@@ -76,12 +76,6 @@ fn export_table(
     }
     objects.extend(read_rules(link, table, family)?);
     Ok(())
-}
-
-/// The name of a link, or its number where it is gone.
-fn link_name(index: u32) -> String {
-    let name = nix::net::if_::if_indextoname(index).ok().and_then(|name| name.into_string().ok());
-    name.unwrap_or_else(|| index.to_string())
 }
 
 fn read_chains(link: &mut Link, table: &str, family: IpFamily) -> Result<Vec<Value>, DataplaneError> {
