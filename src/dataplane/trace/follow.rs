@@ -256,7 +256,7 @@ fn run(around: &Around<'_>, start: &Start, choice: u32) -> Run {
     let mut walk = Walk { ruleset: &around.facts.ruleset, around, choice, choices: 0, events: Vec::new() };
     let end = walk.hook(if start.own { OUTPUT } else { PREROUTING }, &mut packet);
     let mut run = Run { choices: walk.choices, ..Run::default() };
-    run.before = tell::events(&walk.events, start.own);
+    run.before = tell::events(&walk.events);
     if end == End::Stopped {
         run.blocked = tell::stop(&walk.events);
         return run;
@@ -265,7 +265,7 @@ fn run(around: &Around<'_>, start: &Start, choice: u32) -> Run {
     let seen = walk.events.len();
     let gone = onward(around, start, &mut walk, &mut packet, &mut run.after);
     let events = walk.events.get(seen..).unwrap_or_default();
-    run.after.extend(tell::events(events, start.own));
+    run.after.extend(tell::events(events));
     if let Err(why) = gone {
         let foreign = tell::not_a_service(around, &packet);
         run.blocked = Some(if run.endpoint.is_some() { why } else { format!("{foreign}; {why}") });
@@ -368,7 +368,7 @@ fn back(around: &Around<'_>, start: &Start, sent: &Packet, told: &mut Vec<String
         }
     }
     let doubts = walk.events.iter().filter(|event: &&Event| matches!(event.what, What::Maybe(..)));
-    told.extend(doubts.filter_map(|event| tell::event(event, start.own)).map(|text| format!("answer: {text}")));
+    told.extend(doubts.filter_map(tell::event).map(|text| format!("answer: {text}")));
     told.push(format!("answer: from {} back to {client} through this box", sent.to));
     Ok(())
 }

@@ -19,12 +19,12 @@ fn is_ours(event: &Event) -> bool {
 }
 
 /// One line per event that tells.
-pub(super) fn events(events: &[Event], own: bool) -> Vec<String> {
-    events.iter().filter_map(|found| event(found, own)).collect()
+pub(super) fn events(events: &[Event]) -> Vec<String> {
+    events.iter().filter_map(event).collect()
 }
 
-/// A line for an event; masquerade is told by [`source`].
-pub(super) fn event(event: &Event, own: bool) -> Option<String> {
+/// A line for an event that does not end the way.
+pub(super) fn event(event: &Event) -> Option<String> {
     let found = event.sets.iter().map(|set| format!("`{set}` has it")).collect::<Vec<_>>().join(", ");
     let words = match &event.what {
         What::Led(chain) if is_ours(event) => format!("{found}: {}", led(chain)),
@@ -35,11 +35,8 @@ pub(super) fn event(event: &Event, own: bool) -> Option<String> {
         What::Translated if is_ours(event) => "the destination becomes the endpoint".to_owned(),
         What::Translated => "a foreign rule rewrites the destination".to_owned(),
         What::Maybe(what, why) => format!("may be {}: depends on {why}, which cannot be computed here", stopped(what)),
-        What::Masqueraded if is_ours(event) => return None,
-        What::Masqueraded => "a foreign rule rewrites the source".to_owned(),
-        what => {
-            format!("{} here{}", stopped(what), if own { "" } else { " silently or with an answer as the rule says" })
-        }
+        // Told by `source`, and as the reason for which the connection fails.
+        What::Masqueraded | What::Dropped | What::Rejected | What::Policy | What::Handed => return None,
     };
     Some(format!("{}: {words}", place(event)))
 }
