@@ -42,6 +42,7 @@ mod table;
 mod tabs;
 mod token;
 mod token_request;
+mod top;
 mod trace;
 mod verbs;
 mod wait;
@@ -108,7 +109,7 @@ pub fn main(daemon: &Daemon) -> ExitCode {
 }
 
 /// kubectl's verbs that have nothing to act on here.
-const WORKLOAD_VERBS: [&str; 13] = [
+const WORKLOAD_VERBS: [&str; 12] = [
     "attach",
     "autoscale",
     "cordon",
@@ -120,7 +121,6 @@ const WORKLOAD_VERBS: [&str; 13] = [
     "rollout",
     "scale",
     "taint",
-    "top",
     "uncordon",
 ];
 /// kubectl's verbs that real kubectl can do with this server.
@@ -147,6 +147,7 @@ fn dispatch(verb: Verb, daemon: &Daemon) -> Result<(), Failure> {
         Verb::Dataplane(DataplaneCommand::Diff(server)) => block_on(async move { dataplane::diff(&server).await }),
         Verb::Dataplane(DataplaneCommand::Here(verb)) => output::print(&(daemon.dataplane)(verb)?),
         Verb::Doctor(args) => doctor::doctor(args, daemon),
+        Verb::Top(args) => block_on(top::top(args)),
         Verb::Trace(args) => trace::trace(args, daemon),
         Verb::Apply(args) => block_on(verbs::apply(args)),
         Verb::Create(args) => block_on(verbs::create(args)),

@@ -39,6 +39,9 @@ pub const CLUSTER_DNS_INDEX: u32 = 10;
 /// Tables of the kernel: the only mode whose cost per packet does not grow.
 pub const PROXY_MODE: &str = "nftables";
 
+/// What costs nothing for a packet.
+pub const DATAPLANE_COUNTERS: &str = "connections";
+
 /// About one line for each change a user would notice.
 pub const LOG_LEVEL: &str = "info";
 

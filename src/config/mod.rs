@@ -59,6 +59,8 @@ pub struct Config {
     pub load_balancer_pool: Vec<AddressRange>,
     /// How packets find their endpoint.
     pub proxy_mode: ProxyMode,
+    /// Packets and bytes of Services are counted, not connections alone.
+    pub count_traffic: bool,
     /// How much is logged.
     pub log_level: LogLevel,
     /// How it is logged.
@@ -98,6 +100,7 @@ impl Config {
             "external-ip-cidrs" => joined(&self.external_ip_cidrs),
             "load-balancer-pool" => joined(&self.load_balancer_pool),
             "proxy-mode" => self.proxy_mode.as_str().to_owned(),
+            "dataplane-counters" => if self.count_traffic { "traffic" } else { "connections" }.to_owned(),
             "log-level" => self.log_level.as_str().to_owned(),
             "log-format" => self.log_format.as_str().to_owned(),
             _ => String::new(),

@@ -16,6 +16,7 @@ mod affinity;
 mod box_links;
 mod compare;
 mod conntrack;
+mod counters;
 mod export;
 mod hairpin;
 mod inspect;
@@ -45,6 +46,7 @@ use crate::desired::{Change, Contribution};
 
 pub use box_links::{LinkState, links};
 pub use compare::{differences, preview};
+pub use counters::{Count, counts};
 pub use export::export;
 pub use inspect::{cleanup, show};
 pub use neighbours::{Neighbours, neighbours};
@@ -67,6 +69,8 @@ pub struct Options {
     pub nodeport_addresses: Vec<IpNet>,
     /// Networks of pods, reached without masquerade.
     pub cluster_cidrs: Vec<IpNet>,
+    /// Every packet is counted, not connections alone.
+    pub count_traffic: bool,
 }
 
 /// What is taken from the kernel at most. Less than it offers makes what we do on

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use serde_json::{Value, json};
+
 use crate::api::server::{Kernel, KernelQuestion};
 use crate::clock;
 use crate::controller;
-use crate::dataplane;
+use crate::dataplane::{self, Count};
 use crate::desired::{self, Contribution, Tracker};
 use crate::store::{Expect, Op, Snapshot, Store};
 
@@ -24,7 +26,8 @@ pub(super) fn answers(
         let contributions: Vec<Arc<Contribution>> = tracker.contributions().cloned().collect();
         match question {
             KernelQuestion::Differences => {
-                dataplane::differences(options, &contributions).map_err(|error| error.to_string())
+                let lines = dataplane::differences(options, &contributions).map_err(|error| error.to_string())?;
+                Ok(json!({ "lines": lines }))
             }
             KernelQuestion::Preview(drafts) => {
                 let put = |draft| Op::Put { draft: Box::new(draft), expect: Expect::Any, claims: Vec::new() };
@@ -32,10 +35,36 @@ pub(super) fn answers(
                 let after = foreseen(&snapshot, &ops, &facts)?;
                 let changes = tracker.update(&after);
                 let script = dataplane::preview(&contributions, &changes).map_err(|error| error.to_string())?;
-                Ok(script.lines().map(str::to_owned).collect())
+                Ok(json!({ "lines": script.lines().collect::<Vec<_>>() }))
+            }
+            KernelQuestion::Counters => {
+                let counts = dataplane::counts(&contributions).map_err(|error| error.to_string())?;
+                let counts: Vec<Value> = counts.iter().map(count).collect();
+                Ok(json!({ "traffic": options.count_traffic, "counts": counts }))
             }
         }
     })
+}
+
+fn count(count: &Count) -> Value {
+    json!({
+        "namespace": &*count.service.namespace, "service": &*count.service.name,
+        "endpoint": count.endpoint.map(|at| at.to_string()),
+        "connections": count.connections, "packets": count.packets, "bytes": count.bytes,
+    })
+}
+
+/// What is counted now, for `/metrics`; nothing where the kernel is left alone or cannot be read.
+pub(super) fn tally(store: Store, desired_facts: desired::Facts) -> impl Fn() -> Vec<Count> + Send + Sync {
+    move || {
+        let mut tracker = Tracker::new(desired_facts.clone());
+        tracker.update(&store.snapshot());
+        let contributions: Vec<Arc<Contribution>> = tracker.contributions().cloned().collect();
+        dataplane::counts(&contributions).unwrap_or_else(|error| {
+            tracing::debug!(%error, "the kernel's counters cannot be read");
+            Vec::new()
+        })
+    }
 }
 
 fn foreseen(snapshot: &Snapshot, ops: &[Op], facts: &controller::Facts) -> Result<Arc<Snapshot>, String> {

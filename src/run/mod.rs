@@ -183,8 +183,12 @@ impl Running {
         let mut tasks = JoinSet::new();
         let counters = start_dns(config, zones, stopped.clone(), &mut tasks)?;
         let checks = checks(&store, lags);
+        let tally = dataplane_options(config).map(|options| telemetry::Tally {
+            traffic: options.count_traffic,
+            read: Box::new(kernel::tally(store.clone(), desired_facts.clone())),
+        });
         let kernel = kernel::answers(store.clone(), dataplane_options(config), facts.clone(), desired_facts);
-        let metrics = telemetry::metrics(&numbers, store.clone(), counters);
+        let metrics = telemetry::metrics(&numbers, store.clone(), counters, tally);
         let options = api_options(config, &facts, &checks, metrics, kernel);
         let api = Server::bind(options, store.clone(), stopped.clone()).await.map_err(|error| api_failure(&error))?;
         let api_address = api.address();
@@ -283,6 +287,7 @@ fn dataplane_options(config: &Config) -> Option<dataplane::Options> {
         cluster_dns: config.cluster_dns.clone(),
         nodeport_addresses: config.nodeport_addresses.clone(),
         cluster_cidrs: config.cluster_cidrs.clone(),
+        count_traffic: config.count_traffic,
     })
 }
 

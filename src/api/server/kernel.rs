@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::Method;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::super::status::ApiError;
 use super::answer::{Answer, Outcome};
@@ -25,33 +25,37 @@ pub enum KernelQuestion {
     Differences,
     /// What storing these objects would change.
     Preview(Vec<Draft>),
+    /// What Services are used for.
+    Counters,
 }
 
-/// Answers lines, or why not. Blocks.
-pub type Kernel = Arc<dyn Fn(KernelQuestion) -> Result<Vec<String>, String> + Send + Sync>;
+/// Answers an object, with `lines` where it is asked for text, or why not. Blocks.
+pub type Kernel = Arc<dyn Fn(KernelQuestion) -> Result<Value, String> + Send + Sync>;
 
 /// Answers one of them.
 pub(super) async fn kernel(call: &Call, method: &Method, what: &str, body: &Bytes) -> Outcome {
-    let lines = match (what, method.as_str()) {
+    let answer = match (what, method.as_str()) {
         ("differences", "GET") => {
-            let mut lines = ask(call, KernelQuestion::Differences).await?;
+            let mut answer = ask(call, KernelQuestion::Differences).await?;
+            let differs = |answer: &Value| answer.pointer("/lines/0").is_some();
             for _ in 1..LOOKS_MAX {
-                if lines.is_empty() {
+                if !differs(&answer) {
                     break;
                 }
                 tokio::time::sleep(LOOK_PAUSE).await;
-                lines = ask(call, KernelQuestion::Differences).await?;
+                answer = ask(call, KernelQuestion::Differences).await?;
             }
-            lines
+            answer
         }
         ("preview", "POST") => ask(call, KernelQuestion::Preview(drafts(body)?)).await?,
-        ("differences" | "preview", _) => return Err(ApiError::method_not_allowed()),
+        ("counters", "GET") => ask(call, KernelQuestion::Counters).await?,
+        ("differences" | "preview" | "counters", _) => return Err(ApiError::method_not_allowed()),
         _ => return Err(ApiError::no_resource()),
     };
-    Ok(Answer::value(200, call.accepted, &json!({ "lines": lines })))
+    Ok(Answer::value(200, call.accepted, &answer))
 }
 
-async fn ask(call: &Call, question: KernelQuestion) -> Result<Vec<String>, ApiError> {
+async fn ask(call: &Call, question: KernelQuestion) -> Result<Value, ApiError> {
     let kernel = Arc::clone(&call.api.kernel);
     let answered = tokio::task::spawn_blocking(move || kernel(question)).await;
     let answered = answered.map_err(|error| ApiError::unavailable(&error.to_string()))?;

@@ -18,7 +18,7 @@ use super::grant::GrantVerb;
 use super::token::KubeconfigVerb;
 use crate::config::{Inputs, SETTINGS};
 
-pub use diagnose::{Doctor, Json, Trace};
+pub use diagnose::{Doctor, Json, Top, Trace};
 pub use read::{ApiResources, Describe, Diff, Explain, Get, Version, Wait};
 pub use write::{Apply, Change, Create, Delete, Edit, Modify, Patch, Replace, Targets};
 
@@ -159,6 +159,8 @@ pub enum Verb {
     Status(Server),
     /// Find what on this box keeps Services from working, and what mends it
     Doctor(Doctor),
+    /// Show what Services and endpoints are used for
+    Top(Top),
     /// Follow a connection through the kernel's rules, to its endpoint and back
     Trace(Trace),
     /// Compare recorded addresses and ports with the Services that hold them, and mend

@@ -22,7 +22,7 @@ use crate::model::IpFamily;
 /// for this:
 ///
 /// * Table flags (`owner`, `persist`) are left out: a table loaded by `nft` would
-///   vanish with it. Handles are left out.
+///   vanish with it. Handles and what was counted are left out.
 /// * Three constructs are written as later versions of nft read them; nft 1.1.3
 ///   loads the whole and lists what it was made from. The value of a map that is a
 ///   concatenation is `["ipv4_addr", "inet_service"]` (1.0.6 prints one string and
@@ -30,7 +30,7 @@ use crate::model::IpFamily;
 ///   (1.0.6 prints the rule's text). The maps of endpoints have their types by
 ///   example (`typeof`): their last field is a random number, which nft prints as a
 ///   mark and then refuses to take for one. So nft 1.0.6 loads everything but the
-///   maps of endpoints and of affinity and the rules that use them.
+///   maps of endpoints and of affinity, the set `traffic` and the rules that use them.
 /// * `same-link` holds links by name; they must exist where it is loaded.
 ///
 /// # Errors

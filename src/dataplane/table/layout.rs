@@ -16,8 +16,8 @@ use crate::model::{IpFamily, Protocol};
 pub(in crate::dataplane) const TABLE: &str = "edgesvc";
 /// The table that keeps conntrack's hooks while [`TABLE`] is replaced.
 pub(in crate::dataplane) const ANCHOR: &str = "edgesvc-anchor";
-/// Affinity entries of one family the kernel keeps; more are not remembered.
-const AFFINITY_ENTRIES_MAX: u32 = 65_536;
+/// Entries of one family that packets may make; more are neither remembered nor counted.
+const DYNAMIC_ENTRIES_MAX: u32 = 65_536;
 
 /// The sets and maps, by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,10 +37,11 @@ pub(in crate::dataplane) enum SetName {
     NodePorts,
     Affinity,
     NodePortAffinity,
+    Traffic,
 }
 
 impl SetName {
-    pub(in crate::dataplane) const ALL: [SetName; 15] = [
+    pub(in crate::dataplane) const ALL: [SetName; 16] = [
         SetName::Endpoints,
         SetName::NodePortEndpoints,
         SetName::Sources,
@@ -56,6 +57,7 @@ impl SetName {
         SetName::NodePorts,
         SetName::Affinity,
         SetName::NodePortAffinity,
+        SetName::Traffic,
     ];
 
     pub(in crate::dataplane) fn as_str(self) -> &'static str {
@@ -75,6 +77,7 @@ impl SetName {
             SetName::NodePorts => "nodeports",
             SetName::Affinity => "affinity",
             SetName::NodePortAffinity => "nodeport-affinity",
+            SetName::Traffic => "traffic",
         }
     }
 
@@ -84,7 +87,7 @@ impl SetName {
 
     /// Filled by packets, not by us.
     pub(in crate::dataplane) fn is_dynamic(self) -> bool {
-        matches!(self, SetName::Affinity | SetName::NodePortAffinity)
+        matches!(self, SetName::Affinity | SetName::NodePortAffinity | SetName::Traffic)
     }
 }
 
@@ -158,6 +161,8 @@ pub(in crate::dataplane) struct SetShape {
     pub(in crate::dataplane) maps: Maps,
     pub(in crate::dataplane) interval: bool,
     pub(in crate::dataplane) size: Option<u32>,
+    /// Every element counts the packets that found it.
+    pub(in crate::dataplane) counted: bool,
 }
 
 pub(in crate::dataplane) fn shape(name: SetName, family: IpFamily) -> SetShape {
@@ -174,12 +179,17 @@ pub(in crate::dataplane) fn shape(name: SetName, family: IpFamily) -> SetShape {
         SetName::Hairpin => (vec![ip, ip], Maps::Nothing),
         SetName::SameLink => (vec![Field::Link, Field::Link], Maps::Nothing),
         SetName::HairpinPorts => (vec![Field::Link], Maps::Nothing),
+        SetName::Traffic => (vec![ip, Field::Protocol, Field::Port, ip, Field::Port], Maps::Nothing),
     };
     // Only a set that packets fill needs a ceiling. For the others a size would be a
     // ceiling too (ENFILE above it) and buckets kept for nothing; installing 10,000
     // Services is no faster with one.
-    let size = name.is_dynamic().then_some(AFFINITY_ENTRIES_MAX);
-    SetShape { fields, maps, interval: name == SetName::Sources, size }
+    let size = name.is_dynamic().then_some(DYNAMIC_ENTRIES_MAX);
+    let counted = matches!(
+        name,
+        SetName::Services | SetName::NodePorts | SetName::Endpoints | SetName::NodePortEndpoints | SetName::Traffic
+    );
+    SetShape { fields, maps, interval: name == SetName::Sources, size, counted }
 }
 
 /// A base chain's place.
@@ -198,20 +208,20 @@ pub(in crate::dataplane) struct Chain {
     pub(in crate::dataplane) rules: Vec<Vec<Expr>>,
 }
 
-fn chain(name: &str, rules: Vec<Vec<Expr>>) -> Chain {
+pub(super) fn chain(name: &str, rules: Vec<Vec<Expr>>) -> Chain {
     Chain { name: name.to_owned(), hook: None, rules }
 }
 
-fn base(name: &str, kind: &'static str, number: u32, priority: i32, rules: Vec<Vec<Expr>>) -> Chain {
+pub(super) fn base(name: &str, kind: &'static str, number: u32, priority: i32, rules: Vec<Vec<Expr>>) -> Chain {
     Chain { name: name.to_owned(), hook: Some(Hook { kind, number, priority }), rules }
 }
 
 /// Words of a family's rules.
 #[derive(Clone, Copy)]
-struct Words(IpFamily);
+pub(super) struct Words(pub(super) IpFamily);
 
 impl Words {
-    fn words(self) -> u32 {
+    pub(super) fn words(self) -> u32 {
         if self.0 == IpFamily::V4 { 1 } else { 4 }
     }
 
@@ -230,7 +240,7 @@ impl Words {
         [self.daddr(word), l4proto(word + self.words()), dport(word + self.words() + 1)]
     }
 
-    fn original_daddr(self, word: u32) -> Expr {
+    pub(super) fn original_daddr(self, word: u32) -> Expr {
         Expr::Ct { key: if self.0 == IpFamily::V4 { 20 } else { 22 }, original: true, word }
     }
 
@@ -249,7 +259,7 @@ fn octets(addr: IpAddr) -> Vec<u8> {
     super::element::octets(addr)
 }
 
-fn l4proto(word: u32) -> Expr {
+pub(super) fn l4proto(word: u32) -> Expr {
     Expr::Meta { key: 16, word }
 }
 
@@ -257,15 +267,15 @@ fn dport(word: u32) -> Expr {
     Expr::Transport { offset: 2, len: 2, word }
 }
 
-fn original_dport(word: u32) -> Expr {
+pub(super) fn original_dport(word: u32) -> Expr {
     Expr::Ct { key: 12, original: true, word }
 }
 
-fn goto(chain: &str) -> Expr {
+pub(super) fn goto(chain: &str) -> Expr {
     Expr::Verdict(Verdict::Goto(chain.to_owned()))
 }
 
-fn is(word: u32, value: &[u8]) -> Expr {
+pub(super) fn is(word: u32, value: &[u8]) -> Expr {
     Expr::Compare { not: false, word, value: value.to_vec() }
 }
 
@@ -276,7 +286,7 @@ fn local(flags: u32, not: bool) -> [Expr; 2] {
 }
 
 /// `ct state new ct status dnat`, or only the status.
-fn translated(new: bool) -> Vec<Expr> {
+pub(super) fn translated(new: bool) -> Vec<Expr> {
     let bit = |key: u32, bit: u32| {
         let mask = bit.to_ne_bytes().to_vec();
         [
@@ -290,7 +300,7 @@ fn translated(new: bool) -> Vec<Expr> {
     exprs
 }
 
-fn joined(parts: impl IntoIterator<Item = Vec<Expr>>) -> Vec<Expr> {
+pub(super) fn joined(parts: impl IntoIterator<Item = Vec<Expr>>) -> Vec<Expr> {
     parts.into_iter().flatten().collect()
 }
 
@@ -310,6 +320,9 @@ pub(in crate::dataplane) fn static_chains(family: IpFamily, options: &Options) -
         base("remember-forwarded", "filter", 4, 90, vec![remember.clone()]),
         base("remember-local", "filter", 1, 0, vec![remember]),
     ];
+    if options.count_traffic {
+        chains.extend(super::traffic::counting(w));
+    }
     // A client that believes a redirect to the endpoint bypasses us.
     if family == IpFamily::V4 {
         let icmp = vec![l4proto(0), is(0, &[1]), Expr::Transport { offset: 0, len: 1, word: 0 }, is(0, &[5])];

@@ -9,6 +9,7 @@ mod layout;
 mod read;
 #[cfg(test)]
 mod tests;
+mod traffic;
 
 pub(super) use book::{Book, Edit, endpoint_ips};
 pub(super) use chain::ChainName;

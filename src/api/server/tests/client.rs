@@ -107,7 +107,7 @@ impl Harness {
             limits,
             checks: Arc::new(Vec::new),
             metrics: Arc::new(|| "# none\n".to_owned()),
-            kernel: Arc::new(|question| Ok(vec![format!("{question:?}")])),
+            kernel: Arc::new(|question| Ok(serde_json::json!({ "lines": [format!("{question:?}")] }))),
         };
         let server = Server::bind(options, store.clone(), shutdown).await.unwrap();
         let address = server.address();
