@@ -87,3 +87,106 @@ fn ports(info: &[u8], packet: &Packet, protocol: u8, inverted_at: usize) -> Opti
     };
     Some(packet.protocol == protocol && within(0, packet.source_port, 1)? && within(4, packet.port, 2)?)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop")]
+mod tests {
+    use std::net::IpAddr;
+
+    use super::*;
+    use crate::dataplane::netlink::Attrs;
+
+    /// A box whose only own address is 192.0.2.1.
+    struct Around;
+
+    impl Surroundings for Around {
+        fn address_type(&self, addr: IpAddr, _: Option<u32>) -> u32 {
+            if addr == "192.0.2.1".parse::<IpAddr>().unwrap() { 2 } else { 1 }
+        }
+        fn way_out(&self, _: IpAddr) -> u32 {
+            0
+        }
+        fn link_name(&self, _: u32) -> &str {
+            ""
+        }
+        fn link_addr(&self, _: u32, _: bool) -> Option<IpAddr> {
+            None
+        }
+    }
+
+    fn packet() -> Packet {
+        Packet {
+            protocol: TCP,
+            source: "198.51.100.7".parse().unwrap(),
+            source_port: 40_000,
+            to: "192.0.2.1".parse().unwrap(),
+            port: 80,
+            iif: 1,
+            oif: 0,
+            original: None,
+            answer: false,
+            masqueraded: false,
+            mark: 0,
+        }
+    }
+
+    /// `Some` of whether it matches; `None` where that is not known.
+    fn asks(name: &str, info: &[u8], packet: &Packet) -> Option<bool> {
+        let mut data = Attrs::new();
+        data.text(1, name).be32(2, 1).bytes(3, info);
+        match matches(data.as_bytes(), packet, &Around) {
+            Step::On => Some(true),
+            Step::Off => Some(false),
+            _ => None,
+        }
+    }
+
+    fn with(len: usize, fields: &[(usize, u16)]) -> Vec<u8> {
+        let mut info = vec![0; len];
+        for (at, value) in fields {
+            info[*at..at + 2].copy_from_slice(&value.to_ne_bytes());
+        }
+        info
+    }
+
+    #[test]
+    fn states_are_asked_for_as_iptables_does() {
+        // -m conntrack --ctstate RELATED,ESTABLISHED
+        let established = with(164, &[(146, 1), (150, 1 << 1 | 1 << 2)]);
+        let answer = Packet { answer: true, ..packet() };
+        assert_eq!(
+            (asks("conntrack", &established, &packet()), asks("conntrack", &established, &answer)),
+            (Some(false), Some(true))
+        );
+        // ! --ctstate DNAT
+        let not_dnat = with(164, &[(146, 1), (148, 1), (150, 1 << 7)]);
+        let translated = Packet { original: Some(("10.43.0.7".parse().unwrap(), 80)), ..packet() };
+        assert_eq!(
+            (asks("conntrack", &not_dnat, &packet()), asks("conntrack", &not_dnat, &translated)),
+            (Some(true), Some(false))
+        );
+        // Other questions of the module are not understood.
+        assert_eq!(asks("conntrack", &with(164, &[(146, 3)]), &packet()), None);
+        assert_eq!(asks("conntrack", &[0; 20], &packet()), None, "torn");
+    }
+
+    #[test]
+    fn types_of_addresses_and_ports_are_asked_for_as_iptables_does() {
+        // -m addrtype --dst-type LOCAL
+        let local = with(8, &[(2, 1 << 2)]);
+        let away = Packet { to: "203.0.113.1".parse().unwrap(), ..packet() };
+        assert_eq!((asks("addrtype", &local, &packet()), asks("addrtype", &local, &away)), (Some(true), Some(false)));
+        let inverted = with(8, &[(2, 1 << 2), (4, 2)]);
+        assert_eq!(asks("addrtype", &inverted, &packet()), Some(false));
+        // -p tcp --dport 80:90
+        let mut ports = with(12, &[(0, 0), (2, u16::MAX), (4, 80), (6, 90)]);
+        assert_eq!(asks("tcp", &ports, &packet()), Some(true));
+        assert_eq!(asks("tcp", &ports, &Packet { port: 91, ..packet() }), Some(false));
+        ports[11] = 2;
+        assert_eq!(asks("tcp", &ports, &packet()), Some(false), "! --dport");
+        ports[9] = 2;
+        assert_eq!(asks("tcp", &ports, &packet()), None, "--syn is not computed");
+        assert_eq!(asks("set", &[0; 8], &packet()), None);
+        assert_eq!(asks("comment", &[0; 256], &packet()), Some(true));
+    }
+}
