@@ -198,6 +198,7 @@ async fn respond(call: &mut Call, head: &Parts, incoming: &mut Option<Incoming>)
             let bytes = whole(call, incoming).await?;
             tokens::several(call, method, &bytes).await
         }
+        (Route::Metrics, "GET" | "HEAD") => Ok(scrape::metrics(&call.api).await),
         (Route::Repair, _) => repair::repair(call, method).await,
         (Route::Kernel(what), _) => {
             let bytes = whole(call, incoming).await?;
@@ -220,7 +221,6 @@ fn documents(call: &mut Call, route: &Route) -> Outcome {
         Route::Health { endpoint, check } => Ok(health::answer(call, endpoint, check.as_deref())),
         Route::Issuer => accounts::configuration(call),
         Route::IssuerKeys => accounts::keys(call),
-        Route::Metrics => Ok(scrape::metrics(&call.api)),
         Route::OpenApiV2 => openapi::v2(call),
         Route::OpenApiV3Index => Ok(openapi::v3_index(call)),
         Route::OpenApiV3(path) => openapi::v3(call, path),
