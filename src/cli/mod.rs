@@ -49,6 +49,7 @@ mod wait;
 mod watch;
 
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::process::ExitCode;
 
 use args::{Cli, DataplaneCommand, Server, Verb};
@@ -187,10 +188,14 @@ fn configuration(settings: &Settings) -> Result<config::Config, Failure> {
     })
 }
 
-/// Client commands are one conversation: one thread is enough.
+/// Client commands are one conversation: one thread is enough. The runtime's loop
+/// is made once for all of them: with each command's own future it would be some
+/// kilobytes a command.
 fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(work)
+    let mut done = None;
+    let work: Pin<Box<dyn Future<Output = ()> + '_>> = Box::pin(async { done = Some(work.await) });
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work);
+    done.unwrap_or_else(|| Err(Failure::new(Code::Bug, "error: the command did not end")))
 }
 
 async fn connect(server: &Server) -> Result<Client, Failure> {

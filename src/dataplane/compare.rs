@@ -2,7 +2,6 @@
 //! make of it. Reads, and changes nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -112,19 +111,14 @@ type Ways = (BTreeMap<IpAddr, Way>, BoxLinks);
 fn ways<'a>(contributions: impl Iterator<Item = &'a Arc<Contribution>>) -> Result<Ways, DataplaneError> {
     let frontends = contributions.flat_map(|contribution| &contribution.frontends);
     let addrs: BTreeSet<IpAddr> = frontends.flat_map(endpoint_ips).collect();
-    let read = async || -> io::Result<Ways> {
+    let mut found = Ways::default();
+    links::on_a_thread(Box::pin(async {
         let route = links::connect()?;
-        let links = links::read_links(&route).await?;
-        let mut ways = BTreeMap::new();
-        for addr in &addrs {
-            ways.insert(*addr, links::way(&route, &links, *addr).await);
+        found.1 = links::read_links(&route).await?;
+        for addr in addrs {
+            found.0.insert(addr, links::way(&route, &found.1, addr).await);
         }
-        Ok((ways, links))
-    };
-    // Whoever asks may be inside a runtime: ours lives and ends on a thread of its own.
-    let work = || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        runtime.map_err(DataplaneError::Thread)?.block_on(read()).map_err(DataplaneError::Link)
-    };
-    std::thread::scope(|scope| scope.spawn(work).join()).map_err(|_| DataplaneError::Stopped)?
+        Ok(())
+    }))?;
+    Ok(found)
 }

@@ -8,7 +8,7 @@
 //!
 //! A count begins with its element: it starts again where a Service changes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -74,8 +74,6 @@ fn tally(contributions: &[Arc<Contribution>], raw: &Raw) -> Vec<Count> {
         count.bytes += add.2;
     };
     let mut holders: BTreeMap<Place, &ObjectKey> = BTreeMap::new();
-    let served: BTreeSet<&ObjectKey> = contributions.iter().map(|contribution| &contribution.key).collect();
-    debug_assert_eq!(served.len(), contributions.len());
     for contribution in contributions {
         for frontend in &contribution.frontends {
             // Of several that want one address the first has it.
