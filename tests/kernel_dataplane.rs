@@ -146,6 +146,7 @@ fn source_ranges_close_a_load_balancer_address_to_others() {
             port: 80,
             verdict: Verdict::Balance(balance),
             source_ranges,
+            kept: Vec::new(),
         });
         let dataplane = with_web(service.clone()).await;
         assert_eq!(names(&ask("client", "tcp", "198.51.100.5", 80, 2)), set(&["b1"]));

@@ -19,11 +19,11 @@ const AT_ONCE: usize = 256;
 pub(super) struct Live(BTreeMap<(IpFamily, SetName, Vec<u8>), BTreeSet<Vec<u8>>>);
 
 impl Live {
-    pub(super) fn of(frontends: impl Iterator<Item = Frontend>) -> Live {
+    pub(super) fn of<'a>(frontends: impl Iterator<Item = &'a Frontend>) -> Live {
         let mut live = BTreeMap::new();
-        for frontend in frontends.filter(has_affinity) {
+        for frontend in frontends.filter(|frontend| has_affinity(frontend)) {
             if let Verdict::Balance(balance) = &frontend.verdict {
-                let (set, key) = affinity_place(&frontend);
+                let (set, key) = affinity_place(frontend);
                 let data: BTreeSet<_> = balance.endpoints.iter().map(|endpoint| endpoint_data(*endpoint)).collect();
                 live.insert((frontend.addr.family(), set, key), data);
             }

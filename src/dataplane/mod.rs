@@ -3,7 +3,7 @@
 //! In: [`Contribution`]s, one per Service, and what changed of them. Out: two
 //! nftables tables in each family (`edgesvc`, and `edgesvc-anchor` which keeps
 //! conntrack's hooks while the first is replaced), the link `edgesvc0`, and
-//! conntrack entries deleted where their endpoint is gone. What always holds: a
+//! conntrack entries deleted where their endpoint is gone (`conntrack`). What always holds: a
 //! change is one transaction, a new connection is decided by one lookup, and
 //! nothing is removed when the process ends.
 //!
@@ -144,11 +144,25 @@ pub const LINK_NAME: &str = links::LINK;
 pub struct Report {
     /// Messages that changed something, besides the frame of the transaction.
     pub operations: usize,
-    /// UDP conntrack entries that pointed to endpoints that are gone.
-    pub flows_deleted: usize,
 }
 
-type Opened = std::sync::mpsc::SyncSender<Result<Vec<String>, DataplaneError>>;
+/// What was done about flows to endpoints that are gone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Flows {
+    /// Conntrack entries deleted since the start.
+    pub deleted: u64,
+    /// Walks over conntrack's table since the start.
+    pub walks: u64,
+}
+
+/// What the thread tells once it is open.
+#[derive(Debug)]
+struct Opening {
+    warnings: Vec<String>,
+    flows: conntrack::Observer,
+}
+
+type Opened = std::sync::mpsc::SyncSender<Result<Opening, DataplaneError>>;
 
 type Answer = oneshot::Sender<Result<Report, DataplaneError>>;
 
@@ -164,7 +178,7 @@ enum Request {
 #[derive(Debug)]
 pub struct Dataplane {
     requests: mpsc::Sender<Request>,
-    warnings: Vec<String>,
+    opening: Opening,
 }
 
 impl Dataplane {
@@ -179,8 +193,8 @@ impl Dataplane {
         let (opened, opening) = std::sync::mpsc::sync_channel(1);
         let thread = std::thread::Builder::new().name("dataplane".to_owned());
         thread.spawn(move || serve(options, ceiling, inbox, &opened)).map_err(DataplaneError::Thread)?;
-        let warnings = opening.recv().map_err(|_| DataplaneError::Stopped)??;
-        Ok(Dataplane { requests, warnings })
+        let opening = opening.recv().map_err(|_| DataplaneError::Stopped)??;
+        Ok(Dataplane { requests, opening })
     }
 
     /// Adopts the tables a process before us left, or makes them, and sends only
@@ -199,7 +213,15 @@ impl Dataplane {
 
     /// What start-up found worth telling, one line each.
     pub fn warnings(&self) -> &[String] {
-        &self.warnings
+        &self.opening.warnings
+    }
+
+    /// Waits until the flows of every change so far were looked at (a change is not
+    /// held up by that), and if `settled` a second time, for those that were being
+    /// made meanwhile.
+    pub async fn flows(&self, settled: bool) -> Result<Flows, DataplaneError> {
+        let progress = self.opening.flows.caught_up(settled).await.ok_or(DataplaneError::Stopped)?;
+        Ok(Flows { deleted: progress.deleted, walks: progress.walks })
     }
 
     async fn ask(&self, request: impl FnOnce(Answer) -> Request) -> Result<Report, DataplaneError> {
@@ -220,7 +242,8 @@ fn serve(options: Options, ceiling: Ceiling, inbox: mpsc::Receiver<Request>, ope
                 Ok(worker) => worker,
                 Err(error) => return opened.send(Err(error)),
             };
-            opened.send(Ok(std::mem::take(&mut worker.warnings)))?;
+            let warnings = std::mem::take(&mut worker.warnings);
+            opened.send(Ok(Opening { warnings, flows: worker.observer() }))?;
             watch::serve(worker, inbox).await;
             Ok(())
         }),

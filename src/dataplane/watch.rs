@@ -8,6 +8,7 @@ use std::time::Duration;
 use nix::sys::socket::MsgFlags;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::netlink::{Link, Message, attrs};
 use super::table::{ANCHOR, TABLE};
@@ -77,6 +78,11 @@ pub(super) async fn serve(mut worker: Worker, mut inbox: mpsc::Receiver<Request>
                     repair(&mut worker);
                 }
             }
+            () = until(worker.next_removal()) => {
+                if let Err(error) = worker.remove_retired() {
+                    tracing::warn!(%error, "chains that are not needed any more could not be removed");
+                }
+            }
             _ = routes.next() => {
                 tokio::time::sleep(LINKS_SETTLE).await;
                 if converged && let Err(error) = worker.follow_links().await {
@@ -84,6 +90,13 @@ pub(super) async fn serve(mut worker: Worker, mut inbox: mpsc::Receiver<Request>
                 }
             }
         }
+    }
+}
+
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => pending().await,
     }
 }
 

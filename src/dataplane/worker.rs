@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rtnetlink::Handle;
+use tokio::time::Instant;
 
 use super::affinity;
-use super::conntrack::UdpCheck;
+use super::conntrack::{Observer, Reconciler};
 use super::hairpin;
 use super::kernel::{self, Held, Install};
 use super::links::{self, BoxLinks, Way};
@@ -19,6 +21,11 @@ use super::table::{Book, ChainName, Data, Edit, SetName, Slot, endpoint_ips, fro
 use super::{Ceiling, DataplaneError, Options, Report};
 use crate::desired::{Change, Contribution, FrontendAddr};
 use crate::model::{IpFamily, Protocol};
+
+/// How long a chain that no Service needs stays. A packet may have been sent there by
+/// the rules before, and would leave an empty chain untranslated; conntrack would
+/// then keep its connection so.
+const CHAIN_RETIRES: Duration = Duration::from_secs(1);
 
 /// The kernel's tables and what we asked them to hold.
 #[derive(Debug)]
@@ -38,6 +45,9 @@ pub(super) struct Worker {
     /// Bridge ports we switched to hairpin mode: those in `hairpin-ports`.
     bent: BTreeSet<u32>,
     forwarding: BTreeSet<IpFamily>,
+    flows: Reconciler,
+    /// Chains in the kernel that nothing leads to any more, and since when.
+    retired: BTreeMap<(IpFamily, ChainName), Instant>,
     /// The book is ahead of the kernel.
     unsettled: bool,
     pub(super) warnings: Vec<String>,
@@ -68,6 +78,7 @@ impl Worker {
         Ok(Worker {
             nft,
             route,
+            flows: Reconciler::start(options.clone())?,
             options,
             owned,
             book: Book::default(),
@@ -77,9 +88,15 @@ impl Worker {
             bridges: BTreeSet::new(),
             bent: BTreeSet::new(),
             forwarding: BTreeSet::new(),
+            retired: BTreeMap::new(),
             unsettled: true,
             warnings,
         })
+    }
+
+    /// Sees what becomes of flows.
+    pub(super) fn observer(&self) -> Observer {
+        self.flows.observer()
     }
 
     /// The port our own notifications carry.
@@ -156,13 +173,13 @@ impl Worker {
     }
 
     /// Makes the kernel hold what the book says, whatever became of its tables, and
-    /// deletes the flows that were made in the meantime.
+    /// has the flows looked at that were made in the meantime.
     pub(super) fn restore(&mut self) -> Result<Report, DataplaneError> {
+        self.flows.before(self.book.frontends());
         let adopted = self.adopt()?;
-        let udp = UdpCheck::of_everything(self.book.frontends(), &adopted.udp_gone, &self.options);
-        let flows_deleted = sweep_udp(&udp);
-        affinity::Live::of(self.book.frontends()).sweep(&mut self.nft)?;
-        Ok(Report { operations: adopted.operations, flows_deleted })
+        self.flows.adopted(self.book.frontends(), &adopted.udp_gone);
+        affinity::Live::of(self.book.frontends().iter()).sweep(&mut self.nft)?;
+        Ok(Report { operations: adopted.operations })
     }
 
     /// Makes the kernel hold what the book says, by the difference, in one
@@ -182,9 +199,12 @@ impl Worker {
             all.prepare.extend(install.prepare);
             all.switch.extend(install.switch);
             all.replaces |= install.replaces;
+            self.retired.retain(|chain, _| chain.0 != family);
             let edit = if ours {
                 taken_over += 1;
-                self.difference(family, &held, &wanted, &mut desired)?
+                let mut edit = self.difference(family, &held, &wanted, &mut desired)?;
+                self.retire(&mut edit);
+                edit
             } else {
                 let known = kernel::read_frontends(&mut self.nft, family).map_err(DataplaneError::Socket)?;
                 udp_gone.extend(known.iter().filter_map(udp_frontend));
@@ -234,7 +254,6 @@ impl Worker {
         for portion in portions(changes, self.nft.send_bytes_max()) {
             let done = self.apply_at_once(portion).await?;
             report.operations += done.operations;
-            report.flows_deleted += done.flows_deleted;
         }
         Ok(report)
     }
@@ -251,15 +270,17 @@ impl Worker {
         }
         let bridges_before = self.bridges.len();
         self.bridges.extend(bridges(&ways));
-        let operations = self.settle(&edit)?;
+        self.flows.before(self.book.frontends());
+        let operations = self.settle(&mut edit)?;
+        self.flows.moved(self.book.frontends(), &edit);
         self.forward();
         if self.bridges.len() > bridges_before {
             self.bend().await?;
         }
         if edit.moved().any(|(before, after)| affinity::forgets(before, after)) {
-            affinity::Live::of(self.book.frontends()).sweep(&mut self.nft)?;
+            affinity::Live::of(self.book.frontends().iter()).sweep(&mut self.nft)?;
         }
-        Ok(Report { operations, flows_deleted: sweep_udp(&UdpCheck::of_moves(edit.moved())) })
+        Ok(Report { operations })
     }
 
     /// Follows the box's links.
@@ -282,7 +303,7 @@ impl Worker {
             edit.element(hairpin_port(*gone), Some(Data::Nothing), None);
         }
         self.bent.retain(|index| self.links.contains_key(index));
-        self.settle(&edit)?;
+        self.settle(&mut edit)?;
         self.bend().await
     }
 
@@ -306,7 +327,7 @@ impl Worker {
         let mut edit = Edit::default();
         ports.iter().for_each(|index| edit.element(hairpin_port(*index), None, Some(Data::Nothing)));
         self.bent.extend(&ports);
-        self.settle(&edit)?;
+        self.settle(&mut edit)?;
         for port in ports {
             if let Err(error) = links::set_hairpin(&self.route, port, true).await {
                 let name = self.links.get(&port).map(|link| link.name.as_str()).unwrap_or_default();
@@ -316,9 +337,44 @@ impl Worker {
         Ok(())
     }
 
-    /// Sends an edit the book already has. If the kernel does not hold what we
-    /// think, it is read and made so.
-    fn settle(&mut self, edit: &Edit) -> Result<usize, DataplaneError> {
+    /// Keeps chains that are not needed any more for a while.
+    fn retire(&mut self, edit: &mut Edit) {
+        for chain in edit.chains_removed().collect::<Vec<_>>() {
+            self.retired.insert(chain, Instant::now());
+            edit.leave_chain(chain);
+        }
+        for chain in edit.chains_added().collect::<Vec<_>>() {
+            if self.retired.remove(&chain).is_some() {
+                edit.leave_chain(chain);
+            }
+        }
+    }
+
+    /// When the next chain is to go.
+    pub(super) fn next_removal(&self) -> Option<Instant> {
+        self.retired.values().min().map(|since| *since + CHAIN_RETIRES)
+    }
+
+    /// Removes chains that nothing has led to for long enough.
+    pub(super) fn remove_retired(&mut self) -> Result<(), DataplaneError> {
+        let now = Instant::now();
+        let mut edit = Edit::default();
+        for (family, name) in
+            self.retired.extract_if(.., |_, since| *since + CHAIN_RETIRES <= now).map(|(chain, _)| chain)
+        {
+            edit.chain(family, name, true, false);
+        }
+        self.send(&edit).map(drop)
+    }
+
+    /// Sends an edit the book already has.
+    fn settle(&mut self, edit: &mut Edit) -> Result<usize, DataplaneError> {
+        self.retire(edit);
+        self.send(edit)
+    }
+
+    /// If the kernel does not hold what we think, it is read and made so.
+    fn send(&mut self, edit: &Edit) -> Result<usize, DataplaneError> {
         if self.unsettled {
             return Ok(self.restore()?.operations);
         }
@@ -368,13 +424,6 @@ fn udp_frontend(slot: &Slot) -> Option<(FrontendAddr, u16)> {
     let of_frontends = matches!(slot.set, SetName::Services | SetName::NodePorts);
     let (addr, protocol, port) = frontend_at(slot).filter(|_| of_frontends)?;
     (protocol == Protocol::Udp).then_some((addr, port))
-}
-
-fn sweep_udp(udp: &UdpCheck) -> usize {
-    udp.sweep().unwrap_or_else(|error| {
-        tracing::warn!(%error, "stale UDP connections could not be deleted");
-        0
-    })
 }
 
 fn is_off_box(ways: &BTreeMap<IpAddr, Way>, addr: IpAddr) -> bool {

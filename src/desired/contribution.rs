@@ -38,6 +38,17 @@ pub struct Frontend {
     /// load-balancer address has them. Empty: every client may connect. Otherwise
     /// a new connection from a source outside all of them is dropped.
     pub source_ranges: Vec<IpNet>,
+    /// Serving endpoints besides those of the verdict (terminating ones, those that
+    /// a policy or hint leaves out), sorted: they get no new connections, and the
+    /// flows they have go on.
+    pub kept: Vec<SocketAddr>,
+}
+
+impl Frontend {
+    /// Whether an endpoint may answer a flow to here.
+    pub fn serves(&self, endpoint: SocketAddr) -> bool {
+        self.verdict.endpoints().binary_search(&endpoint).is_ok() || self.kept.binary_search(&endpoint).is_ok()
+    }
 }
 
 /// The address of a frontend.
@@ -68,6 +79,16 @@ pub enum Verdict {
     Refuse,
     /// Policy Local without a local endpoint: dropped.
     Drop,
+}
+
+impl Verdict {
+    /// Where new connections go, sorted.
+    pub fn endpoints(&self) -> &[SocketAddr] {
+        match self {
+            Verdict::Balance(balance) => &balance.endpoints,
+            Verdict::Refuse | Verdict::Drop => &[],
+        }
+    }
 }
 
 /// The endpoints of a frontend.

@@ -11,7 +11,7 @@ use super::contribution::{Balance, Contribution, Frontend, FrontendAddr, Verdict
 use super::records::service_records;
 use super::selection::{Here, PortEndpoints};
 use crate::model::endpoints::AddressType;
-use crate::model::service::{ServicePort, ServiceType, TrafficPolicy};
+use crate::model::service::{ServiceType, TrafficPolicy};
 use crate::model::{EndpointSlice, IpFamily, Kind, Object, ObjectKey, Protocol, Service};
 use crate::store::Snapshot;
 
@@ -102,41 +102,36 @@ fn proxied<'a>(slices: &[&'a Arc<Object>]) -> Vec<&'a EndpointSlice> {
 /// also a load-balancer IP) keeps its first form, so that an external IP never
 /// opens what loadBalancerSourceRanges closes.
 fn service_frontends(service: &Service, slices: &[&EndpointSlice], facts: &Facts, here: Here<'_>) -> Vec<Frontend> {
-    let mut found: BTreeMap<(FrontendAddr, Protocol, u16), (Verdict, Vec<IpNet>)> = BTreeMap::new();
+    let mut found: BTreeMap<(FrontendAddr, Protocol, u16), Frontend> = BTreeMap::new();
     for family in families(service) {
         let ranges = source_ranges(service, family);
         for port in &service.spec.ports {
             let endpoints = PortEndpoints::gather(slices, address_type(family), port, here);
-            let internal = verdict(service, &endpoints, service.spec.internal_traffic_policy, here);
-            let external = verdict(service, &endpoints, service.spec.external_traffic_policy, here);
+            let frontend = |policy: TrafficPolicy, addr: FrontendAddr, number: u16| {
+                let verdict = verdict(service, &endpoints, policy, here);
+                let kept = endpoints.serving_besides(verdict.endpoints());
+                Frontend { addr, protocol: port.protocol, port: number, verdict, source_ranges: Vec::new(), kept }
+            };
+            let mut insert = |frontend: Frontend| {
+                found.entry((frontend.addr, frontend.protocol, frontend.port)).or_insert(frontend);
+            };
             for addr in service.cluster_addrs().filter(|addr| IpFamily::of(*addr) == family) {
-                insert(&mut found, FrontendAddr::Virtual(addr), port, port.port, internal.clone(), Vec::new());
+                insert(frontend(service.spec.internal_traffic_policy, FrontendAddr::Virtual(addr), port.port));
             }
+            let external = |addr, number| frontend(service.spec.external_traffic_policy, addr, number);
             for addr in load_balancer_addrs(service, family) {
-                insert(&mut found, FrontendAddr::Virtual(addr), port, port.port, external.clone(), ranges.clone());
+                let open = external(FrontendAddr::Virtual(addr), port.port);
+                insert(Frontend { source_ranges: ranges.clone(), ..open });
             }
             for addr in external_addrs(service, family, facts) {
-                insert(&mut found, FrontendAddr::Virtual(addr), port, port.port, external.clone(), Vec::new());
+                insert(external(FrontendAddr::Virtual(addr), port.port));
             }
             if takes_node_ports(service) && port.node_port != 0 {
-                insert(&mut found, FrontendAddr::NodePort(family), port, port.node_port, external, Vec::new());
+                insert(external(FrontendAddr::NodePort(family), port.node_port));
             }
         }
     }
-    let frontend =
-        |((addr, protocol, port), (verdict, source_ranges))| Frontend { addr, protocol, port, verdict, source_ranges };
-    found.into_iter().map(frontend).collect()
-}
-
-fn insert(
-    found: &mut BTreeMap<(FrontendAddr, Protocol, u16), (Verdict, Vec<IpNet>)>,
-    addr: FrontendAddr,
-    port: &ServicePort,
-    number: u16,
-    verdict: Verdict,
-    ranges: Vec<IpNet>,
-) {
-    found.entry((addr, port.protocol, number)).or_insert((verdict, ranges));
+    found.into_values().collect()
 }
 
 /// The families the Service is proxied in: those of its cluster IPs, each once.

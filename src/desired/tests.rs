@@ -136,6 +136,20 @@ fn cases_25_and_26_terminating_endpoints_serve_only_when_nothing_is_ready() {
 }
 
 #[test]
+fn what_serves_without_being_chosen_keeps_its_flows() {
+    let kept = |spec: Value, endpoints: Value| -> Vec<String> {
+        let found = contribution_to(vec![service(spec), slice("web-1", endpoints)]);
+        found.frontends[0].kept.iter().map(ToString::to_string).collect()
+    };
+    let draining = || endpoint(EP1, "n1", false, true, true);
+    assert_eq!(kept(json!({}), json!([draining(), ready(EP2, "n2")])), ["10.244.1.10:8080"]);
+    assert!(kept(json!({}), json!([draining()])).is_empty(), "it is chosen");
+    assert!(kept(json!({}), json!([endpoint(EP1, "n1", false, false, true), ready(EP2, "n2")])).is_empty());
+    let local = json!({"internalTrafficPolicy": "Local"});
+    assert_eq!(kept(local, json!([ready(EP1, "n1"), ready(EP2, "n2")])), ["10.244.2.10:8080"], "a policy cuts no flow");
+}
+
+#[test]
 fn case_33_tcp_and_udp_of_one_number_are_independent() {
     let spec = json!({"ports": [{"name": "dns-tcp", "protocol": "TCP", "port": 53}, {"name": "dns", "protocol": "UDP", "port": 53}]});
     let slices = slice_with(

@@ -193,7 +193,14 @@ pub(crate) fn web(numbers: &[u8], affinity_seconds: Option<u32>) -> Contribution
             for (addr, port) in
                 [(FrontendAddr::Virtual(vip.parse().unwrap()), 80), (FrontendAddr::NodePort(family), 30080)]
             {
-                frontends.push(Frontend { addr, protocol, port, verdict: verdict.clone(), source_ranges: Vec::new() });
+                frontends.push(Frontend {
+                    addr,
+                    protocol,
+                    port,
+                    verdict: verdict.clone(),
+                    source_ranges: Vec::new(),
+                    kept: Vec::new(),
+                });
             }
         }
     }

@@ -10,7 +10,7 @@ mod read;
 #[cfg(test)]
 mod tests;
 
-pub(super) use book::{Book, Edit, endpoint_ips};
+pub(super) use book::{Book, Edit, FrontendId, Frontends, endpoint_ips};
 pub(super) use chain::ChainName;
 pub(super) use element::{Data, Key, Slot, address, affinity_place, endpoint_data, frontend_at, octets, of_frontend};
 pub(super) use expr::{Expr, Verdict, nfproto, rule_body};

@@ -90,7 +90,7 @@ fn frontend((addr, protocol, port): Place, (hosts, affinity_seconds, ranges, dro
     let has_ranges = matches!(addr, FrontendAddr::Virtual(_));
     let range = |number: u8| IpNet::new(ip(number * 64), if addr.family() == IpFamily::V4 { 26 } else { 122 }).unwrap();
     let source_ranges = ranges.into_iter().filter(|_| has_ranges).map(range).collect();
-    Frontend { addr, protocol, port, verdict, source_ranges }
+    Frontend { addr, protocol, port, verdict, source_ranges, kept: Vec::new() }
 }
 
 fn contribution(name: u8, frontends: BTreeMap<Place, Shape>) -> Arc<Contribution> {
