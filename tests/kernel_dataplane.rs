@@ -31,6 +31,8 @@ mod export;
 mod flows;
 #[path = "kernel_dataplane/restart.rs"]
 mod restart;
+#[path = "kernel_dataplane/routes.rs"]
+mod routes;
 #[path = "kernel_dataplane/scale.rs"]
 mod scale;
 #[path = "kernel_dataplane/world.rs"]

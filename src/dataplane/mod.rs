@@ -21,6 +21,8 @@ mod kernel;
 mod links;
 mod netlink;
 mod portion;
+mod preflight;
+mod routes;
 mod table;
 #[cfg(test)]
 mod tests;

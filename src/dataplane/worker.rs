@@ -17,10 +17,16 @@ use super::links::{self, BoxLinks, Way};
 use super::netlink::Link;
 use super::netlink::batch::{CommitError, commit, commit_staged};
 use super::portion::portions;
+use super::preflight::preflight_error;
+use super::routes::{Routes, Said};
 use super::table::{Book, ChainName, Data, Edit, SetName, Slot, endpoint_ips, frontend_at};
 use super::{Ceiling, DataplaneError, Options, Report};
 use crate::desired::{Change, Contribution, FrontendAddr};
 use crate::model::{IpFamily, Protocol};
+
+/// So many endpoints are looked up by asking the kernel for each, 50 microseconds a
+/// question; for more its tables are read.
+const ASKED_MAX: usize = 16;
 
 /// How long a chain that no Service needs stays. A packet may have been sent there by
 /// the rules before, and would leave an empty chain untranslated; conntrack would
@@ -36,6 +42,8 @@ pub(super) struct Worker {
     owned: bool,
     book: Book,
     links: BoxLinks,
+    /// The routes as the last change of links or routes left them.
+    routes: Routes,
     /// Whether we have a link of our own; where none can be made, lo stands in.
     has_link: bool,
     /// Links in `same-link`.
@@ -83,6 +91,7 @@ impl Worker {
             owned,
             book: Book::default(),
             links: BoxLinks::new(),
+            routes: Routes::default(),
             has_link: false,
             shared: BTreeSet::new(),
             bridges: BTreeSet::new(),
@@ -163,11 +172,22 @@ impl Worker {
         }
     }
 
-    /// The ways to these endpoints.
+    /// The ways to these endpoints: a few are asked for one by one, many are found
+    /// in the routing tables.
     async fn ways(&self, endpoints: BTreeSet<IpAddr>) -> BTreeMap<IpAddr, Way> {
+        let routes = if endpoints.len() > ASKED_MAX { read_routes() } else { Routes::default() };
+        self.ways_by(&routes, endpoints).await
+    }
+
+    async fn ways_by(&self, routes: &Routes, endpoints: BTreeSet<IpAddr>) -> BTreeMap<IpAddr, Way> {
         let mut ways = BTreeMap::new();
         for addr in endpoints {
-            ways.insert(addr, links::way(&self.route, &self.links, addr).await);
+            let way = match routes.to(addr) {
+                Said::Route(route) => links::way_of(&route, &self.links),
+                Said::Nothing => Way::default(),
+                Said::Unknown => links::way(&self.route, &self.links, addr).await,
+            };
+            ways.insert(addr, way);
         }
         ways
     }
@@ -283,9 +303,15 @@ impl Worker {
         Ok(Report { operations })
     }
 
-    /// Follows the box's links.
+    /// Follows the box's links and routes.
     pub(super) async fn follow_links(&mut self) -> Result<(), DataplaneError> {
-        self.links = self.read_links().await.map_err(DataplaneError::Link)?;
+        let links = self.read_links().await.map_err(DataplaneError::Link)?;
+        let routes = read_routes();
+        // Most notices are of counters and flags that concern nobody here.
+        if links == self.links && routes == self.routes && routes.is_known() {
+            return Ok(());
+        }
+        self.links = links;
         self.restore_own_link().await?;
         let now: BTreeSet<u32> = links::shared_links(&self.links).collect();
         let mut edit = Edit::default();
@@ -295,7 +321,8 @@ impl Worker {
         for index in now.difference(&self.shared) {
             same_link(*index).into_iter().for_each(|slot| edit.element(slot, None, Some(Data::Nothing)));
         }
-        let ways = self.ways(self.book.endpoints().collect()).await;
+        let ways = self.ways_by(&routes, self.book.endpoints().collect()).await;
+        self.routes = routes;
         self.book.reroute(&mut |addr| is_off_box(&ways, addr), &mut edit);
         self.bridges = bridges(&ways);
         self.shared = now;
@@ -426,6 +453,14 @@ fn udp_frontend(slot: &Slot) -> Option<(FrontendAddr, u16)> {
     (protocol == Protocol::Udp).then_some((addr, port))
 }
 
+/// Empty where they cannot be read: then the kernel is asked for each way.
+fn read_routes() -> Routes {
+    Routes::read().unwrap_or_else(|error| {
+        tracing::debug!(%error, "routes could not be read");
+        Routes::default()
+    })
+}
+
 fn is_off_box(ways: &BTreeMap<IpAddr, Way>, addr: IpAddr) -> bool {
     ways.get(&addr).is_some_and(|way| way.off_box)
 }
@@ -443,39 +478,4 @@ fn hairpin_port(index: u32) -> Slot {
 fn same_link(index: u32) -> [Slot; 2] {
     let key = [index.to_ne_bytes(), index.to_ne_bytes()].concat();
     IpFamily::BOTH.map(|family| Slot::new(family, SetName::SameLink, key.clone()))
-}
-
-fn preflight_error(error: CommitError) -> DataplaneError {
-    match error.errno() {
-        Some(nix::libc::EPERM) => DataplaneError::Privilege,
-        Some(_) | None => {
-            let missing = match &error {
-                CommitError::Refused(refused) => missing_option(&refused.what),
-                CommitError::Io(_) | CommitError::TooLarge { .. } => "CONFIG_NF_TABLES",
-            };
-            DataplaneError::Unsupported { missing, source: error }
-        }
-    }
-}
-
-/// The kernel option that the refused operation needs.
-fn missing_option(what: &str) -> &'static str {
-    let rule = |chain: &str| what.starts_with("add rule") && what.contains(&format!(" {chain}"));
-    if what.starts_with("add table") {
-        "CONFIG_NF_TABLES, CONFIG_NF_TABLES_IPV4, CONFIG_NF_TABLES_IPV6"
-    } else if what.starts_with("add chain") {
-        "CONFIG_NFT_NAT, CONFIG_NF_NAT"
-    } else if rule("refuse") {
-        "CONFIG_NFT_REJECT, CONFIG_NFT_REJECT_IPV4, CONFIG_NFT_REJECT_IPV6"
-    } else if rule("masquerading") {
-        "CONFIG_NFT_MASQ, CONFIG_NFT_FIB_IPV4, CONFIG_NFT_FIB_IPV6"
-    } else if rule("dispatch") {
-        "CONFIG_NFT_FIB_IPV4, CONFIG_NFT_FIB_IPV6"
-    } else if rule("n-") {
-        "CONFIG_NFT_NUMGEN, CONFIG_NFT_NAT"
-    } else if rule("remember") || rule("postrouting") || rule("redirects") {
-        "CONFIG_NFT_CT, CONFIG_NF_CONNTRACK"
-    } else {
-        "CONFIG_NF_TABLES of Linux 5.9 or later"
-    }
 }
