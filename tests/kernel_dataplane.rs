@@ -13,16 +13,17 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::process::Stdio;
-use std::sync::Arc;
 use std::time::Duration;
 
-use edgesvc::dataplane::{self, Dataplane, Options};
+use edgesvc::dataplane;
 use edgesvc::desired::{Balance, Frontend, FrontendAddr, Verdict};
 use edgesvc::model::{IpFamily, Protocol};
 use tokio::time::Instant;
 
 use self::world::*;
 
+#[path = "kernel_dataplane/addresses.rs"]
+mod addresses;
 #[path = "kernel_dataplane/cases.rs"]
 mod cases;
 #[path = "kernel_dataplane/export.rs"]
@@ -78,18 +79,6 @@ fn node_ports_answer_on_every_local_address_but_loopback() {
         for loopback in ["127.0.0.1", "::1"] {
             assert_eq!(ask("node", "tcp", loopback, 30080, 1), ["refused fast"]);
         }
-    });
-}
-
-#[test]
-fn node_ports_keep_to_the_addresses_they_are_given() {
-    in_world("node_ports_keep_to_the_addresses_they_are_given", || async {
-        let _servers = [serve("b1", 8080)];
-        let nodeport_addresses = vec!["10.1.9.0/24".parse().unwrap()];
-        let dataplane = Dataplane::open(Options { nodeport_addresses, ..options() }).unwrap();
-        dataplane.converge(vec![Arc::new(web(&[1], None))]).await.unwrap();
-        assert_eq!(names(&ask("client", "tcp", "10.1.9.1", 30080, 1)), set(&["b1"]));
-        assert_eq!(ask("client", "tcp", "10.1.2.1", 30080, 1), ["refused fast"]);
     });
 }
 

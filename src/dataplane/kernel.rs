@@ -180,6 +180,21 @@ fn static_ops(table: &str, family: IpFamily, options: &Options, flags: u32) -> I
     install
 }
 
+/// Whether the kernel has the `fib` expression: the only thing we can do without.
+pub(super) fn has_fib(link: &mut Link, options: &Options) -> bool {
+    IpFamily::BOTH.into_iter().all(|family| {
+        let with = |address_sets| {
+            let options = Options { address_sets, ..options.clone() };
+            let Install { prepare: mut ops, switch, .. } = static_ops(PROBE, family, &options, 0);
+            ops.extend(switch);
+            ops.push(delete_table(PROBE, family));
+            ops
+        };
+        // Where both fail something else is missing, and the preflight tells what.
+        commit(link, &with(false)).is_ok() || commit(link, &with(true)).is_err()
+    })
+}
+
 /// Tries everything we need in a transaction that leaves nothing. Answers
 /// whether tables can be owned.
 pub(super) fn preflight(link: &mut Link, family: IpFamily, options: &Options) -> Result<bool, CommitError> {

@@ -12,6 +12,7 @@
 //! an address of another link, or the endpoint is off the box (behind a gateway
 //! or on a wire) and the client is not in `--cluster-cidr`.
 
+pub mod addresses;
 mod affinity;
 mod conntrack;
 mod export;
@@ -22,6 +23,7 @@ mod links;
 mod netlink;
 mod portion;
 mod preflight;
+mod retire;
 mod routes;
 mod table;
 #[cfg(test)]
@@ -37,6 +39,7 @@ use ipnet::IpNet;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::desired::{Change, Contribution};
+use crate::model::NodePortAddress;
 
 pub use export::export;
 pub use inspect::{cleanup, show};
@@ -53,9 +56,12 @@ pub struct Options {
     /// Addresses our DNS listens on; they are put on our own link.
     pub cluster_dns: Vec<IpAddr>,
     /// Which local addresses answer on node ports; empty means all.
-    pub nodeport_addresses: Vec<IpNet>,
+    pub nodeport_addresses: Vec<NodePortAddress>,
     /// Networks of pods, reached without masquerade.
     pub cluster_cidrs: Vec<IpNet>,
+    /// Match local addresses by sets kept up to date instead of `fib`, as is done in
+    /// any case where the kernel has no such expression.
+    pub address_sets: bool,
 }
 
 /// What is taken from the kernel at most. Less than it offers makes what we do on

@@ -23,10 +23,10 @@ const LINK_GROUPS: [u32; 3] = [1, 7, 11];
 const LINKS_SETTLE: Duration = Duration::from_millis(20);
 
 /// A socket that is told of changes; none where it cannot be had.
-struct Notices(Option<AsyncFd<Link>>);
+pub(super) struct Notices(Option<AsyncFd<Link>>);
 
 impl Notices {
-    fn open(protocol: isize, groups: &[u32]) -> Notices {
+    pub(super) fn open(protocol: isize, groups: &[u32]) -> Notices {
         let open = || -> io::Result<AsyncFd<Link>> {
             let link = Link::open(protocol)?;
             groups.iter().try_for_each(|group| link.join(*group))?;
@@ -37,7 +37,7 @@ impl Notices {
     }
 
     /// What has been told since; an overrun counts as a message of unknown cause.
-    async fn next(&self) -> Option<Vec<Message>> {
+    pub(super) async fn next(&self) -> Option<Vec<Message>> {
         let Some(socket) = &self.0 else { return pending().await };
         let mut ready = socket.readable().await.ok()?;
         let mut told = Vec::new();
@@ -60,6 +60,7 @@ impl Notices {
 pub(super) async fn serve(mut worker: Worker, mut inbox: mpsc::Receiver<Request>) {
     let tables = Notices::open(netlink_sys::protocols::NETLINK_NETFILTER, &[TABLE_GROUP]);
     let routes = Notices::open(netlink_sys::protocols::NETLINK_ROUTE, &LINK_GROUPS);
+    let mut addresses = worker.addresses();
     let mut converged = false;
     loop {
         tokio::select! {
@@ -72,6 +73,11 @@ pub(super) async fn serve(mut worker: Worker, mut inbox: mpsc::Receiver<Request>
                 Some(Request::Apply(changes, answer)) => reply(answer, worker.apply(&changes).await),
                 None => return,
             },
+            _ = addresses.changed() => {
+                if converged && let Err(error) = worker.follow_addresses() {
+                    tracing::warn!(%error, "a change of the box's addresses could not be followed");
+                }
+            }
             told = tables.next() => {
                 let foreign = told.is_none_or(|told| told.iter().any(|notice| is_foreign(notice, worker.port())));
                 if converged && foreign {

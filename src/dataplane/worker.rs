@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use rtnetlink::Handle;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::addresses::{self, BoxAddresses};
 use super::affinity;
 use super::conntrack::{Observer, Reconciler};
 use super::hairpin;
@@ -18,6 +19,7 @@ use super::netlink::Link;
 use super::netlink::batch::{CommitError, commit, commit_staged};
 use super::portion::portions;
 use super::preflight::preflight_error;
+use super::retire::Retired;
 use super::routes::{Routes, Said};
 use super::table::{Book, ChainName, Data, Edit, SetName, Slot, endpoint_ips, frontend_at};
 use super::{Ceiling, DataplaneError, Options, Report};
@@ -27,11 +29,6 @@ use crate::model::{IpFamily, Protocol};
 /// So many endpoints are looked up by asking the kernel for each, 50 microseconds a
 /// question; for more its tables are read.
 const ASKED_MAX: usize = 16;
-
-/// How long a chain that no Service needs stays. A packet may have been sent there by
-/// the rules before, and would leave an empty chain untranslated; conntrack would
-/// then keep its connection so.
-const CHAIN_RETIRES: Duration = Duration::from_secs(1);
 
 /// The kernel's tables and what we asked them to hold.
 #[derive(Debug)]
@@ -53,9 +50,12 @@ pub(super) struct Worker {
     /// Bridge ports we switched to hairpin mode: those in `hairpin-ports`.
     bent: BTreeSet<u32>,
     forwarding: BTreeSet<IpFamily>,
+    /// The box's addresses, and those of the tables.
+    addresses: watch::Receiver<BoxAddresses>,
+    local: BTreeSet<Slot>,
     flows: Reconciler,
-    /// Chains in the kernel that nothing leads to any more, and since when.
-    retired: BTreeMap<(IpFamily, ChainName), Instant>,
+    /// Chains in the kernel that nothing leads to any more.
+    retired: Retired,
     /// The book is ahead of the kernel.
     unsettled: bool,
     pub(super) warnings: Vec<String>,
@@ -69,15 +69,21 @@ struct Adopted {
 }
 
 impl Worker {
-    pub(super) async fn open(options: Options, ceiling: Ceiling) -> Result<Worker, DataplaneError> {
+    pub(super) async fn open(mut options: Options, ceiling: Ceiling) -> Result<Worker, DataplaneError> {
         let protocol = netlink_sys::protocols::NETLINK_NETFILTER;
         let mut nft = Link::open_below(protocol, ceiling.send_buffer_bytes).map_err(DataplaneError::Socket)?;
         let route = links::connect().map_err(DataplaneError::Link)?;
         let mut owned = ceiling.owned_tables;
+        let mut warnings = Vec::new();
+        if !options.address_sets && !kernel::has_fib(&mut nft, &options) {
+            options.address_sets = true;
+            let fib = "the kernel cannot look addresses up in rules (CONFIG_NFT_FIB_IPV4, CONFIG_NFT_FIB_IPV6); \
+                       sets of the box's addresses are kept instead";
+            warnings.push(fib.to_owned());
+        }
         for family in IpFamily::BOTH {
             owned &= kernel::preflight(&mut nft, family, &options).map_err(preflight_error)?;
         }
-        let mut warnings = Vec::new();
         if !owned {
             warnings.push("the kernel (before 6.9) cannot guard our tables; foreign changes are repaired".to_owned());
         }
@@ -97,7 +103,9 @@ impl Worker {
             bridges: BTreeSet::new(),
             bent: BTreeSet::new(),
             forwarding: BTreeSet::new(),
-            retired: BTreeMap::new(),
+            addresses: addresses::follow().map_err(DataplaneError::Link)?,
+            local: BTreeSet::new(),
+            retired: Retired::default(),
             unsettled: true,
             warnings,
         })
@@ -106,6 +114,11 @@ impl Worker {
     /// Sees what becomes of flows.
     pub(super) fn observer(&self) -> Observer {
         self.flows.observer()
+    }
+
+    /// Tells when the box's addresses change.
+    pub(super) fn addresses(&self) -> watch::Receiver<BoxAddresses> {
+        self.addresses.clone()
     }
 
     /// The port our own notifications carry.
@@ -209,6 +222,8 @@ impl Worker {
         let mut desired = self.book.elements();
         self.shared = links::shared_links(&self.links).collect();
         desired.extend(self.shared.iter().flat_map(|index| same_link(*index)).map(|slot| (slot, Data::Nothing)));
+        self.local = addresses::slots(&self.options, &self.addresses.borrow());
+        desired.extend(self.local.iter().map(|slot| (slot.clone(), Data::Nothing)));
         desired.extend(self.bent.iter().map(|index| (hairpin_port(*index), Data::Nothing)));
         let wanted: BTreeSet<_> = self.book.chains().collect();
         let (mut all, mut taken_over, mut udp_gone) = (Install::default(), 0, BTreeSet::new());
@@ -219,11 +234,11 @@ impl Worker {
             all.prepare.extend(install.prepare);
             all.switch.extend(install.switch);
             all.replaces |= install.replaces;
-            self.retired.retain(|chain, _| chain.0 != family);
+            self.retired.forget(family);
             let edit = if ours {
                 taken_over += 1;
                 let mut edit = self.difference(family, &held, &wanted, &mut desired)?;
-                self.retire(&mut edit);
+                self.retired.retire(&mut edit, Instant::now());
                 edit
             } else {
                 let known = kernel::read_frontends(&mut self.nft, family).map_err(DataplaneError::Socket)?;
@@ -334,6 +349,16 @@ impl Worker {
         self.bend().await
     }
 
+    /// Follows the box's addresses.
+    pub(super) fn follow_addresses(&mut self) -> Result<(), DataplaneError> {
+        let now = addresses::slots(&self.options, &self.addresses.borrow());
+        let mut edit = Edit::default();
+        self.local.difference(&now).for_each(|slot| edit.element(slot.clone(), Some(Data::Nothing), None));
+        now.difference(&self.local).for_each(|slot| edit.element(slot.clone(), None, Some(Data::Nothing)));
+        self.local = now;
+        self.settle(&mut edit).map(drop)
+    }
+
     /// The bridge ports that a process before us switched to hairpin mode.
     fn bent_before(&mut self) -> Result<BTreeSet<u32>, DataplaneError> {
         let ports = kernel::hairpin_ports(&mut self.nft).map_err(DataplaneError::Socket)?;
@@ -364,39 +389,20 @@ impl Worker {
         Ok(())
     }
 
-    /// Keeps chains that are not needed any more for a while.
-    fn retire(&mut self, edit: &mut Edit) {
-        for chain in edit.chains_removed().collect::<Vec<_>>() {
-            self.retired.insert(chain, Instant::now());
-            edit.leave_chain(chain);
-        }
-        for chain in edit.chains_added().collect::<Vec<_>>() {
-            if self.retired.remove(&chain).is_some() {
-                edit.leave_chain(chain);
-            }
-        }
-    }
-
     /// When the next chain is to go.
     pub(super) fn next_removal(&self) -> Option<Instant> {
-        self.retired.values().min().map(|since| *since + CHAIN_RETIRES)
+        self.retired.next()
     }
 
     /// Removes chains that nothing has led to for long enough.
     pub(super) fn remove_retired(&mut self) -> Result<(), DataplaneError> {
-        let now = Instant::now();
-        let mut edit = Edit::default();
-        for (family, name) in
-            self.retired.extract_if(.., |_, since| *since + CHAIN_RETIRES <= now).map(|(chain, _)| chain)
-        {
-            edit.chain(family, name, true, false);
-        }
+        let edit = self.retired.due(Instant::now());
         self.send(&edit).map(drop)
     }
 
     /// Sends an edit the book already has.
     fn settle(&mut self, edit: &mut Edit) -> Result<usize, DataplaneError> {
-        self.retire(edit);
+        self.retired.retire(edit, Instant::now());
         self.send(edit)
     }
 

@@ -150,7 +150,9 @@ impl Running {
         }
         let (shutdown, stopped) = watch::channel(false);
         let store = open(config).await?;
-        let facts = facts::facts(config);
+        let addresses = dataplane::addresses::follow()
+            .map_err(|error| Failure::from_error(Code::Io, "the box's addresses", &error))?;
+        let facts = facts::facts(config, &addresses.borrow());
         let begun = controller::bootstrap(&store, &facts).await;
         begun.map_err(|error| Failure::from_error(Code::Io, "the first objects", &error))?;
         controller::report(&store, &facts, store.faults_at_start()).await;
@@ -191,7 +193,15 @@ impl Running {
                 () = end => {}
             }
         });
-        tasks.spawn(controller::run(store.clone(), facts, turned(stopped)));
+        let (told, known) = watch::channel(facts);
+        let end = turned(stopped.clone());
+        tasks.spawn(async move {
+            tokio::select! {
+                () = facts::follow(addresses, told) => {}
+                () = end => {}
+            }
+        });
+        tasks.spawn(controller::run(store.clone(), known, turned(stopped)));
         let asked = config.cluster_dns.first().map(|addr| SocketAddr::new(*addr, defaults::DNS_PORT));
         let watchdog =
             Watchdog { store: store.clone(), kernel, dns: asked.map(|at| (at, config.cluster_domain.clone())) };
@@ -270,6 +280,7 @@ fn open_dataplane(config: &Config) -> Result<Option<Dataplane>, Failure> {
         cluster_dns: config.cluster_dns.clone(),
         nodeport_addresses: config.nodeport_addresses.clone(),
         cluster_cidrs: config.cluster_cidrs.clone(),
+        address_sets: false,
     };
     let dataplane = Dataplane::open(options).map_err(|error| dataplane_failure(&error))?;
     for warning in dataplane.warnings() {

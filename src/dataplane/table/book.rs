@@ -8,7 +8,7 @@ use imbl::OrdMap;
 
 use super::chain::ChainName;
 use super::element::{Data, Slot, octets, of_frontend};
-use super::layout::SetName;
+use super::set::SetName;
 use crate::desired::{Change, Contribution, Frontend, FrontendAddr, Verdict};
 use crate::model::{IpFamily, ObjectKey, Protocol};
 

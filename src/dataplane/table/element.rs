@@ -6,7 +6,7 @@ use ipnet::IpNet;
 
 use super::chain::ChainName;
 use super::expr::Verdict;
-use super::layout::SetName;
+use super::set::SetName;
 use crate::desired::{self, Frontend, FrontendAddr};
 use crate::model::{IpFamily, Protocol};
 

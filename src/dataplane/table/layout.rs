@@ -9,179 +9,14 @@ use ipnet::IpNet;
 
 use super::chain::ChainName;
 use super::expr::{Expr, Verdict};
+use super::set::SetName;
 use crate::dataplane::Options;
-use crate::model::{IpFamily, Protocol};
+use crate::model::{IpFamily, NodePortAddress, Protocol};
 
 /// Our table, in both families.
 pub(in crate::dataplane) const TABLE: &str = "edgesvc";
 /// The table that keeps conntrack's hooks while [`TABLE`] is replaced.
 pub(in crate::dataplane) const ANCHOR: &str = "edgesvc-anchor";
-/// Affinity entries of one family the kernel keeps; more are not remembered.
-const AFFINITY_ENTRIES_MAX: u32 = 65_536;
-
-/// The sets and maps, by name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::dataplane) enum SetName {
-    Endpoints,
-    NodePortEndpoints,
-    Sources,
-    ClusterIps,
-    Hairpin,
-    EndpointIps,
-    OffBox,
-    SameLink,
-    HairpinPorts,
-    AffinityServices,
-    AffinityNodePorts,
-    Services,
-    NodePorts,
-    Affinity,
-    NodePortAffinity,
-}
-
-impl SetName {
-    pub(in crate::dataplane) const ALL: [SetName; 15] = [
-        SetName::Endpoints,
-        SetName::NodePortEndpoints,
-        SetName::Sources,
-        SetName::ClusterIps,
-        SetName::Hairpin,
-        SetName::EndpointIps,
-        SetName::OffBox,
-        SetName::SameLink,
-        SetName::HairpinPorts,
-        SetName::AffinityServices,
-        SetName::AffinityNodePorts,
-        SetName::Services,
-        SetName::NodePorts,
-        SetName::Affinity,
-        SetName::NodePortAffinity,
-    ];
-
-    pub(in crate::dataplane) fn as_str(self) -> &'static str {
-        match self {
-            SetName::Endpoints => "endpoints",
-            SetName::NodePortEndpoints => "nodeport-endpoints",
-            SetName::Sources => "sources",
-            SetName::ClusterIps => "cluster-ips",
-            SetName::Hairpin => "hairpin",
-            SetName::EndpointIps => "endpoint-ips",
-            SetName::OffBox => "off-box",
-            SetName::SameLink => "same-link",
-            SetName::HairpinPorts => "hairpin-ports",
-            SetName::AffinityServices => "affinity-services",
-            SetName::AffinityNodePorts => "affinity-nodeports",
-            SetName::Services => "services",
-            SetName::NodePorts => "nodeports",
-            SetName::Affinity => "affinity",
-            SetName::NodePortAffinity => "nodeport-affinity",
-        }
-    }
-
-    pub(in crate::dataplane) fn parse(text: &str) -> Option<SetName> {
-        SetName::ALL.into_iter().find(|name| name.as_str() == text)
-    }
-
-    /// Filled by packets, not by us.
-    pub(in crate::dataplane) fn is_dynamic(self) -> bool {
-        matches!(self, SetName::Affinity | SetName::NodePortAffinity)
-    }
-}
-
-/// A field of a key or of a map's value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::dataplane) enum Field {
-    Ipv4,
-    Ipv6,
-    Protocol,
-    Port,
-    /// nft has no plain 32-bit number: the slot of an endpoint is typed as a mark.
-    Mark,
-    Link,
-}
-
-impl Field {
-    pub(in crate::dataplane) fn addr(family: IpFamily) -> Field {
-        match family {
-            IpFamily::V4 => Field::Ipv4,
-            IpFamily::V6 => Field::Ipv6,
-        }
-    }
-
-    /// nft's number of the type, by which it prints the bytes.
-    pub(in crate::dataplane) fn number(self) -> u32 {
-        match self {
-            Field::Ipv4 => 7,
-            Field::Ipv6 => 8,
-            Field::Protocol => 12,
-            Field::Port => 13,
-            Field::Mark => 19,
-            Field::Link => 20,
-        }
-    }
-
-    /// nft's name of the type.
-    pub(in crate::dataplane) fn as_str(self) -> &'static str {
-        match self {
-            Field::Ipv4 => "ipv4_addr",
-            Field::Ipv6 => "ipv6_addr",
-            Field::Protocol => "inet_proto",
-            Field::Port => "inet_service",
-            Field::Mark => "mark",
-            Field::Link => "iface_index",
-        }
-    }
-
-    /// Bytes of a value, before it is filled up to whole words.
-    pub(in crate::dataplane) fn len(self) -> usize {
-        match self {
-            Field::Ipv4 | Field::Mark | Field::Link => 4,
-            Field::Ipv6 => 16,
-            Field::Protocol => 1,
-            Field::Port => 2,
-        }
-    }
-}
-
-/// What a set maps to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::dataplane) enum Maps {
-    Nothing,
-    Verdict,
-    Endpoint,
-}
-
-/// The shape of one set.
-#[derive(Clone, Debug)]
-pub(in crate::dataplane) struct SetShape {
-    pub(in crate::dataplane) fields: Vec<Field>,
-    pub(in crate::dataplane) maps: Maps,
-    pub(in crate::dataplane) interval: bool,
-    pub(in crate::dataplane) size: Option<u32>,
-}
-
-pub(in crate::dataplane) fn shape(name: SetName, family: IpFamily) -> SetShape {
-    let ip = Field::addr(family);
-    let (fields, maps) = match name {
-        SetName::Services | SetName::AffinityServices => (vec![ip, Field::Protocol, Field::Port], Maps::Verdict),
-        SetName::NodePorts | SetName::AffinityNodePorts => (vec![Field::Protocol, Field::Port], Maps::Verdict),
-        SetName::Endpoints => (vec![ip, Field::Protocol, Field::Port, Field::Mark], Maps::Endpoint),
-        SetName::NodePortEndpoints => (vec![Field::Protocol, Field::Port, Field::Mark], Maps::Endpoint),
-        SetName::Affinity => (vec![ip, ip, Field::Protocol, Field::Port], Maps::Endpoint),
-        SetName::NodePortAffinity => (vec![ip, Field::Protocol, Field::Port], Maps::Endpoint),
-        SetName::Sources => (vec![ip, Field::Protocol, Field::Port, ip], Maps::Nothing),
-        SetName::ClusterIps | SetName::EndpointIps | SetName::OffBox => (vec![ip], Maps::Nothing),
-        SetName::Hairpin => (vec![ip, ip], Maps::Nothing),
-        SetName::SameLink => (vec![Field::Link, Field::Link], Maps::Nothing),
-        SetName::HairpinPorts => (vec![Field::Link], Maps::Nothing),
-    };
-    // Only a set that packets fill needs a ceiling. For the others a size would be a
-    // ceiling too (ENFILE above it) and buckets kept for nothing; installing 10,000
-    // Services is no faster with one.
-    let size = name.is_dynamic().then_some(AFFINITY_ENTRIES_MAX);
-    SetShape { fields, maps, interval: name == SetName::Sources, size }
-}
-
 /// A base chain's place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::dataplane) struct Hook {
@@ -304,7 +139,7 @@ pub(in crate::dataplane) fn static_chains(family: IpFamily, options: &Options) -
         chain("refuse", refuse(family)),
         chain("dispatch", dispatch(w, options)),
         chain("remember", remembering(w)),
-        chain("masquerading", masquerading(w, &cidrs)),
+        chain("masquerading", masquerading(w, &cidrs, options)),
         base("prerouting", "nat", 0, -100, vec![vec![Expr::Verdict(Verdict::Jump("dispatch".to_owned()))]]),
         base("output", "nat", 3, -100, vec![vec![Expr::Verdict(Verdict::Jump("dispatch".to_owned()))]]),
         base("remember-forwarded", "filter", 4, 90, vec![remember.clone()]),
@@ -349,16 +184,26 @@ fn dispatch(w: Words, options: &Options) -> Vec<Vec<Expr>> {
     };
     rules.push(joined([loopback, vec![Expr::Verdict(Verdict::Return)]]));
     let node_port = vec![l4proto(0), dport(1), Expr::VerdictMap { map: SetName::NodePorts.as_str(), word: 0 }];
-    let allowed: Vec<&IpNet> =
-        options.nodeport_addresses.iter().filter(|net| IpFamily::of(net.addr()) == family).collect();
-    if allowed.iter().any(|net| net.prefix_len() == 0) || allowed.is_empty() {
-        rules.push(joined([local(2, false).to_vec(), node_port]));
+    if takes_all_node_ports(family, options) {
+        let local = match options.address_sets {
+            true => vec![w.daddr(0), in_set(SetName::LocalIps)],
+            false => local(2, false).to_vec(),
+        };
+        rules.push(joined([local, node_port]));
     } else {
-        for net in allowed {
-            rules.push(joined([local(2, false).to_vec(), w.within(w.daddr(0), *net), node_port.clone()]));
-        }
+        rules.push(joined([vec![w.daddr(0), in_set(SetName::NodePortIps)], node_port]));
     }
     rules
+}
+
+/// Without a word on a family all of its addresses answer on node ports.
+fn takes_all_node_ports(family: IpFamily, options: &Options) -> bool {
+    let of_family = options.nodeport_addresses.iter().filter_map(|entry| match entry {
+        NodePortAddress::Network(net) => (IpFamily::of(net.addr()) == family).then_some(net.prefix_len() == 0),
+        NodePortAddress::Primary | NodePortAddress::Link(_) => Some(false),
+    });
+    let entries: Vec<bool> = of_family.collect();
+    entries.is_empty() || entries.contains(&true)
 }
 
 /// For Services with affinity: to the chain that knows the timeout. The protocol
@@ -378,8 +223,18 @@ fn remembering(w: Words) -> Vec<Vec<Expr>> {
 }
 
 /// Client addresses are kept unless the reply would not return through us.
-fn masquerading(w: Words, cidrs: &[IpNet]) -> Vec<Vec<Expr>> {
+fn masquerading(w: Words, cidrs: &[IpNet], options: &Options) -> Vec<Vec<Expr>> {
     let n = w.words();
+    let from_other_link = match options.address_sets {
+        true => vec![
+            w.saddr(0),
+            in_set(SetName::LocalIps),
+            w.saddr(0),
+            Expr::Meta { key: 5, word: n },
+            Expr::InSet { set: SetName::LocalOnLink.as_str(), word: 0, not: true },
+        ],
+        false => [local(1, false), local(1 | 16, true)].concat(),
+    };
     let mut rules = vec![
         vec![Expr::Meta { key: 5, word: 0 }, is(0, &1u32.to_ne_bytes()), Expr::Verdict(Verdict::Return)],
         vec![w.saddr(0), w.daddr(n), in_set(SetName::Hairpin), Expr::Masquerade],
@@ -389,7 +244,7 @@ fn masquerading(w: Words, cidrs: &[IpNet]) -> Vec<Vec<Expr>> {
             in_set(SetName::SameLink),
             Expr::Masquerade,
         ],
-        joined([local(1, false).to_vec(), local(1 | 16, true).to_vec(), vec![Expr::Masquerade]]),
+        joined([from_other_link, vec![Expr::Masquerade]]),
     ];
     for cidr in cidrs {
         let source = w.within(w.saddr(0), *cidr);

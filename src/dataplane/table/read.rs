@@ -2,7 +2,7 @@
 //! [`rule_body`](super::rule_body). Pure.
 
 use super::expr::{Expr, Verdict};
-use super::layout::SetName;
+use super::set::SetName;
 use crate::dataplane::netlink::attrs::{be32, find, read, text};
 use crate::model::IpFamily;
 

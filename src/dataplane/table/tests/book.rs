@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use super::super::chain::ChainName;
 use super::super::element::{Data, Slot};
 use super::super::expr::Verdict;
-use super::super::layout::SetName;
+use super::super::set::SetName;
 use super::super::{Book, Edit};
 use crate::desired::{self, Balance, Change, Contribution, Frontend, FrontendAddr};
 use crate::model::{IpFamily, ObjectKey, Protocol};

@@ -1,6 +1,6 @@
 use super::super::element::{Data, Slot, frontend_at, of_frontend};
 use super::super::expr::Verdict;
-use super::super::layout::SetName;
+use super::super::set::SetName;
 use super::super::{ChainName, affinity_place};
 use crate::desired::{self, Balance, Frontend, FrontendAddr};
 use crate::model::{IpFamily, Protocol};

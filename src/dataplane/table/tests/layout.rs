@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use super::super::chain::ChainName;
 use super::super::expr::{Expr, Verdict};
-use super::super::layout::{SetName, shape};
+use super::super::set::{SetName, shape};
 use super::super::{Chain, Maps, anchor_chain, dynamic_chain, static_chains};
 use super::read::options;
 use crate::dataplane::Options;

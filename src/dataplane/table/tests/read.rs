@@ -9,6 +9,7 @@ pub(super) fn options() -> Options {
         cluster_dns: vec!["10.43.0.10".parse().unwrap(), "fd43::a".parse().unwrap()],
         nodeport_addresses: vec!["192.0.2.0/24".parse().unwrap(), "2001:db8::/64".parse().unwrap()],
         cluster_cidrs: vec!["10.244.0.0/16".parse().unwrap(), "fd44::/64".parse().unwrap()],
+        address_sets: false,
     }
 }
 
@@ -16,6 +17,8 @@ pub(super) fn options() -> Options {
 fn every_rule_we_write_is_read_back_as_it_was() {
     for family in IpFamily::BOTH {
         let mut chains = static_chains(family, &options());
+        chains.extend(static_chains(family, &Options { address_sets: true, ..options() }));
+        chains.extend(static_chains(family, &Options { nodeport_addresses: Vec::new(), ..options() }));
         chains.push(anchor_chain(family));
         chains.extend(ChainName::samples(3).map(|name| dynamic_chain(family, name)));
         for chain in chains {
