@@ -30,6 +30,8 @@ mod cases;
 mod export;
 #[path = "kernel_dataplane/flows.rs"]
 mod flows;
+#[path = "kernel_dataplane/inside.rs"]
+mod inside;
 #[path = "kernel_dataplane/restart.rs"]
 mod restart;
 #[path = "kernel_dataplane/routes.rs"]
@@ -137,6 +139,7 @@ fn source_ranges_close_a_load_balancer_address_to_others() {
             port: 80,
             verdict: Verdict::Balance(balance),
             source_ranges,
+            inside: None,
             kept: Vec::new(),
         });
         let dataplane = with_web(service.clone()).await;

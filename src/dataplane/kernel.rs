@@ -147,7 +147,7 @@ fn marker(family: IpFamily, options: &Options) -> String {
     for name in SetName::ALL {
         eat(format!("{:?}", shape(name, family)).as_bytes());
     }
-    let dynamic = ChainName::samples(2).map(|name| dynamic_chain(family, name));
+    let dynamic = ChainName::samples(2).map(|name| dynamic_chain(family, name, options));
     for chain in static_chains(family, options).iter().chain(&dynamic) {
         eat(format!("{} {:?}", chain.name, chain.hook).as_bytes());
         for rule in &chain.rules {
@@ -201,8 +201,8 @@ pub(super) fn preflight(link: &mut Link, family: IpFamily, options: &Options) ->
     let probe = |flags| {
         let Install { prepare: mut ops, switch, .. } = static_ops(PROBE, family, options, flags);
         ops.extend(switch);
-        for name in [ChainName::Pick(2), ChainName::Affine(2), ChainName::Filter(2), ChainName::Remember(2)] {
-            ops.extend(new_chain(PROBE, family, &dynamic_chain(family, name)));
+        for name in ChainName::samples(2) {
+            ops.extend(new_chain(PROBE, family, &dynamic_chain(family, name, options)));
         }
         ops.push(delete_table(PROBE, family));
         ops
@@ -248,7 +248,7 @@ pub(super) fn read_held(link: &mut Link, family: IpFamily) -> io::Result<Held> {
 impl Held {
     /// Whether the static part is what this program makes with these options.
     pub(super) fn is_ours(&self, family: IpFamily, options: &Options, owned: bool) -> bool {
-        let dynamic = self.chains.iter().map(|name| dynamic_chain(family, *name).rules.len());
+        let dynamic = self.chains.iter().map(|name| dynamic_chain(family, *name, options).rules.len());
         let rules: usize = static_chains(family, options).iter().map(|chain| chain.rules.len()).chain(dynamic).sum();
         self.layout.as_ref() == Some(&marker(family, options)) && self.rules == rules && self.persist == owned
     }
@@ -341,10 +341,10 @@ pub(super) fn hairpin_ports(link: &mut Link) -> io::Result<BTreeSet<u32>> {
 }
 
 /// The operations of an edit.
-pub(super) fn edit_ops(edit: &Edit) -> Vec<Op> {
+pub(super) fn edit_ops(edit: &Edit, options: &Options) -> Vec<Op> {
     let mut ops = Vec::new();
     for (family, name) in edit.chains_added() {
-        ops.extend(new_chain(TABLE, family, &dynamic_chain(family, name)));
+        ops.extend(new_chain(TABLE, family, &dynamic_chain(family, name, options)));
     }
     ops.extend(element_ops(message::DELSETELEM, edit.removed().map(|slot| (slot, None))));
     ops.extend(element_ops(message::NEWSETELEM, edit.added().map(|(slot, data)| (slot, Some(data)))));

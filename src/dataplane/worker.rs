@@ -247,7 +247,7 @@ impl Worker {
             };
             udp_gone.extend(edit.removed().filter_map(udp_frontend));
             let part = if ours { &mut all.switch } else { &mut all.prepare };
-            part.extend(kernel::edit_ops(&edit));
+            part.extend(kernel::edit_ops(&edit, &self.options));
         }
         let operations = all.prepare.len() + all.switch.len() - taken_over;
         self.commit(|nft| {
@@ -411,7 +411,7 @@ impl Worker {
         if self.unsettled {
             return Ok(self.restore()?.operations);
         }
-        let ops = kernel::edit_ops(edit);
+        let ops = kernel::edit_ops(edit, &self.options);
         match self.commit(|nft| commit(nft, &ops)) {
             Ok(()) => Ok(ops.len()),
             Err(error) => {

@@ -38,6 +38,10 @@ pub struct Frontend {
     /// load-balancer address has them. Empty: every client may connect. Otherwise
     /// a new connection from a source outside all of them is dropped.
     pub source_ranges: Vec<IpNet>,
+    /// Where clients on this box and Pods go, if elsewhere than others: policy Local
+    /// keeps connections from outside on the box, and does not bind those that begin
+    /// in the cluster.
+    pub inside: Option<Balance>,
     /// Serving endpoints besides those of the verdict (terminating ones, those that
     /// a policy or hint leaves out), sorted: they get no new connections, and the
     /// flows they have go on.
@@ -47,7 +51,23 @@ pub struct Frontend {
 impl Frontend {
     /// Whether an endpoint may answer a flow to here.
     pub fn serves(&self, endpoint: SocketAddr) -> bool {
-        self.verdict.endpoints().binary_search(&endpoint).is_ok() || self.kept.binary_search(&endpoint).is_ok()
+        let inside = self.inside.as_ref().map(|inside| inside.endpoints.as_slice());
+        let lists = [Some(self.verdict.endpoints()), inside, Some(self.kept.as_slice())];
+        lists.into_iter().flatten().any(|list| list.binary_search(&endpoint).is_ok())
+    }
+
+    /// The endpoints of new connections, wherever they begin; some twice.
+    pub fn endpoints(&self) -> impl Iterator<Item = SocketAddr> {
+        let inside = self.inside.iter().flat_map(|inside| &inside.endpoints);
+        self.verdict.endpoints().iter().chain(inside).copied()
+    }
+
+    /// Seconds of affinity, if the Service asks for it and there is an endpoint.
+    pub fn affinity_seconds(&self) -> Option<u32> {
+        match (&self.verdict, &self.inside) {
+            (Verdict::Balance(balance), _) | (_, Some(balance)) => balance.affinity_seconds,
+            (Verdict::Refuse | Verdict::Drop, None) => None,
+        }
     }
 }
 

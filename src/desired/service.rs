@@ -110,7 +110,8 @@ fn service_frontends(service: &Service, slices: &[&EndpointSlice], facts: &Facts
             let frontend = |policy: TrafficPolicy, addr: FrontendAddr, number: u16| {
                 let verdict = verdict(service, &endpoints, policy, here);
                 let kept = endpoints.serving_besides(verdict.endpoints());
-                Frontend { addr, protocol: port.protocol, port: number, verdict, source_ranges: Vec::new(), kept }
+                let source_ranges = Vec::new();
+                Frontend { addr, protocol: port.protocol, port: number, verdict, source_ranges, inside: None, kept }
             };
             let mut insert = |frontend: Frontend| {
                 found.entry((frontend.addr, frontend.protocol, frontend.port)).or_insert(frontend);
@@ -118,7 +119,13 @@ fn service_frontends(service: &Service, slices: &[&EndpointSlice], facts: &Facts
             for addr in service.cluster_addrs().filter(|addr| IpFamily::of(*addr) == family) {
                 insert(frontend(service.spec.internal_traffic_policy, FrontendAddr::Virtual(addr), port.port));
             }
-            let external = |addr, number| frontend(service.spec.external_traffic_policy, addr, number);
+            let external = |addr, number| {
+                let mut found = frontend(service.spec.external_traffic_policy, addr, number);
+                found.inside =
+                    inside(service, &endpoints, here).filter(|all| all.endpoints != found.verdict.endpoints());
+                found.kept.retain(|kept| found.inside.iter().all(|all| all.endpoints.binary_search(kept).is_err()));
+                found
+            };
             for addr in load_balancer_addrs(service, family) {
                 let open = external(FrontendAddr::Virtual(addr), port.port);
                 insert(Frontend { source_ranges: ranges.clone(), ..open });
@@ -151,9 +158,7 @@ fn takes_node_ports(service: &Service) -> bool {
 }
 
 /// What happens to a connection under a traffic policy (spec/dataplane.md
-/// sections 1 and 2). For external frontends with policy Local the reference
-/// sends clients on the box itself to the cluster set; a frontend has one verdict
-/// for all clients and takes the local set.
+/// sections 1 and 2).
 fn verdict(service: &Service, endpoints: &PortEndpoints, policy: TrafficPolicy, here: Here<'_>) -> Verdict {
     let chosen = match policy {
         TrafficPolicy::Cluster => endpoints.cluster_set(here),
@@ -163,6 +168,13 @@ fn verdict(service: &Service, endpoints: &PortEndpoints, policy: TrafficPolicy, 
         return Verdict::Balance(Balance { endpoints: chosen, affinity_seconds: service.affinity_seconds() });
     }
     if policy == TrafficPolicy::Local && endpoints.any_usable() { Verdict::Drop } else { Verdict::Refuse }
+}
+
+/// Where clients of the cluster go at an external frontend: to any endpoint, whatever
+/// the policy says of those outside.
+fn inside(service: &Service, endpoints: &PortEndpoints, here: Here<'_>) -> Option<Balance> {
+    let endpoints = endpoints.cluster_set(here);
+    (!endpoints.is_empty()).then(|| Balance { endpoints, affinity_seconds: service.affinity_seconds() })
 }
 
 /// Load-balancer addresses that are ours to answer: ipMode Proxy means that the

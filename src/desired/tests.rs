@@ -110,6 +110,29 @@ fn cases_16_17_and_27_external_policy_local_keeps_to_this_box() {
 }
 
 #[test]
+fn case_17_policy_local_does_not_bind_clients_of_the_cluster() {
+    let node_port = |more: Value| {
+        let mut spec = json!({"type": "NodePort", "externalTrafficPolicy": "Local",
+            "ports": [{"name": "http", "port": 80, "nodePort": 30080}]});
+        json_patch::merge(&mut spec, &more);
+        service(spec)
+    };
+    let inside = |endpoints: Value| {
+        let found = contribution_to(vec![node_port(json!({})), slice("web-1", endpoints)]);
+        let of = |addr: FrontendAddr| found.frontends.iter().find(|f| f.addr == addr).unwrap().inside.clone();
+        assert_eq!(of(virtual_addr("10.96.0.10")), None, "the cluster IP has one way for all");
+        let text = |all: &super::Balance| all.endpoints.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+        of(FrontendAddr::NodePort(IpFamily::V4)).as_ref().map(text)
+    };
+    assert_eq!(inside(json!([ready(EP1, "n1"), ready(EP2, "n2")])).as_deref(), Some(BOTH));
+    assert_eq!(inside(json!([ready(EP2, "n2")])).as_deref(), Some("10.244.2.10:8080"));
+    assert_eq!(inside(json!([ready(EP1, "n1")])), None, "all are here");
+    assert_eq!(inside(json!([])), None);
+    let cluster = contribution_to(vec![node_port(json!({"externalTrafficPolicy": "Cluster"})), both_ready()]);
+    assert!(cluster.frontends.iter().all(|frontend| frontend.inside.is_none()));
+}
+
+#[test]
 fn cases_19_and_20_internal_policy_local_drops_when_endpoints_are_elsewhere() {
     let service = || service(json!({"internalTrafficPolicy": "Local"}));
     assert_eq!(internal(vec![service(), slice("web-1", json!([ready(EP2, "n2")]))]), "drop");

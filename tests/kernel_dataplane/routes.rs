@@ -22,6 +22,7 @@ fn service(name: &str, addr: &str, endpoints: &[IpAddr]) -> Contribution {
         port: 80,
         verdict,
         source_ranges: Vec::new(),
+        inside: None,
         kept: Vec::new(),
     };
     Contribution {

@@ -23,6 +23,7 @@ fn many(number: u16, last: u8) -> Contribution {
         port: 80,
         verdict,
         source_ranges: Vec::new(),
+        inside: None,
         kept: Vec::new(),
     };
     Contribution {

@@ -199,6 +199,7 @@ pub(crate) fn web(numbers: &[u8], affinity_seconds: Option<u32>) -> Contribution
                     port,
                     verdict: verdict.clone(),
                     source_ranges: Vec::new(),
+                    inside: None,
                     kept: Vec::new(),
                 });
             }

@@ -84,11 +84,11 @@ fn is_of_nobody(flow: Flow, options: &Options) -> bool {
 pub(in crate::dataplane) fn leaves_flows(before: Option<&Frontend>, after: Option<&Frontend>) -> bool {
     let Some(frontend) = after.or(before) else { return false };
     let old = before.map(served).unwrap_or_default();
-    let first = old.is_empty() && after.is_some_and(|after| !after.verdict.endpoints().is_empty());
+    let first = old.is_empty() && after.is_some_and(|after| after.endpoints().next().is_some());
     let lost = old.iter().any(|endpoint| !after.is_some_and(|after| after.serves(*endpoint)));
     lost || (first && frontend.protocol == Protocol::Udp)
 }
 
 fn served(frontend: &Frontend) -> Vec<SocketAddr> {
-    frontend.verdict.endpoints().iter().chain(&frontend.kept).copied().collect()
+    frontend.endpoints().chain(frontend.kept.iter().copied()).collect()
 }

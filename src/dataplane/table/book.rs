@@ -9,7 +9,7 @@ use imbl::OrdMap;
 use super::chain::ChainName;
 use super::element::{Data, Slot, octets, of_frontend};
 use super::set::SetName;
-use crate::desired::{Change, Contribution, Frontend, FrontendAddr, Verdict};
+use crate::desired::{Change, Contribution, Frontend, FrontendAddr};
 use crate::model::{IpFamily, ObjectKey, Protocol};
 
 pub(in crate::dataplane) type FrontendId = (FrontendAddr, Protocol, u16);
@@ -326,12 +326,9 @@ fn frontend_of(contribution: &Contribution, id: FrontendId) -> Option<&Frontend>
     contribution.frontends.iter().find(|f| (f.addr, f.protocol, f.port) == id)
 }
 
-/// The addresses of its endpoints.
+/// The addresses of its endpoints, some more than once.
 pub(in crate::dataplane) fn endpoint_ips(frontend: &Frontend) -> Vec<IpAddr> {
-    match &frontend.verdict {
-        Verdict::Balance(balance) => balance.endpoints.iter().map(std::net::SocketAddr::ip).collect(),
-        Verdict::Refuse | Verdict::Drop => Vec::new(),
-    }
+    frontend.endpoints().map(|endpoint| endpoint.ip()).collect()
 }
 
 fn cluster_ip(addr: IpAddr) -> Slot {

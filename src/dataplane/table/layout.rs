@@ -17,6 +17,8 @@ use crate::model::{IpFamily, NodePortAddress, Protocol};
 pub(in crate::dataplane) const TABLE: &str = "edgesvc";
 /// The table that keeps conntrack's hooks while [`TABLE`] is replaced.
 pub(in crate::dataplane) const ANCHOR: &str = "edgesvc-anchor";
+/// Where the slots of endpoints begin that only clients inside get.
+pub(in crate::dataplane) const INSIDE_SLOTS: u32 = 1 << 31;
 /// A base chain's place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::dataplane) struct Hook {
@@ -255,45 +257,75 @@ fn masquerading(w: Words, cidrs: &[IpNet], options: &Options) -> Vec<Vec<Expr>> 
 }
 
 /// The chain that a frontend with `name` goes through.
-pub(in crate::dataplane) fn dynamic_chain(family: IpFamily, name: ChainName) -> Chain {
+pub(in crate::dataplane) fn dynamic_chain(family: IpFamily, name: ChainName, options: &Options) -> Chain {
     let w = Words(family);
     let n = w.words();
-    let refused = vec![goto("refuse")];
-    let pick = |below: u32| {
+    let pick = |below: u32, offset: u32| {
         let map = Expr::Map { map: SetName::Endpoints.as_str(), word: 0 };
-        joined([w.frontend(0).to_vec(), vec![Expr::Random { below, word: n + 2 }, map, w.dnat()]])
+        joined([w.frontend(0).to_vec(), vec![Expr::Random { below, offset, word: n + 2 }, map, w.dnat()]])
     };
-    let pick_node_port = |below: u32| {
+    let pick_node_port = |below: u32, offset: u32| {
         let map = Expr::Map { map: SetName::NodePortEndpoints.as_str(), word: 0 };
-        vec![l4proto(0), dport(1), Expr::Random { below, word: 2 }, map, w.dnat()]
+        vec![l4proto(0), dport(1), Expr::Random { below, offset, word: 2 }, map, w.dnat()]
     };
+    let refused = vec![goto("refuse")];
+    let next: Vec<Vec<Expr>> = name.next().iter().map(|next| vec![goto(&next.to_string())]).collect();
     let rules = match name {
         // Slot 0 and a refusal: a packet that meets a Service between two sizes still lands.
-        ChainName::Pick(k) => vec![pick(k), pick(1), refused],
-        ChainName::PickNodePort(k) => vec![pick_node_port(k), pick_node_port(1), refused],
-        ChainName::Affine(k) => {
+        ChainName::Pick(k) => vec![pick(k, 0), pick(1, 0), refused],
+        ChainName::PickNodePort(k) => vec![pick_node_port(k, 0), pick_node_port(1, 0), refused],
+        ChainName::Whole(m) => vec![pick(m, INSIDE_SLOTS), pick(1, INSIDE_SLOTS), refused],
+        ChainName::WholeNodePort(m) => {
+            vec![pick_node_port(m, INSIDE_SLOTS), pick_node_port(1, INSIDE_SLOTS), refused]
+        }
+        ChainName::Affine(_) | ChainName::AffineWhole(_) => {
             let map = Expr::Map { map: SetName::Affinity.as_str(), word: 0 };
             let known = joined([vec![w.saddr(0)], w.frontend(n).to_vec(), vec![map, w.dnat()]]);
-            vec![known, vec![goto(&ChainName::Pick(k).to_string())]]
+            joined_rules(vec![known], next)
         }
-        ChainName::AffineNodePort(k) => {
+        ChainName::AffineNodePort(_) | ChainName::AffineWholeNodePort(_) => {
             let map = Expr::Map { map: SetName::NodePortAffinity.as_str(), word: 0 };
             let known = vec![w.saddr(0), l4proto(n), dport(n + 1), map, w.dnat()];
-            vec![known, vec![goto(&ChainName::PickNodePort(k).to_string())]]
+            joined_rules(vec![known], next)
         }
-        ChainName::Filter(k) => filtered(w, ChainName::Pick(k)),
-        ChainName::FilterAffine(k) => filtered(w, ChainName::Affine(k)),
+        ChainName::Local(..)
+        | ChainName::LocalNodePort(..)
+        | ChainName::LocalAffine(..)
+        | ChainName::LocalAffineNodePort(..) => by_side(w, &next, options),
+        ChainName::Filter(_)
+        | ChainName::FilterAffine(_)
+        | ChainName::FilterLocal(..)
+        | ChainName::FilterLocalAffine(..) => joined_rules(vec![filter(w)], next),
         ChainName::Remember(seconds) => remember_for(w, seconds, false),
         ChainName::RememberNodePort(seconds) => remember_for(w, seconds, true),
     };
     chain(&name.to_string(), rules)
 }
 
-fn filtered(w: Words, next: ChainName) -> Vec<Vec<Expr>> {
+fn joined_rules(mut rules: Vec<Vec<Expr>>, more: Vec<Vec<Expr>>) -> Vec<Vec<Expr>> {
+    rules.extend(more);
+    rules
+}
+
+fn filter(w: Words) -> Vec<Expr> {
     let outside = Expr::InSet { set: SetName::Sources.as_str(), word: 0, not: true };
     let source = w.saddr(w.words() + 2);
-    let filter = joined([w.frontend(0).to_vec(), vec![source, outside, Expr::Verdict(Verdict::Drop)]]);
-    vec![filter, vec![goto(&next.to_string())]]
+    joined([w.frontend(0).to_vec(), vec![source, outside, Expr::Verdict(Verdict::Drop)]])
+}
+
+/// The first way for clients on the box and Pods, the second for everybody else,
+/// who is dropped without one.
+fn by_side(w: Words, next: &[Vec<Expr>], options: &Options) -> Vec<Vec<Expr>> {
+    let [inside, others @ ..] = next else { return Vec::new() };
+    let on_box = match options.address_sets {
+        true => vec![w.saddr(0), in_set(SetName::LocalIps)],
+        false => local(1, false).to_vec(),
+    };
+    let pods = options.cluster_cidrs.iter().filter(|net| IpFamily::of(net.addr()) == w.0);
+    let mut rules = vec![joined([on_box, inside.clone()])];
+    rules.extend(pods.map(|net| joined([w.within(w.saddr(0), *net), inside.clone()])));
+    rules.push(others.first().cloned().unwrap_or_else(|| vec![Expr::Verdict(Verdict::Drop)]));
+    rules
 }
 
 fn remember_for(w: Words, seconds: u32, node_port: bool) -> Vec<Vec<Expr>> {

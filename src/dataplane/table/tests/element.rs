@@ -6,7 +6,15 @@ use crate::desired::{self, Balance, Frontend, FrontendAddr};
 use crate::model::{IpFamily, Protocol};
 
 fn frontend(addr: FrontendAddr, verdict: desired::Verdict) -> Frontend {
-    Frontend { addr, protocol: Protocol::Udp, port: 0x1234, verdict, source_ranges: Vec::new(), kept: Vec::new() }
+    Frontend {
+        addr,
+        protocol: Protocol::Udp,
+        port: 0x1234,
+        verdict,
+        source_ranges: Vec::new(),
+        inside: None,
+        kept: Vec::new(),
+    }
 }
 
 fn balance(endpoints: &[&str], affinity_seconds: Option<u32>) -> desired::Verdict {

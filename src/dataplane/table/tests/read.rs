@@ -20,7 +20,7 @@ fn every_rule_we_write_is_read_back_as_it_was() {
         chains.extend(static_chains(family, &Options { address_sets: true, ..options() }));
         chains.extend(static_chains(family, &Options { nodeport_addresses: Vec::new(), ..options() }));
         chains.push(anchor_chain(family));
-        chains.extend(ChainName::samples(3).map(|name| dynamic_chain(family, name)));
+        chains.extend(ChainName::samples(3).map(|name| dynamic_chain(family, name, &options())));
         for chain in chains {
             for rule in &chain.rules {
                 assert_eq!(read_rule(rule_body(rule).as_bytes()).as_ref(), Some(rule), "{}", chain.name);
@@ -31,7 +31,7 @@ fn every_rule_we_write_is_read_back_as_it_was() {
 
 #[test]
 fn what_is_torn_or_unknown_is_not_a_rule() {
-    let rule = &dynamic_chain(IpFamily::V4, ChainName::Pick(2)).rules[0];
+    let rule = &dynamic_chain(IpFamily::V4, ChainName::Pick(2), &options()).rules[0];
     let body = rule_body(rule);
     let foreign = String::from_utf8_lossy(body.as_bytes()).replace("numgen", "nomgen");
     assert_eq!(read_rule(foreign.as_bytes()), None);
