@@ -17,6 +17,7 @@ mod affinity;
 mod conntrack;
 mod export;
 mod hairpin;
+pub mod health_check;
 mod inspect;
 mod kernel;
 mod links;

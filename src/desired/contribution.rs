@@ -19,8 +19,19 @@ pub struct Contribution {
     pub cluster_ips: Vec<IpAddr>,
     /// Where clients may connect, sorted.
     pub frontends: Vec<Frontend>,
+    /// What load balancers outside are told, if they ask at a port.
+    pub health: Option<HealthCheck>,
     /// What the zone says of it.
     pub records: Arc<ServiceRecords>,
+}
+
+/// The health-check node port of a Service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HealthCheck {
+    /// Where it is asked.
+    pub port: u16,
+    /// Distinct addresses of ready endpoints on this box.
+    pub local_endpoints: u32,
 }
 
 /// One address, protocol and port that clients connect to.

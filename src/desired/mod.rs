@@ -19,7 +19,7 @@ mod fixture;
 mod tests;
 
 pub use contribution::{
-    Balance, Contribution, EndpointRecord, Frontend, FrontendAddr, PortRecord, ServiceRecords, Verdict,
+    Balance, Contribution, EndpointRecord, Frontend, FrontendAddr, HealthCheck, PortRecord, ServiceRecords, Verdict,
 };
 pub use service::{Facts, SERVICE_NAME_LABEL, contribution};
 pub use tracker::{Change, Tracker};

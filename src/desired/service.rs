@@ -1,13 +1,13 @@
 //! One Service and its EndpointSlices to one [`Contribution`]
 //! (spec/dataplane.md sections 1 and 2).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use super::contribution::{Balance, Contribution, Frontend, FrontendAddr, Verdict};
+use super::contribution::{Balance, Contribution, Frontend, FrontendAddr, HealthCheck, Verdict};
 use super::records::service_records;
 use super::selection::{Here, PortEndpoints};
 use crate::model::endpoints::AddressType;
@@ -64,17 +64,22 @@ pub(super) fn contribution_of(
     let service = object.as_service()?;
     let mut cluster_ips: Vec<IpAddr> = virtual_addrs(service);
     let mut frontends = Vec::new();
+    let mut health = None;
     if object.meta.labels.contains_key(PROXY_NAME_LABEL) {
         // Another proxy guards these addresses; refusing their ports here would break it.
         cluster_ips.clear();
     } else if !cluster_ips.is_empty() {
         let here = Here { node_name: &facts.node_name, zone };
-        frontends = service_frontends(service, &proxied(slices), facts, here);
+        let slices = proxied(slices);
+        frontends = service_frontends(service, &slices, facts, here);
+        health =
+            service.health_check_port().map(|port| HealthCheck { port, local_endpoints: ready_here(&slices, here) });
     }
     Some(Contribution {
         key: object.key.clone(),
         cluster_ips,
         frontends,
+        health,
         records: Arc::new(service_records(service, slices)),
     })
 }
@@ -88,6 +93,15 @@ pub(super) fn virtual_addrs(service: &Service) -> Vec<IpAddr> {
     addrs.sort_unstable();
     addrs.dedup();
     addrs
+}
+
+/// How many addresses of ready endpoints are on this box.
+fn ready_here(slices: &[&EndpointSlice], here: Here<'_>) -> u32 {
+    let endpoints = slices.iter().flat_map(|slice| &slice.endpoints);
+    let ready = endpoints.filter(|endpoint| endpoint.conditions.is_ready());
+    let local = ready.filter(|endpoint| endpoint.node_name.as_deref() == Some(here.node_name));
+    let addrs: BTreeSet<IpAddr> = local.filter_map(|endpoint| endpoint.addr()).collect();
+    u32::try_from(addrs.len()).unwrap_or(u32::MAX)
 }
 
 /// The slices a proxy looks at.

@@ -133,6 +133,26 @@ fn case_17_policy_local_does_not_bind_clients_of_the_cluster() {
 }
 
 #[test]
+fn cases_28_and_29_a_health_check_counts_addresses_of_ready_endpoints_here() {
+    let lb = |more: Value| {
+        let mut spec = json!({"externalTrafficPolicy": "Local", "healthCheckNodePort": 31000});
+        json_patch::merge(&mut spec, &more);
+        load_balancer(spec, json!([]))
+    };
+    let count = |endpoints: Value| {
+        let found = contribution_to(vec![lb(json!({})), slice("web-1", endpoints.clone()), slice("web-2", endpoints)]);
+        let health = found.health.unwrap();
+        assert_eq!(health.port, 31000);
+        health.local_endpoints
+    };
+    assert_eq!(count(json!([ready(EP1, "n1"), ready("10.244.1.11", "n1"), ready(EP2, "n2")])), 2);
+    assert_eq!(count(json!([endpoint(EP1, "n1", false, true, true)])), 0, "it terminates");
+    assert_eq!(count(json!([])), 0);
+    let cluster = contribution_to(vec![lb(json!({"externalTrafficPolicy": "Cluster"})), both_ready()]);
+    assert_eq!(cluster.health, None);
+}
+
+#[test]
 fn cases_19_and_20_internal_policy_local_drops_when_endpoints_are_elsewhere() {
     let service = || service(json!({"internalTrafficPolicy": "Local"}));
     assert_eq!(internal(vec![service(), slice("web-1", json!([ready(EP2, "n2")]))]), "drop");

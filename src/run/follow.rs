@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::telemetry::Numbers;
 use crate::clock;
+use crate::dataplane::health_check::Checks;
 use crate::dataplane::{Dataplane, DataplaneError};
 use crate::desired::{self, Tracker};
 use crate::dns;
@@ -30,6 +31,8 @@ pub(super) struct Follower {
     pub(super) dataplane: Option<Dataplane>,
     pub(super) zone: watch::Sender<dns::Zone>,
     pub(super) namespaces: OrdSet<Arc<str>>,
+    /// The health-check ports of Services.
+    pub(super) checks: watch::Sender<Checks>,
     pub(super) numbers: Numbers,
     /// Why the kernel does not equal the store, for `/readyz`.
     pub(super) lag: watch::Sender<Option<String>>,
@@ -47,6 +50,7 @@ impl Follower {
         if let Some(dataplane) = &self.dataplane {
             dataplane.converge(self.tracker.contributions().cloned().collect()).await?;
         }
+        self.tell_checks(&changes);
         self.tell_zone(&changes);
         self.zone.send_modify(|zone| zone.apply(dns::Change::Synced, seconds()));
         self.equal(snapshot);
@@ -80,6 +84,7 @@ impl Follower {
                 }
             };
             self.busy.send_replace(None);
+            self.tell_checks(&changes);
             self.tell_zone(&changes);
             match refused {
                 Some(error) => {
@@ -101,6 +106,22 @@ impl Follower {
     fn equal(&self, snapshot: &Snapshot) {
         self.numbers.kernel_revision.set(i64::try_from(snapshot.revision().0).unwrap_or(i64::MAX));
         self.lag.send_if_modified(|lag| lag.take().is_some());
+    }
+
+    fn tell_checks(&self, changes: &[desired::Change]) {
+        let health = |side: &Option<Arc<desired::Contribution>>| side.as_ref().and_then(|side| side.health);
+        let moved: Vec<_> = changes.iter().filter(|change| health(&change.before) != health(&change.after)).collect();
+        if moved.is_empty() {
+            return;
+        }
+        self.checks.send_modify(|checks| {
+            for change in moved {
+                match health(&change.after) {
+                    Some(check) => checks.insert(change.key.clone(), check),
+                    None => checks.remove(&change.key),
+                };
+            }
+        });
     }
 
     /// One patch of the zone for a whole snapshot: readers see all of it or none.

@@ -28,9 +28,10 @@ use crate::cli::DataplaneVerb;
 use crate::cli::exit::{Code, Failure};
 use crate::config::{Config, ProxyMode, defaults};
 use crate::controller;
-use crate::dataplane::{self, Dataplane};
+use crate::dataplane::{self, Dataplane, health_check};
 use crate::desired::{self, Tracker};
 use crate::dns;
+use crate::model::Kind;
 use crate::store::{self, Health, OpenError, Store};
 use follow::Follower;
 use telemetry::Numbers;
@@ -162,6 +163,7 @@ impl Running {
         let (zone, zones) = watch::channel(dns::Zone::default());
         let (lag, lags) = watch::channel(None);
         let (busy, kernel) = watch::channel(None);
+        let (checked, health_checks) = watch::channel(health_check::Checks::new());
         let desired_facts = desired::Facts {
             node_name: facts.node_name.as_str().into(),
             external_ip_cidrs: config.external_ip_cidrs.clone(),
@@ -171,6 +173,7 @@ impl Running {
             dataplane: open_dataplane(config)?,
             zone,
             namespaces: OrdSet::new(),
+            checks: checked,
             numbers: numbers.clone(),
             lag,
             busy,
@@ -181,6 +184,13 @@ impl Running {
 
         let mut tasks = JoinSet::new();
         let counters = start_dns(config, zones, stopped.clone(), &mut tasks)?;
+        let inputs = health_check::Inputs {
+            checks: health_checks,
+            nodeport_addresses: config.nodeport_addresses.clone(),
+            addresses: addresses.clone(),
+            lag: lags.clone(),
+        };
+        serve_health_checks(config, inputs, &store, &facts, stopped.clone(), &mut tasks);
         let checks = checks(&store, lags);
         let options = api_options(config, &facts, &checks, telemetry::metrics(&numbers, store.clone(), counters));
         let api = Server::bind(options, store.clone(), stopped.clone()).await.map_err(|error| api_failure(&error))?;
@@ -287,6 +297,41 @@ fn open_dataplane(config: &Config) -> Result<Option<Dataplane>, Failure> {
         tracing::warn!(warning, "dataplane");
     }
     Ok(Some(dataplane))
+}
+
+/// Opens the health-check ports of Services and reports those it cannot have.
+fn serve_health_checks(
+    config: &Config,
+    inputs: health_check::Inputs,
+    store: &Store,
+    facts: &controller::Facts,
+    stopped: watch::Receiver<bool>,
+    tasks: &mut JoinSet<()>,
+) {
+    // In proxy mode none the answers are another proxy's.
+    if config.proxy_mode == ProxyMode::None {
+        return;
+    }
+    let (server, mut reports) = health_check::server(inputs);
+    let (store, facts) = (store.clone(), facts.clone());
+    let reporting = async move {
+        while let Some(refused) = reports.recv().await {
+            let note = format!("node {} {}", facts.node_name, refused.note);
+            let report = controller::Report {
+                controller: "kube-proxy",
+                action: "Listen",
+                reason: "FailedToStartServiceHealthcheck",
+                note,
+            };
+            controller::warn(&store, &facts, Kind::Service, &refused.service, &report).await;
+        }
+    };
+    tasks.spawn(async move {
+        tokio::select! {
+            ((), ()) = async { tokio::join!(server, reporting) } => {}
+            () = turned(stopped) => {}
+        }
+    });
 }
 
 fn start_dns(

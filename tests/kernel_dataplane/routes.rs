@@ -29,6 +29,7 @@ fn service(name: &str, addr: &str, endpoints: &[IpAddr]) -> Contribution {
         key: ObjectKey::new("t", name),
         cluster_ips: vec![addr],
         frontends: vec![frontend],
+        health: None,
         records: Arc::default(),
     }
 }

@@ -30,6 +30,7 @@ fn many(number: u16, last: u8) -> Contribution {
         key: ObjectKey::new("t", &format!("many-{number}")),
         cluster_ips: vec![addr],
         frontends: vec![frontend],
+        health: None,
         records: Arc::default(),
     }
 }

@@ -210,6 +210,7 @@ pub(crate) fn web(numbers: &[u8], affinity_seconds: Option<u32>) -> Contribution
         key: ObjectKey::new("t", "web"),
         cluster_ips: vec![VIP.parse().unwrap(), VIP6.parse().unwrap()],
         frontends,
+        health: None,
         records: Arc::default(),
     }
 }

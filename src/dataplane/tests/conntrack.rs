@@ -32,6 +32,7 @@ fn in_effect(frontends: &[Frontend]) -> Frontends {
         key: ObjectKey::new("t", "web"),
         cluster_ips: Vec::new(),
         frontends: frontends.to_vec(),
+        health: None,
         records: Arc::default(),
     };
     let mut book = Book::default();

@@ -104,6 +104,7 @@ fn contribution(name: u8, frontends: BTreeMap<Place, Shape>) -> Arc<Contribution
         key: ObjectKey::new("t", &name.to_string()),
         cluster_ips: cluster_ips.into_iter().collect(),
         frontends,
+        health: None,
         records: Arc::default(),
     })
 }
