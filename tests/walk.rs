@@ -344,11 +344,10 @@ fn a_load_balancer_learns_whether_the_box_has_endpoints_as_kube_proxy_tells_it()
         )
     };
     for address in [NODE_ADDRESS, "[fd05::1]"] {
-        let answer =
-            eventually(SOON, || {
-                health(&world, address, &port)
-                    .and_then(|answer| if answer.contains("weight: 2") { Ok(answer) } else { Err(answer) })
-            });
+        let answer = eventually(SOON, || {
+            health(&world, address, &port)
+                .and_then(|answer| if answer.contains("weight: 2") { Ok(answer) } else { Err(answer) })
+        });
         assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
         for header in [
             "content-type: application/json\r\n",

@@ -7,6 +7,7 @@ use std::io;
 use super::Options;
 use super::netlink::batch::{APPEND, CREATE, CommitError, Op, body, commit, kind, message};
 use super::netlink::{Attrs, Link, attrs};
+use super::reserved;
 use super::table::{
     ANCHOR, Chain, ChainName, Data, Edit, Field, Key, Maps, SetName, Slot, TABLE, Verdict, anchor_chain, dynamic_chain,
     nfproto, rule_body, shape, static_chains,
@@ -338,6 +339,14 @@ pub(super) fn hairpin_ports(link: &mut Link) -> io::Result<BTreeSet<u32>> {
     };
     let index = |slot: &Slot| Some(u32::from_ne_bytes(slot.key.start.get(..4)?.try_into().ok()?));
     Ok(found.keys().filter_map(index).collect())
+}
+
+/// The ports noted as reserved by us; none where there is no table.
+pub(super) fn reserved_ports(link: &mut Link) -> io::Result<BTreeSet<u16>> {
+    match read_set(link, IpFamily::V4, SetName::ReservedPorts) {
+        Err(error) if error.raw_os_error() == Some(nix::libc::ENOENT) => Ok(BTreeSet::new()),
+        found => Ok(reserved::noted(found?.into_keys())),
+    }
 }
 
 /// The operations of an edit.

@@ -24,6 +24,7 @@ mod links;
 mod netlink;
 mod portion;
 mod preflight;
+mod reserved;
 mod retire;
 mod routes;
 mod table;
@@ -34,6 +35,7 @@ mod worker;
 
 use std::io;
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -60,6 +62,8 @@ pub struct Options {
     pub nodeport_addresses: Vec<NodePortAddress>,
     /// Networks of pods, reached without masquerade.
     pub cluster_cidrs: Vec<IpNet>,
+    /// Where node ports come from: the box's own connections are to leave them alone.
+    pub node_ports: Option<RangeInclusive<u16>>,
     /// Match local addresses by sets kept up to date instead of `fib`, as is done in
     /// any case where the kernel has no such expression.
     pub address_sets: bool,

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::addresses::{self, BoxAddresses};
 use super::affinity;
-use super::conntrack::{Observer, Reconciler};
+use super::conntrack::{self, Observer, Reconciler};
 use super::hairpin;
 use super::kernel::{self, Held, Install};
 use super::links::{self, BoxLinks, Way};
@@ -19,12 +19,13 @@ use super::netlink::Link;
 use super::netlink::batch::{CommitError, commit, commit_staged};
 use super::portion::portions;
 use super::preflight::preflight_error;
+use super::reserved;
 use super::retire::Retired;
 use super::routes::{Routes, Said};
-use super::table::{Book, ChainName, Data, Edit, SetName, Slot, endpoint_ips, frontend_at};
+use super::table::{Book, ChainName, Data, Edit, SetName, Slot, endpoint_ips};
 use super::{Ceiling, DataplaneError, Options, Report};
 use crate::desired::{Change, Contribution, FrontendAddr};
-use crate::model::{IpFamily, Protocol};
+use crate::model::IpFamily;
 
 /// So many endpoints are looked up by asking the kernel for each, 50 microseconds a
 /// question; for more its tables are read.
@@ -53,6 +54,8 @@ pub(super) struct Worker {
     /// The box's addresses, and those of the tables.
     addresses: watch::Receiver<BoxAddresses>,
     local: BTreeSet<Slot>,
+    /// The note of the node ports we keep from the box's own connections.
+    reserved: BTreeSet<Slot>,
     flows: Reconciler,
     /// Chains in the kernel that nothing leads to any more.
     retired: Retired,
@@ -105,6 +108,7 @@ impl Worker {
             forwarding: BTreeSet::new(),
             addresses: addresses::follow().map_err(DataplaneError::Link)?,
             local: BTreeSet::new(),
+            reserved: BTreeSet::new(),
             retired: Retired::default(),
             unsettled: true,
             warnings,
@@ -144,6 +148,7 @@ impl Worker {
         self.book = book;
         self.bridges = bridges(&ways);
         self.bent = self.bent_before()?;
+        self.reserve_ports()?;
         let report = self.restore()?;
         self.route_ranges().await?;
         self.forward();
@@ -223,8 +228,8 @@ impl Worker {
         self.shared = links::shared_links(&self.links).collect();
         desired.extend(self.shared.iter().flat_map(|index| same_link(*index)).map(|slot| (slot, Data::Nothing)));
         self.local = addresses::slots(&self.options, &self.addresses.borrow());
-        desired.extend(self.local.iter().map(|slot| (slot.clone(), Data::Nothing)));
-        desired.extend(self.bent.iter().map(|index| (hairpin_port(*index), Data::Nothing)));
+        desired.extend(self.local.iter().chain(&self.reserved).map(|slot| (slot.clone(), Data::Nothing)));
+        desired.extend(self.bent.iter().map(|index| (hairpin::note(*index), Data::Nothing)));
         let wanted: BTreeSet<_> = self.book.chains().collect();
         let (mut all, mut taken_over, mut udp_gone) = (Install::default(), 0, BTreeSet::new());
         for family in IpFamily::BOTH {
@@ -242,10 +247,10 @@ impl Worker {
                 edit
             } else {
                 let known = kernel::read_frontends(&mut self.nft, family).map_err(DataplaneError::Socket)?;
-                udp_gone.extend(known.iter().filter_map(udp_frontend));
+                udp_gone.extend(known.iter().filter_map(conntrack::udp_frontend));
                 filling(family, &wanted, &mut desired)
             };
-            udp_gone.extend(edit.removed().filter_map(udp_frontend));
+            udp_gone.extend(edit.removed().filter_map(conntrack::udp_frontend));
             let part = if ours { &mut all.switch } else { &mut all.prepare };
             part.extend(kernel::edit_ops(&edit, &self.options));
         }
@@ -342,11 +347,25 @@ impl Worker {
         self.bridges = bridges(&ways);
         self.shared = now;
         for gone in self.bent.iter().filter(|index| !self.links.contains_key(index)) {
-            edit.element(hairpin_port(*gone), Some(Data::Nothing), None);
+            edit.element(hairpin::note(*gone), Some(Data::Nothing), None);
         }
         self.bent.retain(|index| self.links.contains_key(index));
         self.settle(&mut edit)?;
         self.bend().await
+    }
+
+    /// Keeps node ports from the box's own connections. They are noted with the tables:
+    /// should that fail, they are taken for somebody else's and stay reserved.
+    fn reserve_ports(&mut self) -> Result<(), DataplaneError> {
+        let before = kernel::reserved_ports(&mut self.nft).map_err(DataplaneError::Socket)?;
+        match reserved::reserve(self.options.node_ports.as_ref(), &before) {
+            Ok(ours) => self.reserved = reserved::notes(&ours),
+            Err(error) => {
+                self.reserved = reserved::notes(&before);
+                tracing::warn!(%error, "node ports cannot be reserved: a connection of the box may hide one");
+            }
+        }
+        Ok(())
     }
 
     /// Follows the box's addresses.
@@ -377,7 +396,7 @@ impl Worker {
             return Ok(());
         }
         let mut edit = Edit::default();
-        ports.iter().for_each(|index| edit.element(hairpin_port(*index), None, Some(Data::Nothing)));
+        ports.iter().for_each(|index| edit.element(hairpin::note(*index), None, Some(Data::Nothing)));
         self.bent.extend(&ports);
         self.settle(&mut edit)?;
         for port in ports {
@@ -452,13 +471,6 @@ fn filling(family: IpFamily, wanted: &BTreeSet<(IpFamily, ChainName)>, desired: 
     edit
 }
 
-/// The UDP frontend that an element of `services` or `nodeports` stands for.
-fn udp_frontend(slot: &Slot) -> Option<(FrontendAddr, u16)> {
-    let of_frontends = matches!(slot.set, SetName::Services | SetName::NodePorts);
-    let (addr, protocol, port) = frontend_at(slot).filter(|_| of_frontends)?;
-    (protocol == Protocol::Udp).then_some((addr, port))
-}
-
 /// Empty where they cannot be read: then the kernel is asked for each way.
 fn read_routes() -> Routes {
     Routes::read().unwrap_or_else(|error| {
@@ -474,11 +486,6 @@ fn is_off_box(ways: &BTreeMap<IpAddr, Way>, addr: IpAddr) -> bool {
 /// The bridges that endpoints sit behind.
 fn bridges(ways: &BTreeMap<IpAddr, Way>) -> BTreeSet<u32> {
     ways.values().filter_map(|way| way.bridge).collect()
-}
-
-/// Links are of no family; the note stands in the IPv4 table.
-fn hairpin_port(index: u32) -> Slot {
-    Slot::new(IpFamily::V4, SetName::HairpinPorts, index.to_ne_bytes().to_vec())
 }
 
 fn same_link(index: u32) -> [Slot; 2] {

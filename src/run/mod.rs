@@ -290,6 +290,7 @@ fn open_dataplane(config: &Config) -> Result<Option<Dataplane>, Failure> {
         cluster_dns: config.cluster_dns.clone(),
         nodeport_addresses: config.nodeport_addresses.clone(),
         cluster_cidrs: config.cluster_cidrs.clone(),
+        node_ports: Some(config.node_port_range.clone()),
         address_sets: false,
     };
     let dataplane = Dataplane::open(options).map_err(|error| dataplane_failure(&error))?;

@@ -64,6 +64,24 @@ fn node_ports_of_a_link_follow_its_addresses() {
 }
 
 #[test]
+fn node_ports_are_kept_from_the_boxs_own_connections_until_cleanup() {
+    in_world("addresses::node_ports_are_kept_from_the_boxs_own_connections_until_cleanup", || async {
+        let reserved = || sh("cat /proc/sys/net/ipv4/ip_local_reserved_ports").trim().to_owned();
+        sh("echo 8080,30005 > /proc/sys/net/ipv4/ip_local_reserved_ports");
+        let with = |node_ports| Options { node_ports: Some(node_ports), ..options() };
+        let first = Dataplane::open(with(30000..=30010)).unwrap();
+        first.converge(Vec::new()).await.unwrap();
+        assert_eq!(reserved(), "8080,30000-30010");
+        let second = take_over(first, with(30008..=30020), edgesvc::dataplane::Ceiling::default()).await;
+        second.converge(Vec::new()).await.unwrap();
+        assert_eq!(reserved(), "8080,30005,30008-30020", "another range: the old one is free again");
+        drop(second);
+        until("cleanup", || edgesvc::dataplane::cleanup().is_ok()).await;
+        assert_eq!(reserved(), "8080,30005");
+    });
+}
+
+#[test]
 fn without_fib_the_box_knows_its_addresses_by_sets() {
     in_world("addresses::without_fib_the_box_knows_its_addresses_by_sets", || async {
         let _servers = [serve("b1", 8080), serve("b2", 8080)];

@@ -28,7 +28,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::netlink::Link;
-use super::table::{Edit, Frontends};
+use super::table::{Edit, Frontends, SetName, Slot, frontend_at};
 use super::{DataplaneError, Options};
 use crate::desired::FrontendAddr;
 use crate::model::Protocol;
@@ -295,6 +295,13 @@ impl Walker {
         self.link = Some(link);
         Ok(found)
     }
+}
+
+/// The UDP frontend that an element of `services` or `nodeports` stands for.
+pub(super) fn udp_frontend(slot: &Slot) -> Option<(FrontendAddr, u16)> {
+    let of_frontends = matches!(slot.set, SetName::Services | SetName::NodePorts);
+    let (addr, protocol, port) = frontend_at(slot).filter(|_| of_frontends)?;
+    (protocol == Protocol::Udp).then_some((addr, port))
 }
 
 /// The addresses of this network namespace.

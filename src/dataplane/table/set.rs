@@ -20,6 +20,7 @@ pub(in crate::dataplane) enum SetName {
     NodePortIps,
     LocalIps,
     LocalOnLink,
+    ReservedPorts,
     AffinityServices,
     AffinityNodePorts,
     Services,
@@ -29,7 +30,7 @@ pub(in crate::dataplane) enum SetName {
 }
 
 impl SetName {
-    pub(in crate::dataplane) const ALL: [SetName; 18] = [
+    pub(in crate::dataplane) const ALL: [SetName; 19] = [
         SetName::Endpoints,
         SetName::NodePortEndpoints,
         SetName::Sources,
@@ -42,6 +43,7 @@ impl SetName {
         SetName::NodePortIps,
         SetName::LocalIps,
         SetName::LocalOnLink,
+        SetName::ReservedPorts,
         SetName::AffinityServices,
         SetName::AffinityNodePorts,
         SetName::Services,
@@ -64,6 +66,7 @@ impl SetName {
             SetName::NodePortIps => "nodeport-ips",
             SetName::LocalIps => "local-ips",
             SetName::LocalOnLink => "local-on-link",
+            SetName::ReservedPorts => "reserved-ports",
             SetName::AffinityServices => "affinity-services",
             SetName::AffinityNodePorts => "affinity-nodeports",
             SetName::Services => "services",
@@ -169,6 +172,7 @@ pub(in crate::dataplane) fn shape(name: SetName, family: IpFamily) -> SetShape {
             (vec![ip], Maps::Nothing)
         }
         SetName::LocalOnLink => (vec![ip, Field::Link], Maps::Nothing),
+        SetName::ReservedPorts => (vec![Field::Port, Field::Port], Maps::Nothing),
         SetName::Hairpin => (vec![ip, ip], Maps::Nothing),
         SetName::SameLink => (vec![Field::Link, Field::Link], Maps::Nothing),
         SetName::HairpinPorts => (vec![Field::Link], Maps::Nothing),
