@@ -38,8 +38,14 @@ impl FromStr for NodePortAddress {
         if text == "primary" {
             return Ok(NodePortAddress::Primary);
         }
+        if text == "localhost" {
+            return Err("node ports are not served on loopback; use primary, a network or a link".to_owned());
+        }
         if text.contains('/') || text.parse::<IpAddr>().is_ok() {
             let net: IpNet = text.parse().map_err(|_| "must be ADDR/PREFIX, for instance 192.168.1.0/24".to_owned())?;
+            if super::name::strict_ip(&net.addr().to_string()).is_none() {
+                return Err("must not be an IPv4-mapped IPv6 network".to_owned());
+            }
             if net.trunc() != net {
                 return Err(format!("has bits set behind the prefix; did you mean {}?", net.trunc()));
             }
@@ -75,7 +81,9 @@ mod tests {
         assert_eq!(read("fd00::/8").unwrap().to_string(), "fd00::/8");
         assert_eq!(read("primary"), Ok(NodePortAddress::Primary));
         assert_eq!(read("eth0.5"), Ok(NodePortAddress::Link("eth0.5".to_owned())));
-        for wrong in ["", "10.0.0.1/8", "10.0.0.1", "10.0.0.0/33", "fd00::1", "a-name-longer-than-links", "eth0:1"] {
+        for wrong in
+            ["", "10.0.0.1/8", "10.0.0.1", "10.0.0.0/33", "fd00::1", "a-name-longer-than-links", "eth0:1", "localhost"]
+        {
             assert!(read(wrong).is_err(), "{wrong}");
         }
     }
