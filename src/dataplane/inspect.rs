@@ -10,8 +10,8 @@ use super::kernel;
 use super::links;
 use super::netlink::Link;
 use super::netlink::batch::commit;
-use super::reserved;
 use super::table::{ANCHOR, ChainName, Data, SetName, Slot, TABLE, Verdict, address, frontend_at};
+use super::{on_lo as lo, reserved};
 use crate::desired::FrontendAddr;
 use crate::model::IpFamily;
 
@@ -80,6 +80,7 @@ pub fn cleanup() -> Result<Vec<String>, DataplaneError> {
     let mut ops = Vec::new();
     let mut removed = Vec::new();
     let bent = kernel::hairpin_ports(&mut link).map_err(DataplaneError::Socket)?;
+    let on_lo = kernel::on_lo(&mut link).map_err(DataplaneError::Socket)?;
     let reserved = kernel::reserved_ports(&mut link).map_err(DataplaneError::Socket)?;
     for family in IpFamily::BOTH {
         let held = kernel::read_held(&mut link, family).map_err(DataplaneError::Socket)?;
@@ -95,6 +96,7 @@ pub fn cleanup() -> Result<Vec<String>, DataplaneError> {
         Some(_) | None => DataplaneError::Commit(error),
     })?;
     removed.extend(remove_links(&bent)?);
+    removed.extend(lo::take_back(&on_lo).map_err(DataplaneError::Link)?);
     if !reserved.is_empty() {
         reserved::reserve(None, &reserved).map_err(DataplaneError::Link)?;
         removed.push("the reservation of node ports".to_owned());

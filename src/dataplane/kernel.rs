@@ -341,6 +341,18 @@ pub(super) fn hairpin_ports(link: &mut Link) -> io::Result<BTreeSet<u32>> {
     Ok(found.keys().filter_map(index).collect())
 }
 
+/// The notes of what we put on `lo`, of both families; none where there is no table.
+pub(super) fn on_lo(link: &mut Link) -> io::Result<BTreeSet<Slot>> {
+    let mut notes = BTreeSet::new();
+    for family in IpFamily::BOTH {
+        match read_set(link, family, SetName::OnLo) {
+            Err(error) if error.raw_os_error() == Some(nix::libc::ENOENT) => {}
+            found => notes.extend(found?.into_keys()),
+        }
+    }
+    Ok(notes)
+}
+
 /// The ports noted as reserved by us; none where there is no table.
 pub(super) fn reserved_ports(link: &mut Link) -> io::Result<BTreeSet<u16>> {
     match read_set(link, IpFamily::V4, SetName::ReservedPorts) {

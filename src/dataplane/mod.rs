@@ -22,6 +22,7 @@ mod inspect;
 mod kernel;
 mod links;
 mod netlink;
+mod on_lo;
 mod portion;
 mod preflight;
 mod reserved;

@@ -78,8 +78,16 @@ struct Hop {
 }
 
 impl Routes {
-    /// Reads them.
-    pub(super) fn read() -> io::Result<Routes> {
+    /// As they are; empty where they cannot be read: then the kernel is asked for
+    /// each way.
+    pub(super) fn now() -> Routes {
+        Routes::read().unwrap_or_else(|error| {
+            tracing::debug!(%error, "routes could not be read");
+            Routes::default()
+        })
+    }
+
+    fn read() -> io::Result<Routes> {
         let mut link = Link::open(netlink_sys::protocols::NETLINK_ROUTE)?;
         Ok(Routes { v4: Family::read(&mut link, IpFamily::V4)?, v6: Family::read(&mut link, IpFamily::V6)? })
     }

@@ -17,6 +17,7 @@ use super::kernel::{self, Held, Install};
 use super::links::{self, BoxLinks, Way};
 use super::netlink::Link;
 use super::netlink::batch::{CommitError, commit, commit_staged};
+use super::on_lo;
 use super::portion::portions;
 use super::preflight::preflight_error;
 use super::reserved;
@@ -138,6 +139,10 @@ impl Worker {
     pub(super) async fn converge(&mut self, contributions: &[Arc<Contribution>]) -> Result<Report, DataplaneError> {
         self.links = self.read_links().await.map_err(DataplaneError::Link)?;
         self.has_link = links::has_own(&self.links);
+        if self.has_link {
+            let left = kernel::on_lo(&mut self.nft).map_err(DataplaneError::Socket)?;
+            on_lo::take_back(&left).map_err(DataplaneError::Link)?;
+        }
         let mut book = Book::default();
         let mut ignored = Edit::default();
         let frontends = contributions.iter().flat_map(|contribution| &contribution.frontends);
@@ -193,7 +198,7 @@ impl Worker {
     /// The ways to these endpoints: a few are asked for one by one, many are found
     /// in the routing tables.
     async fn ways(&self, endpoints: BTreeSet<IpAddr>) -> BTreeMap<IpAddr, Way> {
-        let routes = if endpoints.len() > ASKED_MAX { read_routes() } else { Routes::default() };
+        let routes = if endpoints.len() > ASKED_MAX { Routes::now() } else { Routes::default() };
         self.ways_by(&routes, endpoints).await
     }
 
@@ -225,6 +230,9 @@ impl Worker {
     /// goes ahead that packets do not meet, and the chains they meet come last.
     fn adopt(&mut self) -> Result<Adopted, DataplaneError> {
         let mut desired = self.book.elements();
+        if !self.has_link {
+            desired.extend(on_lo::notes(&self.options).into_iter().map(|slot| (slot, Data::Nothing)));
+        }
         self.shared = links::shared_links(&self.links).collect();
         desired.extend(self.shared.iter().flat_map(|index| same_link(*index)).map(|slot| (slot, Data::Nothing)));
         self.local = addresses::slots(&self.options, &self.addresses.borrow());
@@ -326,7 +334,7 @@ impl Worker {
     /// Follows the box's links and routes.
     pub(super) async fn follow_links(&mut self) -> Result<(), DataplaneError> {
         let links = self.read_links().await.map_err(DataplaneError::Link)?;
-        let routes = read_routes();
+        let routes = Routes::now();
         // Most notices are of counters and flags that concern nobody here.
         if links == self.links && routes == self.routes && routes.is_known() {
             return Ok(());
@@ -469,14 +477,6 @@ fn filling(family: IpFamily, wanted: &BTreeSet<(IpFamily, ChainName)>, desired: 
         edit.element(slot, None, Some(data));
     }
     edit
-}
-
-/// Empty where they cannot be read: then the kernel is asked for each way.
-fn read_routes() -> Routes {
-    Routes::read().unwrap_or_else(|error| {
-        tracing::debug!(%error, "routes could not be read");
-        Routes::default()
-    })
 }
 
 fn is_off_box(ways: &BTreeMap<IpAddr, Way>, addr: IpAddr) -> bool {

@@ -82,6 +82,27 @@ fn node_ports_are_kept_from_the_boxs_own_connections_until_cleanup() {
 }
 
 #[test]
+fn where_lo_stands_in_for_our_link_it_is_cleaned_up() {
+    in_world("addresses::where_lo_stands_in_for_our_link_it_is_cleaned_up", || async {
+        let _server = serve("b1", 8080);
+        let state = || sh("ip -br addr show dev lo; ip route; ip -6 route");
+        let before = state();
+        // Nobody can make a link of our name any more.
+        sh("ip link property add dev v-b2 altname edgesvc0");
+        let dataplane = Dataplane::open(options()).unwrap();
+        assert!(dataplane.warnings().iter().any(|warning| warning.contains("lo takes its addresses")));
+        dataplane.converge(vec![Arc::new(web(&[1], None))]).await.unwrap();
+        for vip in [VIP, VIP6] {
+            assert_eq!(names(&ask("node", "tcp", vip, 80, 2)), set(&["b1"]), "{vip}");
+        }
+        assert!(state().contains("10.43.0.10/32") && state().contains("fd43::a/128"), "{}", state());
+        drop(dataplane);
+        until("cleanup", || edgesvc::dataplane::cleanup().is_ok()).await;
+        assert_eq!(state(), before);
+    });
+}
+
+#[test]
 fn without_fib_the_box_knows_its_addresses_by_sets() {
     in_world("addresses::without_fib_the_box_knows_its_addresses_by_sets", || async {
         let _servers = [serve("b1", 8080), serve("b2", 8080)];

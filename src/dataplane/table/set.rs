@@ -21,6 +21,7 @@ pub(in crate::dataplane) enum SetName {
     LocalIps,
     LocalOnLink,
     ReservedPorts,
+    OnLo,
     AffinityServices,
     AffinityNodePorts,
     Services,
@@ -30,7 +31,7 @@ pub(in crate::dataplane) enum SetName {
 }
 
 impl SetName {
-    pub(in crate::dataplane) const ALL: [SetName; 19] = [
+    pub(in crate::dataplane) const ALL: [SetName; 20] = [
         SetName::Endpoints,
         SetName::NodePortEndpoints,
         SetName::Sources,
@@ -44,6 +45,7 @@ impl SetName {
         SetName::LocalIps,
         SetName::LocalOnLink,
         SetName::ReservedPorts,
+        SetName::OnLo,
         SetName::AffinityServices,
         SetName::AffinityNodePorts,
         SetName::Services,
@@ -67,6 +69,7 @@ impl SetName {
             SetName::LocalIps => "local-ips",
             SetName::LocalOnLink => "local-on-link",
             SetName::ReservedPorts => "reserved-ports",
+            SetName::OnLo => "on-lo",
             SetName::AffinityServices => "affinity-services",
             SetName::AffinityNodePorts => "affinity-nodeports",
             SetName::Services => "services",
@@ -173,7 +176,7 @@ pub(in crate::dataplane) fn shape(name: SetName, family: IpFamily) -> SetShape {
         }
         SetName::LocalOnLink => (vec![ip, Field::Link], Maps::Nothing),
         SetName::ReservedPorts => (vec![Field::Port, Field::Port], Maps::Nothing),
-        SetName::Hairpin => (vec![ip, ip], Maps::Nothing),
+        SetName::Hairpin | SetName::OnLo => (vec![ip, ip], Maps::Nothing),
         SetName::SameLink => (vec![Field::Link, Field::Link], Maps::Nothing),
         SetName::HairpinPorts => (vec![Field::Link], Maps::Nothing),
     };
