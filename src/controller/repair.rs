@@ -84,7 +84,7 @@ fn family(addr: IpAddr) -> &'static str {
 fn in_range(scene: &Scene<'_>, addr: IpAddr) -> bool {
     let further = scene.snapshot.list(Kind::ServiceCidr, None).filter(|range| !range.meta.deleting);
     scene.facts.service_ranges.iter().any(|range| range.contains(&addr))
-        || further.flat_map(|range| super::service_cidr::ranges(range)).any(|range| range.contains(&addr))
+        || further.flat_map(|range| crate::model::service_cidr::ranges(range)).any(|range| range.contains(&addr))
 }
 
 /// Whether an event of the last hour says so already.

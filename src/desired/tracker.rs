@@ -9,8 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use imbl::OrdSet;
+use ipnet::IpNet;
 
 use super::contribution::Contribution;
+use super::ranges::service_ranges;
 use super::service::{Facts, SERVICE_NAME_LABEL, contribution_of};
 use crate::model::{Kind, Object, ObjectKey, Revision};
 use crate::store::{Event, EventType, Expired, Snapshot};
@@ -37,6 +39,7 @@ pub struct Tracker {
     /// Service to the names of its slices, in the same namespace.
     slices: BTreeMap<ObjectKey, BTreeSet<Arc<str>>>,
     namespaces: OrdSet<Arc<str>>,
+    ranges: Arc<[IpNet]>,
 }
 
 impl Tracker {
@@ -49,6 +52,7 @@ impl Tracker {
             contributions: BTreeMap::new(),
             slices: BTreeMap::new(),
             namespaces: OrdSet::new(),
+            ranges: Arc::default(),
         }
     }
 
@@ -87,6 +91,12 @@ impl Tracker {
         &self.namespaces
     }
 
+    /// The ranges whose addresses are Services' alone, as of the last update. Those
+    /// that did not change are the same `Arc`.
+    pub fn ranges(&self) -> &Arc<[IpNet]> {
+        &self.ranges
+    }
+
     /// The revision of the last update.
     pub fn revision(&self) -> Option<Revision> {
         self.revision
@@ -98,6 +108,9 @@ impl Tracker {
         let services = snapshot.events_since(Kind::Service, since)?;
         let slices = snapshot.events_since(Kind::EndpointSlice, since)?;
         let namespaces = snapshot.events_since(Kind::Namespace, since)?;
+        if !snapshot.events_since(Kind::ServiceCidr, since)?.is_empty() {
+            self.follow_ranges(snapshot);
+        }
         let mut dirty: BTreeSet<ObjectKey> = services.iter().map(|event| event.object.key.clone()).collect();
         for event in &slices {
             dirty.extend(self.follow_slice(event));
@@ -129,9 +142,17 @@ impl Tracker {
         gone.into_iter().chain(here)
     }
 
+    fn follow_ranges(&mut self, snapshot: &Snapshot) {
+        let ranges = service_ranges(snapshot);
+        if *self.ranges != *ranges {
+            self.ranges = ranges.into();
+        }
+    }
+
     /// Rebuilds the indexes.
     fn index(&mut self, snapshot: &Snapshot) {
         self.slices.clear();
+        self.follow_ranges(snapshot);
         for slice in snapshot.list(Kind::EndpointSlice, None) {
             if let Some(service) = service_of(slice) {
                 self.slices.entry(service).or_default().insert(Arc::clone(&slice.key.name));

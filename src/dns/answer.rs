@@ -272,7 +272,7 @@ impl Lookup<'_> {
         let keys = self.zone.reverse(addr);
         let origin = || under(reverse_zone(addr), &Name::root()).map_or(Owner::Question, Owner::Name);
         if keys.is_empty() {
-            if !self.authority.owns_reverse(addr) {
+            if !self.zone.owns_reverse(addr) {
                 return Answer::Elsewhere;
             }
             let soa = self.authority.soa(origin(), self.zone.serial());

@@ -16,6 +16,7 @@ pub mod role;
 pub mod schema;
 pub mod selector;
 pub mod service;
+pub mod service_cidr;
 
 pub use cause::{Cause, Reason};
 pub use endpoints::{EndpointSlice, Endpoints};

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use imbl::OrdSet;
+use ipnet::IpNet;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -166,9 +167,10 @@ impl Running {
         };
         let mut follower = Follower {
             tracker: Tracker::new(desired_facts),
-            dataplane: open_dataplane(config)?,
+            dataplane: open_dataplane(config, desired::service_ranges(&store.snapshot()))?,
             zone,
             namespaces: OrdSet::new(),
+            ranges: Arc::default(),
             numbers: numbers.clone(),
             lag,
             busy,
@@ -261,12 +263,12 @@ async fn open(config: &Config) -> Result<Store, Failure> {
     })
 }
 
-fn open_dataplane(config: &Config) -> Result<Option<Dataplane>, Failure> {
+fn open_dataplane(config: &Config, service_ranges: Vec<IpNet>) -> Result<Option<Dataplane>, Failure> {
     if config.proxy_mode == ProxyMode::None {
         return Ok(None);
     }
     let options = dataplane::Options {
-        service_ranges: config.service_cluster_ip_ranges.clone(),
+        service_ranges,
         cluster_dns: config.cluster_dns.clone(),
         nodeport_addresses: config.nodeport_addresses.clone(),
         cluster_cidrs: config.cluster_cidrs.clone(),
@@ -295,7 +297,6 @@ fn start_dns(
     let options = dns::Options {
         domain: config.cluster_domain.clone(),
         listen: config.cluster_dns.iter().map(|addr| SocketAddr::new(*addr, defaults::DNS_PORT)).collect(),
-        service_ranges: config.service_cluster_ip_ranges.clone(),
         upstreams: Some(upstreams),
         ..dns::Options::default()
     };
