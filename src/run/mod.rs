@@ -182,7 +182,8 @@ impl Running {
         let mut tasks = JoinSet::new();
         let counters = start_dns(config, zones, stopped.clone(), &mut tasks)?;
         let checks = checks(&store, lags);
-        let options = api_options(config, &facts, &checks, telemetry::metrics(&numbers, store.clone(), counters));
+        let metrics = telemetry::metrics(&numbers, store.clone(), counters);
+        let options = api_options(config, &facts, &checks, metrics, report_faults(&store, &facts));
         let api = Server::bind(options, store.clone(), stopped.clone()).await.map_err(|error| api_failure(&error))?;
         let api_address = api.address();
         tasks.spawn(api.run());
@@ -323,11 +324,20 @@ fn checks(store: &Store, lags: watch::Receiver<Option<String>>) -> server::Check
     })
 }
 
+fn report_faults(store: &Store, facts: &controller::Facts) -> server::ReportFaults {
+    let (store, facts) = (store.clone(), facts.clone());
+    Arc::new(move |faults| {
+        let (store, facts) = (store.clone(), facts.clone());
+        Box::pin(async move { controller::report(&store, &facts, &faults).await })
+    })
+}
+
 fn api_options(
     config: &Config,
     facts: &controller::Facts,
     checks: &server::Checks,
     metrics: server::Metrics,
+    report_faults: server::ReportFaults,
 ) -> server::Options {
     let first = |range: &ipnet::IpNet| crate::allocate::first_cluster_ip(*range);
     server::Options {
@@ -347,6 +357,7 @@ fn api_options(
         limits: Limits::default(),
         checks: Arc::clone(checks),
         metrics,
+        report_faults,
     }
 }
 

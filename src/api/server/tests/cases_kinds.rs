@@ -179,3 +179,27 @@ async fn an_object_of_the_other_group_is_refused_by_its_version() {
     let words = "the API version in the data (v1) does not match the expected API version (events.k8s.io/v1)";
     assert_eq!(refused["message"], words);
 }
+
+#[tokio::test]
+async fn a_repair_hands_over_what_it_mended_to_be_reported_and_a_dry_run_nothing() {
+    let api = Harness::start().await;
+    let value = json!({"metadata": {"name": "lost", "namespace": "default", "uid": "lost"},
+        "spec": {"type": "ClusterIP", "clusterIP": "10.43.0.9", "clusterIPs": ["10.43.0.9"]}});
+    let draft = Box::new(crate::model::Draft::new(crate::model::Kind::Service, &value).unwrap());
+    // A Service that holds no claim on the address it shows.
+    let op = crate::store::Op::Put { draft, expect: crate::store::Expect::Any, claims: Vec::new() };
+    let write = crate::store::Write { ops: vec![op], durability: crate::store::Durability::Flash };
+    api.store.submit(write).await.unwrap();
+    let fault = "ip/10.43.0.9 of services/default/lost was not recorded";
+    for (path, mended, reported) in [
+        ("/edgesvc/v1/repair?dryRun=All", json!(false), vec![]),
+        ("/edgesvc/v1/repair", json!(true), vec![fault.to_owned()]),
+    ] {
+        let said = api.post(path, &json!({})).await.expect(200).json();
+        assert_eq!((&said["mended"], &said["faults"][0]["message"]), (&mended, &json!(fault)));
+        assert_eq!(*api.reported.lock().unwrap(), reported);
+    }
+    let said = api.post("/edgesvc/v1/repair", &json!({})).await.expect(200).json();
+    assert_eq!(said["faults"], json!([]));
+    assert_eq!(api.reported.lock().unwrap().len(), 1);
+}
