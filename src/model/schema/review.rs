@@ -98,10 +98,10 @@ pub(super) static TYPES: &[Type] = &[
     authentication!("SelfSubjectReviewStatus" => "SelfSubjectReviewStatus is who the caller is.", [
         own(1, "userInfo", Object("UserInfo"), "The caller."),
     ]),
-    // `extra` is left out: we never set it, and nobody sends it.
     authentication!("UserInfo" => "UserInfo names a user.", [
         opt(1, "username", String, "Name of the user."),
         opt(2, "uid", String, "Id of the user."),
         opt(3, "groups", List(&String), "Groups of the user.").atomic(),
+        opt(4, "extra", Map(&List(&String)), "What else is known of the user."),
     ]),
 ];

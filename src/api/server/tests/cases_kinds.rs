@@ -203,3 +203,25 @@ async fn a_repair_hands_over_what_it_mended_to_be_reported_and_a_dry_run_nothing
     assert_eq!(said["faults"], json!([]));
     assert_eq!(api.reported.lock().unwrap().len(), 1);
 }
+
+#[tokio::test]
+async fn discovery_names_the_stored_version_of_every_kind() {
+    let api = Harness::start().await;
+    // What the real server says of them.
+    let expected = [
+        ("/api/v1", "pods", "xPOwRZ+Yhw8="),
+        ("/api/v1", "services", "0/CO1lhkEBI="),
+        ("/api/v1", "events", "r2yiGXH7wu8="),
+        ("/apis/events.k8s.io/v1", "events", "r2yiGXH7wu8="),
+        ("/apis/networking.k8s.io/v1", "servicecidrs", "gNLvruQhW2g="),
+        ("/apis/discovery.k8s.io/v1", "endpointslices", "qgS0xkrxYAI="),
+    ];
+    for (path, plural, hash) in expected {
+        let list = api.get(path).await.expect(200).json();
+        let row = list["resources"].as_array().unwrap().iter().find(|row| row["name"] == plural).unwrap().clone();
+        assert_eq!(row["storageVersionHash"], hash, "{path} {plural}");
+    }
+    let services = api.get("/api/v1").await.json();
+    let status = services["resources"].as_array().unwrap().iter().find(|row| row["name"] == "services/status").unwrap();
+    assert!(status.get("storageVersionHash").is_none(), "{status}");
+}
