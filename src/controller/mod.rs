@@ -102,6 +102,8 @@ enum Task {
     ServiceCidr(ObjectKey),
     /// The account `default` of a namespace.
     ServiceAccount(ObjectKey),
+    /// The roles that groups hold in a namespace.
+    RoleBindings(ObjectKey),
     /// A namespace that is going.
     Namespace(ObjectKey),
     /// An object whose owner may be gone, or that waits for its dependents.
@@ -143,6 +145,7 @@ fn decide(scene: &mut Scene<'_>, task: &Task) -> Result<Decision, ParseError> {
         Task::Slices(key) => slices::reconcile(scene, key)?,
         Task::Mirror(key) => mirror::reconcile(scene, key)?,
         Task::ServiceAccount(key) => service_account::reconcile(scene, key)?.into_iter().collect(),
+        Task::RoleBindings(key) => roles::reconcile(scene, key)?,
         Task::Namespace(key) => namespace::reconcile(scene, key)?,
         Task::Garbage(kind, key) => garbage::reconcile(scene, *kind, key)?,
     };

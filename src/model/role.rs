@@ -91,6 +91,9 @@ const DISCOVERY_PATHS: [&str; 11] = [
     "/version/",
 ];
 
+/// The roles that may be held in one namespace.
+pub const NAMESPACED: [&str; 2] = ["edit", "view"];
+
 /// The group that holds a role given by a person, `admin`, `edit` or `view`.
 pub fn group_of(role: &str, namespace: Option<&str>) -> Option<String> {
     match (role, namespace) {
@@ -115,7 +118,7 @@ pub fn grants_of(group: &str) -> Vec<Grant<'_>> {
     let Some(own) = group.strip_prefix(OWN) else { return Vec::new() };
     let (role, namespace) = own.split_once(':').map_or((own, None), |(role, namespace)| (role, Some(namespace)));
     // An empty namespace would be all of them: a group cut short must not hold more.
-    match (["edit", "view"].into_iter().find(|known| *known == role), namespace) {
+    match (NAMESPACED.into_iter().find(|known| *known == role), namespace) {
         (Some(_), Some("")) | (None, _) => Vec::new(),
         (Some(role), namespace) => vec![Grant { role, namespace }],
     }

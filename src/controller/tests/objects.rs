@@ -68,6 +68,28 @@ fn a_namespace_goes_after_its_content() {
 }
 
 #[test]
+fn a_namespace_shows_which_groups_hold_roles_in_it() {
+    let mut world = World::new([]);
+    world.put(draft(Kind::Namespace, "shop", json!({})));
+    let bindings = |world: &World| -> Vec<String> {
+        let all = world.snapshot.list(Kind::RoleBinding, Some("shop")).map(|binding| binding.value());
+        all.map(|value| {
+            let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str).unwrap().to_owned();
+            [text("/metadata/name"), text("/roleRef/kind"), text("/roleRef/name"), text("/subjects/0/name")].join(" ")
+        })
+        .collect()
+    };
+    assert_eq!(
+        bindings(&world),
+        ["edit ClusterRole edit edgesvc:edit:shop", "view ClusterRole view edgesvc:view:shop"]
+    );
+    world.edit(Kind::Namespace, "shop", json!({"metadata": {"labels": {"a": "b"}}}));
+    assert_eq!(bindings(&world).len(), 2);
+    world.edit(Kind::Namespace, "shop", json!({"metadata": {"deletionTimestamp": "2026-01-02T03:04:05Z"}}));
+    assert_eq!((bindings(&world).len(), world.get(Kind::Namespace, "shop")), (0, None));
+}
+
+#[test]
 fn garbage_follows_its_owner() {
     let owned = |name| {
         let owner = json!([{"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": "uid-owner"}]);
