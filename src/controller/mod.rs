@@ -23,6 +23,7 @@ mod selected;
 mod service_account;
 mod service_cidr;
 mod slices;
+mod trigger;
 mod worker;
 
 #[cfg(test)]
@@ -117,6 +118,8 @@ struct Scene<'a> {
     facts: &'a Facts,
     now: OffsetDateTime,
     random: fastrand::Rng,
+    /// What the endpoints of Services were changed by last.
+    triggers: &'a mut trigger::Triggers,
 }
 
 /// What to write, and when to look again although nothing changed.

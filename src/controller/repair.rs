@@ -11,6 +11,7 @@ use serde_json::Value;
 use time::Duration;
 
 use super::event::{self, Report};
+use super::trigger::Triggers;
 use super::worker::Truth;
 use super::{Decision, Facts, Scene};
 use crate::clock;
@@ -116,7 +117,8 @@ pub async fn report<T: Truth>(truth: &T, facts: &Facts, faults: &[Fault]) {
         return;
     }
     let snapshot = Arc::clone(&truth.subscribe().borrow());
-    let mut scene = Scene { snapshot: &snapshot, facts, now: clock::now(), random: fastrand::Rng::new() };
+    let (now, random, triggers) = (clock::now(), fastrand::Rng::new(), &mut Triggers::default());
+    let mut scene = Scene { snapshot: &snapshot, facts, now, random, triggers };
     let ops: Vec<_> = faults.iter().filter_map(|fault| told(&mut scene, fault)).collect();
     if let Err(error) = truth.submit(Write { ops, durability: Durability::Memory }).await {
         tracing::warn!(%error, "mended claims could not be reported");
