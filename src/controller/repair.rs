@@ -93,7 +93,8 @@ fn family(addr: IpAddr) -> &'static str {
 }
 
 fn in_range(scene: &Scene<'_>, addr: IpAddr) -> bool {
-    let further = scene.snapshot.list(Kind::ServiceCidr, None).filter(|range| !range.meta.deleting);
+    // One that is going too: it waits for just this Service.
+    let further = scene.snapshot.list(Kind::ServiceCidr, None);
     scene.facts.service_ranges.iter().any(|range| range.contains(&addr))
         || further.flat_map(|range| crate::model::service_cidr::ranges(range)).any(|range| range.contains(&addr))
 }
