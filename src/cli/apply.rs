@@ -134,7 +134,7 @@ pub(super) async fn one(
         _ if options.server_side => "serverside-applied",
         None => "created",
         Some(_) if answer.created => "created",
-        Some(before) if version(&before) == version(&answer.value) => "unchanged",
+        Some(before) if is_same(&before, &answer.value) => "unchanged",
         Some(_) => "configured",
     };
     Ok((word, answer))
@@ -148,6 +148,18 @@ fn query(options: &Options) -> String {
     let manager = resource::escaped(&options.field_manager);
     let dry_run = options.dry_run.query();
     format!("fieldManager={manager}&force={force}&fieldValidation={}{dry_run}", options.validation)
+}
+
+/// Whether nothing has changed for a user. The server notes at the second apply of a
+/// Namespace who set its label, and gives it a new version for that.
+fn is_same(before: &Value, after: &Value) -> bool {
+    content(before).eq(content(after))
+}
+
+fn content(object: &Value) -> impl Iterator<Item = (&String, &Value)> {
+    let members = object.as_object().into_iter().flatten().filter(|(member, _)| *member != "metadata");
+    let metadata = object.get("metadata").and_then(Value::as_object).into_iter().flatten();
+    members.chain(metadata.filter(|(member, _)| *member != "managedFields" && *member != "resourceVersion"))
 }
 
 pub(super) fn version(object: &Value) -> Option<&str> {

@@ -10,6 +10,8 @@ use crate::model::Kind;
 
 /// Columns of a description.
 const WIDTH: usize = 76;
+/// How many values a list of fields shows of each.
+const VALUES_MAX: usize = 4;
 /// How deep types may hold themselves.
 const DEPTH_MAX: usize = 24;
 
@@ -66,7 +68,9 @@ impl<'a> Page<'a> {
                 .ok_or_else(|| format!("error: field \"{field}\" does not exist"))?;
         }
         if let Some(field) = fields.last() {
-            out.push_str(&format!("FIELD: {field} <{}>\n\n\n", self.type_of(schema)));
+            let values: String = values(schema).iter().map(|value| format!("\n    {value}")).collect();
+            let values = if values.is_empty() { values } else { format!("ENUM:{values}") };
+            out.push_str(&format!("FIELD: {field} <{}>\n{values}\n\n", self.type_of(schema)));
         }
         out.push_str("DESCRIPTION:\n");
         self.descriptions(schema, &mut out);
@@ -158,7 +162,14 @@ impl<'a> Page<'a> {
     fn fields(&self, holder: &'a Value, level: usize, above: &mut Vec<&'a Value>, out: &mut String) {
         for (name, schema) in properties(holder).into_iter().flatten() {
             let mark = if is_required(holder, name) { " -required-" } else { "" };
-            out.push_str(&format!("{}{name}\t<{}>{mark}\n", "  ".repeat(level), self.type_of(schema)));
+            let indent = "  ".repeat(level);
+            out.push_str(&format!("{indent}{name}\t<{}>{mark}\n", self.type_of(schema)));
+            let values = values(schema);
+            if !values.is_empty() {
+                let more = if values.len() > VALUES_MAX { ", ...." } else { "" };
+                let shown: Vec<&str> = values.iter().take(VALUES_MAX).map(String::as_str).collect();
+                out.push_str(&format!("{indent}enum: {}{more}\n", shown.join(", ")));
+            }
             if !self.recursive {
                 let described = self.described(schema);
                 wrapped(described, 4, out);
@@ -187,6 +198,12 @@ impl<'a> Page<'a> {
 
 fn properties(schema: &Value) -> Option<&Map<String, Value>> {
     schema.get("properties").and_then(Value::as_object)
+}
+
+/// The only values of a field, the empty one as `""`.
+fn values(schema: &Value) -> Vec<String> {
+    let values = schema.get("enum").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+    values.map(|value| if value.is_empty() { "\"\"".to_owned() } else { value.to_owned() }).collect()
 }
 
 fn is_required(holder: &Value, field: &str) -> bool {

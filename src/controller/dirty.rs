@@ -108,7 +108,10 @@ fn of_object(snapshot: &Snapshot, object: &Object, tasks: &mut BTreeSet<Task>) {
         Kind::EndpointSlice => tasks.extend(of_slice(object)),
         Kind::Pod => tasks.extend([Task::Pod(key())]),
         Kind::Namespace if object.meta.deleting => tasks.extend([Task::Namespace(key())]),
-        Kind::Namespace => tasks.extend([Task::ServiceAccount(ObjectKey::new(&object.key.name, "default"))]),
+        Kind::Namespace => {
+            let account = ObjectKey::new(&object.key.name, "default");
+            tasks.extend([Task::ServiceAccount(account), Task::RoleBindings(key())]);
+        }
         _ => {}
     }
     if !object.meta.owners.is_empty() || (object.meta.deleting && object.meta.finalizers) {

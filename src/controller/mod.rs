@@ -23,6 +23,7 @@ mod selected;
 mod service_account;
 mod service_cidr;
 mod slices;
+mod trigger;
 mod worker;
 
 #[cfg(test)]
@@ -102,6 +103,8 @@ enum Task {
     ServiceCidr(ObjectKey),
     /// The account `default` of a namespace.
     ServiceAccount(ObjectKey),
+    /// The roles that groups hold in a namespace.
+    RoleBindings(ObjectKey),
     /// A namespace that is going.
     Namespace(ObjectKey),
     /// An object whose owner may be gone, or that waits for its dependents.
@@ -115,6 +118,8 @@ struct Scene<'a> {
     facts: &'a Facts,
     now: OffsetDateTime,
     random: fastrand::Rng,
+    /// What the endpoints of Services were changed by last.
+    triggers: &'a mut trigger::Triggers,
 }
 
 /// What to write, and when to look again although nothing changed.
@@ -143,6 +148,7 @@ fn decide(scene: &mut Scene<'_>, task: &Task) -> Result<Decision, ParseError> {
         Task::Endpoints(key) => endpoints::reconcile(scene, key)?,
         Task::Slices(key) => slices::reconcile(scene, key)?,
         Task::Mirror(key) => mirror::reconcile(scene, key)?,
+        Task::RoleBindings(key) => roles::reconcile(scene, key)?,
         Task::Namespace(key) => namespace::reconcile(scene, key)?,
         Task::Garbage(kind, key) => garbage::reconcile(scene, *kind, key)?,
     };

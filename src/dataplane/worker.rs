@@ -5,6 +5,7 @@ use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use rtnetlink::Handle;
 
 use super::affinity;
@@ -15,7 +16,8 @@ use super::links::{self, BoxLinks, Way};
 use super::netlink::Link;
 use super::netlink::batch::{CommitError, commit, commit_staged};
 use super::portion::portions;
-use super::table::{Book, ChainName, Data, Edit, SetName, Slot, endpoint_ips, frontend_at};
+use super::routes;
+use super::table::{Book, ChainName, Data, Edit, SetName, Slot, endpoint_ips, frontend_at, range_slots};
 use super::{Ceiling, DataplaneError, Options, Report};
 use crate::desired::{Change, Contribution, FrontendAddr};
 use crate::model::{IpFamily, Protocol};
@@ -113,8 +115,31 @@ impl Worker {
         Ok(report)
     }
 
+    /// Cluster IPs come from other ranges now. The tables know them before the routes
+    /// do: a connection between the two would lose its first packet.
+    pub(super) async fn follow_ranges(
+        &mut self,
+        ranges: Vec<IpNet>,
+        converged: bool,
+    ) -> Result<Report, DataplaneError> {
+        let before = range_slots(&std::mem::replace(&mut self.options.service_ranges, ranges));
+        if !converged {
+            return Ok(Report::default());
+        }
+        let after = range_slots(&self.options.service_ranges);
+        let mut edit = Edit::default();
+        for slot in before.union(&after) {
+            let side = |held: bool| held.then_some(Data::Nothing);
+            edit.element(slot.clone(), side(before.contains(slot)), side(after.contains(slot)));
+        }
+        let operations = self.settle(&edit)?;
+        self.route_ranges().await?;
+        let udp = UdpCheck::of_everything(self.book.frontends(), &BTreeSet::new(), &self.options);
+        Ok(Report { operations, flows_deleted: sweep_udp(&udp) })
+    }
+
     async fn route_ranges(&self) -> Result<(), DataplaneError> {
-        let warnings = links::route_ranges(&self.route, &self.options.service_ranges).await;
+        let warnings = routes::follow(&self.route, &self.options.service_ranges).await;
         for warning in warnings.map_err(DataplaneError::Link)? {
             tracing::warn!(warning, "the box itself may not reach the cluster IPs");
         }
@@ -173,6 +198,8 @@ impl Worker {
         let mut desired = self.book.elements();
         self.shared = links::shared_links(&self.links).collect();
         desired.extend(self.shared.iter().flat_map(|index| same_link(*index)).map(|slot| (slot, Data::Nothing)));
+        let ranges = range_slots(&self.options.service_ranges);
+        desired.extend(ranges.into_iter().map(|slot| (slot, Data::Nothing)));
         desired.extend(self.bent.iter().map(|index| (hairpin_port(*index), Data::Nothing)));
         let wanted: BTreeSet<_> = self.book.chains().collect();
         let (mut all, mut taken_over, mut udp_gone) = (Install::default(), 0, BTreeSet::new());

@@ -18,6 +18,7 @@ pub mod schema;
 pub mod selector;
 pub mod service;
 pub mod service_account;
+pub mod service_cidr;
 
 pub use cause::{Cause, Reason};
 pub use endpoints::{EndpointSlice, Endpoints};

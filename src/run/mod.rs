@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use imbl::OrdSet;
+use ipnet::IpNet;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -166,9 +167,10 @@ impl Running {
         };
         let mut follower = Follower {
             tracker: Tracker::new(desired_facts),
-            dataplane: open_dataplane(config)?,
+            dataplane: open_dataplane(config, desired::service_ranges(&store.snapshot()))?,
             zone,
             namespaces: OrdSet::new(),
+            ranges: Arc::default(),
             numbers: numbers.clone(),
             lag,
             busy,
@@ -180,7 +182,8 @@ impl Running {
         let mut tasks = JoinSet::new();
         let counters = start_dns(config, zones, stopped.clone(), &mut tasks)?;
         let checks = checks(&store, lags);
-        let options = api_options(config, &facts, &checks, telemetry::metrics(&numbers, store.clone(), counters));
+        let metrics = telemetry::metrics(&numbers, store.clone(), counters);
+        let options = api_options(config, &facts, &checks, metrics, report_faults(&store, &facts));
         let api = Server::bind(options, store.clone(), stopped.clone()).await.map_err(|error| api_failure(&error))?;
         let api_address = api.address();
         tasks.spawn(api.run());
@@ -268,12 +271,12 @@ async fn open(config: &Config) -> Result<Store, Failure> {
     })
 }
 
-fn open_dataplane(config: &Config) -> Result<Option<Dataplane>, Failure> {
+fn open_dataplane(config: &Config, service_ranges: Vec<IpNet>) -> Result<Option<Dataplane>, Failure> {
     if config.proxy_mode == ProxyMode::None {
         return Ok(None);
     }
     let options = dataplane::Options {
-        service_ranges: config.service_cluster_ip_ranges.clone(),
+        service_ranges,
         cluster_dns: config.cluster_dns.clone(),
         nodeport_addresses: config.nodeport_addresses.clone(),
         cluster_cidrs: config.cluster_cidrs.clone(),
@@ -302,7 +305,6 @@ fn start_dns(
     let options = dns::Options {
         domain: config.cluster_domain.clone(),
         listen: config.cluster_dns.iter().map(|addr| SocketAddr::new(*addr, defaults::DNS_PORT)).collect(),
-        service_ranges: config.service_cluster_ip_ranges.clone(),
         upstreams: Some(upstreams),
         ..dns::Options::default()
     };
@@ -329,11 +331,20 @@ fn checks(store: &Store, lags: watch::Receiver<Option<String>>) -> server::Check
     })
 }
 
+fn report_faults(store: &Store, facts: &controller::Facts) -> server::ReportFaults {
+    let (store, facts) = (store.clone(), facts.clone());
+    Arc::new(move |faults| {
+        let (store, facts) = (store.clone(), facts.clone());
+        Box::pin(async move { controller::report(&store, &facts, &faults).await })
+    })
+}
+
 fn api_options(
     config: &Config,
     facts: &controller::Facts,
     checks: &server::Checks,
     metrics: server::Metrics,
+    report_faults: server::ReportFaults,
 ) -> server::Options {
     let first = |range: &ipnet::IpNet| crate::allocate::first_cluster_ip(*range);
     server::Options {
@@ -354,6 +365,7 @@ fn api_options(
         limits: Limits::default(),
         checks: Arc::clone(checks),
         metrics,
+        report_faults,
     }
 }
 

@@ -61,11 +61,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{Semaphore, watch as latest};
 
 use super::kinds::Rules;
-use crate::store::Store;
+use crate::store::{Fault, Store};
 
 pub use health::Check;
 pub use limits::Limits;
@@ -75,6 +76,9 @@ pub use pki::PkiError;
 pub type Checks = Arc<dyn Fn() -> Vec<Check> + Send + Sync>;
 /// Renders `/metrics`.
 pub type Metrics = Arc<dyn Fn() -> String + Send + Sync>;
+
+/// Reports what a repair found and mended, as Events.
+pub type ReportFaults = Arc<dyn Fn(Vec<Fault>) -> BoxFuture<'static, ()> + Send + Sync>;
 
 /// What the server is told.
 pub struct Options {
@@ -103,6 +107,8 @@ pub struct Options {
     pub checks: Checks,
     /// The text of `/metrics`.
     pub metrics: Metrics,
+    /// Who reports what `/edgesvc/v1/repair` mends.
+    pub report_faults: ReportFaults,
 }
 
 /// Why the server cannot start.
@@ -148,6 +154,7 @@ struct Api {
     limits: Limits,
     checks: Checks,
     metrics: Metrics,
+    report_faults: ReportFaults,
     /// Where the API answers, for discovery.
     address: Option<SocketAddr>,
     /// The certificates of the TLS port, if there is one.
@@ -180,7 +187,7 @@ impl Server {
     /// Binds all doors, prepares the certificates and writes `admin.kubeconfig`.
     pub async fn bind(options: Options, store: Store, shutdown: latest::Receiver<bool>) -> Result<Server, ServeError> {
         let Options { socket, socket_group, listen, metrics_listen, data_dir, hostname, service_ips, .. } = options;
-        let Options { cluster_domain, rules, limits, checks, metrics, .. } = options;
+        let Options { cluster_domain, rules, limits, checks, metrics, report_faults, .. } = options;
         let unix = listen::unix(&socket, socket_group).await?;
         let (mut tls, mut door, mut address) = (None, None, None);
         let state = data_dir.clone();
@@ -205,6 +212,7 @@ impl Server {
             limits,
             checks,
             metrics,
+            report_faults,
             address,
             door,
             tokens: Arc::new(tokens),

@@ -179,7 +179,8 @@ fn field_terms(kind: Kind, text: &str) -> Result<Vec<FieldTerm>, ApiError> {
             .into_iter()
             .find_map(|(operator, equal)| term.split_once(operator).map(|(path, value)| (path, value, equal)))
             .ok_or_else(|| ApiError::bad_request(format!("invalid selector: '{term}'; can't understand '{term}'")))?;
-        let always = path == "metadata.name" || (path == "metadata.namespace" && kind.resource().namespaced);
+        let has_namespace = kind.resource().namespaced || !kinds::has_own_fields(kind);
+        let always = path == "metadata.name" || (path == "metadata.namespace" && has_namespace);
         if !always && !kinds::field_supported(kind, path) {
             return Err(ApiError::bad_request(unknown_field(kind, path)));
         }

@@ -26,6 +26,7 @@ pub(in crate::dataplane) enum SetName {
     NodePortEndpoints,
     Sources,
     ClusterIps,
+    ServiceRanges,
     Hairpin,
     EndpointIps,
     OffBox,
@@ -40,11 +41,12 @@ pub(in crate::dataplane) enum SetName {
 }
 
 impl SetName {
-    pub(in crate::dataplane) const ALL: [SetName; 15] = [
+    pub(in crate::dataplane) const ALL: [SetName; 16] = [
         SetName::Endpoints,
         SetName::NodePortEndpoints,
         SetName::Sources,
         SetName::ClusterIps,
+        SetName::ServiceRanges,
         SetName::Hairpin,
         SetName::EndpointIps,
         SetName::OffBox,
@@ -64,6 +66,7 @@ impl SetName {
             SetName::NodePortEndpoints => "nodeport-endpoints",
             SetName::Sources => "sources",
             SetName::ClusterIps => "cluster-ips",
+            SetName::ServiceRanges => "service-ranges",
             SetName::Hairpin => "hairpin",
             SetName::EndpointIps => "endpoint-ips",
             SetName::OffBox => "off-box",
@@ -171,7 +174,7 @@ pub(in crate::dataplane) fn shape(name: SetName, family: IpFamily) -> SetShape {
         SetName::NodePortAffinity => (vec![ip, Field::Protocol, Field::Port], Maps::Endpoint),
         SetName::Sources => (vec![ip, Field::Protocol, Field::Port, ip], Maps::Nothing),
         SetName::ClusterIps | SetName::EndpointIps | SetName::OffBox => (vec![ip], Maps::Nothing),
-        SetName::Hairpin => (vec![ip, ip], Maps::Nothing),
+        SetName::Hairpin | SetName::ServiceRanges => (vec![ip, ip], Maps::Nothing),
         SetName::SameLink => (vec![Field::Link, Field::Link], Maps::Nothing),
         SetName::HairpinPorts => (vec![Field::Link], Maps::Nothing),
     };
@@ -179,7 +182,8 @@ pub(in crate::dataplane) fn shape(name: SetName, family: IpFamily) -> SetShape {
     // ceiling too (ENFILE above it) and buckets kept for nothing; installing 10,000
     // Services is no faster with one.
     let size = name.is_dynamic().then_some(AFFINITY_ENTRIES_MAX);
-    SetShape { fields, maps, interval: name == SetName::Sources, size }
+    let interval = matches!(name, SetName::Sources | SetName::ServiceRanges);
+    SetShape { fields, maps, interval, size }
 }
 
 /// A base chain's place.
@@ -339,9 +343,11 @@ fn dispatch(w: Words, options: &Options) -> Vec<Vec<Expr>> {
     let services = Expr::VerdictMap { map: SetName::Services.as_str(), word: 0 };
     rules.push(joined([w.frontend(0).to_vec(), vec![services]]));
     rules.push(vec![w.daddr(0), in_set(SetName::ClusterIps), goto("refuse")]);
-    for range in options.service_ranges.iter().filter(|net| IpFamily::of(net.addr()) == family) {
-        rules.push(joined([w.within(w.daddr(0), *range), vec![Expr::Verdict(Verdict::Drop)]]));
-    }
+    // An address that no Service holds. The box's own are spared: a ServiceCIDR laid
+    // over its network by mistake would lock everybody out. The client's address, any,
+    // stands in the key because our intervals are concatenations, as in `sources`.
+    let unheld = vec![w.saddr(0), w.daddr(w.words()), in_set(SetName::ServiceRanges)];
+    rules.push(joined([unheld, local(2, true).to_vec(), vec![Expr::Verdict(Verdict::Drop)]]));
     // The loopback addresses never take node ports.
     let loopback: Vec<Expr> = match family {
         IpFamily::V4 => vec![Expr::Network { offset: 16, len: 1, word: 0 }, is(0, &[127])],

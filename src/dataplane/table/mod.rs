@@ -6,6 +6,7 @@ mod chain;
 mod element;
 mod expr;
 mod layout;
+mod ranges;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -17,4 +18,5 @@ pub(super) use expr::{Expr, Verdict, nfproto, rule_body};
 pub(super) use layout::{
     ANCHOR, Chain, Field, Maps, SetName, TABLE, anchor_chain, dynamic_chain, shape, static_chains,
 };
+pub(super) use ranges::range_slots;
 pub(super) use read::read_rule;
