@@ -309,9 +309,7 @@ fn apply_takes_kubectls_flags_and_refuses_others_by_name() {
     assert!(warned.code == 0 && warned.stderr.contains("Warning: unknown field \"spec.foo\""), "{warned:?}");
     edgesvc.cli(&["create", "-f", &unknown, "-n", "kube-system", "--validate=false"]).ok();
     for (more, words) in [
-        ("--prune", "--prune"),
-        ("--applyset=x", "--applyset"),
-        ("-l a=b", "-l are not supported"),
+        ("--prune --all --applyset=x", "--applyset is not supported"),
         ("--force-conflicts", "only works with --server-side"),
         ("-k folder", "kustomize"),
         ("-f https://example.com/x.yaml", "not fetched from the network"),
@@ -323,6 +321,127 @@ fn apply_takes_kubectls_flags_and_refuses_others_by_name() {
     }
     assert!(edgesvc.cli(&["apply", "-f", "/nope"]).fails(74).contains("the path \"/nope\" does not exist"));
     drop(other);
+}
+
+/// Applies lines of manifests with further words in a namespace of one's own; both
+/// must say the same and leave the same.
+#[track_caller]
+fn same_prune(edgesvc: &Edgesvc<'_>, manifest: &str, more: &str) -> String {
+    let words = |namespace| ["-n", namespace, "apply", "-f", "-"].into_iter().chain(more.split_whitespace());
+    let ours = edgesvc.home.cli_with(edgesvc.world, &words("ours").collect::<Vec<_>>(), manifest);
+    let theirs = edgesvc.kubectl_with(&words("theirs").collect::<Vec<_>>(), manifest);
+    let said = |output: &Output| (output.code == 0, output.stdout.clone(), output.stderr.trim_end().to_owned());
+    assert_eq!(said(&ours), said(&theirs), "{more}");
+    let left = |namespace| edgesvc.cli(&["-n", namespace, "get", "svc,cm,secret,endpointslices", "-o", "name"]).ok();
+    assert_eq!(left("ours"), left("theirs"), "{more}");
+    ours.stdout
+}
+
+#[test]
+fn apply_prune_deletes_what_kubectls_deletes() {
+    let world = World::new();
+    let edgesvc = Edgesvc::start(&world);
+    let object = |kind: &str, name: &str, app: &str| {
+        format!("apiVersion: v1\nkind: {kind}\nmetadata: {{name: {name}, labels: {{app: {app}}}}}\n")
+    };
+    let web = object("Service", "web", "shop") + "spec: {ports: [{port: 80}]}\n";
+    let slice = "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: manual}\naddressType: IPv4\nendpoints: []\n";
+    let all = stream(&[
+        web.clone(),
+        object("ConfigMap", "old", "shop"),
+        object("ConfigMap", "other", "forum"),
+        object("Secret", "key", "shop"),
+        slice.to_owned(),
+    ]);
+    for namespace in ["ours", "theirs"] {
+        edgesvc.cli(&["create", "ns", namespace]).ok();
+        // Nobody applied this one.
+        let made = object("ConfigMap", "made", "shop");
+        edgesvc.home.cli_with(&world, &["-n", namespace, "create", "-f", "-"], &made).ok();
+    }
+    same_prune(&edgesvc, &all, "");
+    let kinds = ["core/v1/ConfigMap", "core/v1/Secret", "core/v1/Service", "discovery.k8s.io/v1/EndpointSlice"];
+    let kinds = kinds.map(|kind| format!("--prune-allowlist={kind}")).join(" ");
+    for more in [
+        "--prune",
+        "--prune --all -l app=shop",
+        "--all --dry-run=server",
+        "--prune --all --prune-allowlist=foo",
+        "--prune --all --prune-allowlist=core/v1/Service,core/v1/Secret",
+        "--prune --all --prune-allowlist=a/b/c",
+        "--prune --all --prune-allowlist=core/v1/services",
+        "--prune -l app=nobody",
+        "-l app=shop --dry-run=server",
+        "--prune --all --server-side --dry-run=client",
+        &format!("--prune --all --dry-run=server {kinds}"),
+        &format!("--prune -l app=shop --dry-run=server {kinds} -o name"),
+        &format!("--prune -l app=shop --grace-period=-1 --cascade=orphan {kinds}"),
+        &format!("--prune --all {kinds}"),
+        &format!("--prune --all {kinds}"),
+    ] {
+        same_prune(&edgesvc, &web, more);
+    }
+    let left = edgesvc.cli(&["-n", "ours", "get", "cm,svc,secret,endpointslices", "-o", "name"]).ok();
+    assert_eq!(left, "configmap/made\nservice/web\n");
+    // What kubectl applied goes too, whoever prunes.
+    edgesvc.kubectl_with(&["-n", "ours", "apply", "-f", "-"], &all).ok();
+    let ours = |manifest: &str, more: &[&str]| {
+        let words: Vec<&str> = ["-n", "ours", "apply", "-f", "-"].into_iter().chain(more.iter().copied()).collect();
+        edgesvc.home.cli_with(&world, &words, manifest)
+    };
+    // kubectl's own list names kinds that are not served, and fails; here it is what is served of it.
+    let said = ours(&web, &["--prune", "-l", "app=shop", "--dry-run=client"]).ok();
+    assert_eq!(said, "service/web unchanged (dry run)\nconfigmap/old pruned (dry run)\nsecret/key pruned (dry run)\n");
+    // A refusal deletes nothing.
+    ours(&web.replace("80", "0"), &["--prune", "--all"]).fails(1);
+    edgesvc.cli(&["-n", "ours", "get", "cm", "old"]).ok();
+    // Fields applied by another manager are another's, whom kubectl refuses to prune for.
+    let theirs = object("ConfigMap", "theirs", "shop");
+    ours(&theirs, &["--server-side", "--field-manager=other"]).ok();
+    let said = ours(&web, &["--prune", "--all", "--server-side"]).ok();
+    assert_eq!(
+        said,
+        "service/web serverside-applied\nconfigmap/old pruned\nconfigmap/other pruned\nsecret/key pruned\n"
+    );
+    let said = ours(&web, &["--prune", "--all", "--server-side", "--field-manager=other", "--force-conflicts"]).ok();
+    assert_eq!(said, "service/web serverside-applied\nconfigmap/theirs pruned\n");
+}
+
+#[test]
+fn apply_prune_looks_into_the_namespaces_it_applied_to_and_no_other() {
+    let world = World::new();
+    let edgesvc = Edgesvc::start(&world);
+    let map = |name: &str, namespace: &str| {
+        format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}, namespace: {namespace}}}\n")
+    };
+    let space = |name: &str| format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {name}}}\n");
+    edgesvc.apply(&stream(&[
+        space("one"),
+        space("two"),
+        map("keep", "one"),
+        map("old", "one"),
+        map("old", "two"),
+        map("old", "default"),
+    ]));
+    let prune = |manifests: &[String], more: &[&str]| {
+        let words: Vec<&str> =
+            ["apply", "-f", "-", "--prune", "--all"].into_iter().chain(more.iter().copied()).collect();
+        edgesvc.home.cli_with(&world, &words, &stream(manifests)).ok()
+    };
+    let said = prune(&[space("one"), space("two"), map("keep", "one")], &[]);
+    assert_eq!(
+        said,
+        "namespace/one unchanged\nnamespace/two unchanged\nconfigmap/keep unchanged\nconfigmap/old pruned\n"
+    );
+    edgesvc.cli(&["get", "cm", "old", "-n", "two"]).ok();
+    edgesvc.cli(&["get", "cm", "old"]).ok();
+    // A Namespace that is named no more goes, with everything in it.
+    let said = prune(&[space("one"), map("keep", "one")], &["--prune-allowlist=core/v1/Namespace"]);
+    assert!(said.ends_with("configmap/keep unchanged\nnamespace/two pruned\n"), "{said}");
+    eventually(SOON, || match edgesvc.cli(&["get", "ns", "two"]).code {
+        0 => Err("still there".to_owned()),
+        _ => Ok(()),
+    });
 }
 
 #[test]

@@ -147,7 +147,7 @@ async fn anew(
     manifest: &Manifest,
     options: &Options,
 ) -> Result<Answer, AskError> {
-    match delete::one(client, target, &delete::Manner::default()).await {
+    match delete::one(client, target, &delete::Manner::default(), DryRun::None).await {
         Ok(uid) => {
             let singular = resource::qualified_singular(target.kind);
             output::line(&format!("{singular} \"{}\" deleted", target.name))?;

@@ -2,11 +2,10 @@
 
 use std::process::Command;
 
-use bytes::Bytes;
 use hyper::Method;
 use serde_json::Value;
 
-use super::apply::{APPLY_PATCH, FIELD_MANAGER};
+use super::apply::{self, APPLY_PATCH, FIELD_MANAGER};
 use super::args::{Files, Server};
 use super::client::{Ask, AskError, Client};
 use super::exit::{Code, Failure};
@@ -72,7 +71,7 @@ async fn both(
     let manager = if options.field_manager.is_empty() { FIELD_MANAGER } else { &options.field_manager };
     let manager = resource::escaped(manager);
     let path = format!("{path}?fieldManager={manager}&force={force}&fieldValidation=Strict&dryRun=All");
-    let body = Bytes::from(manifest.document.value.to_string());
+    let body = apply::body(manifest, namespace, options.server_side);
     let answer = client.ask(Ask::with(Method::PATCH, &path, APPLY_PATCH, body)).await?;
     Ok((before, answer.value))
 }
