@@ -283,34 +283,66 @@ fn api_resources_and_explain_print_what_kubectl_prints() {
 }
 
 #[test]
-fn the_shell_completes_verbs_types_and_live_names() {
+fn every_shell_completes_verbs_types_flags_and_live_names() {
     let world = World::new();
     let edgesvc = stocked(&world);
+    let file = edgesvc.home.file("only-one.yaml", "");
+    let part = file.strip_suffix("-one.yaml").unwrap().to_owned();
+    // What is typed before TAB, and what then stands there. Where several words fit, it is what they share.
+    let cases = [
+        ("desc".to_owned(), "describe ".to_owned()),
+        ("get confi".into(), "get configmaps ".into()),
+        ("get svc,confi".into(), "get svc,configmaps ".into()),
+        ("get svc web-1".into(), "get svc web-10 ".into()),
+        ("get svc we".into(), "get svc web".into()),
+        ("describe pod/o".into(), "describe pod/one ".into()),
+        ("get clusterroles system:ba".into(), "get clusterroles system:basic-user ".into()),
+        ("-n kube-system get svc w".into(), "-n kube-system get svc w".into()),
+        ("-n default get svc web-1".into(), "-n default get svc web-10 ".into()),
+        ("get svc -n kube-s".into(), "get svc -n kube-system ".into()),
+        ("get svc --namespace=kube-s".into(), "get svc --namespace=kube-system ".into()),
+        ("get svc --show-l".into(), "get svc --show-labels ".into()),
+        ("get svc -o ya".into(), "get svc -o yaml ".into()),
+        ("get svc --output=ya".into(), "get svc --output=yaml ".into()),
+        ("get svc -o jsonpath-f".into(), "get svc -o jsonpath-file=".into()),
+        ("apply --dry-run=se".into(), "apply --dry-run=server ".into()),
+        ("apply --prune-allowlist core/v1/Serv".into(), "apply --prune-allowlist core/v1/Service".into()),
+        ("dataplane sh".into(), "dataplane show ".into()),
+        (format!("apply -f {part}"), format!("apply -f {file} ")),
+        (format!("apply --filename={part}"), format!("apply --filename={file} ")),
+    ];
     let binary = env!("CARGO_BIN_EXE_edgesvc");
-    let completed = |line: &str| {
-        let words: Vec<String> = line.split(' ').map(|word| format!("'{word}'")).collect();
-        let script = format!(
-            "eval \"$({binary} completions bash)\"; COMP_WORDS=({binary} {}); COMP_CWORD={}; _edgesvc; echo \"${{COMPREPLY[*]}}\"",
-            words.join(" "),
-            words.len()
-        );
-        let mut command = world.command(support::NODE, "bash");
-        command.args(["-c", &script]).env("EDGESVC_SOCKET", edgesvc.home.socket());
-        support::Output::of(command, "").ok().trim().to_owned()
+    let run = |program: &str, words: &[&str], input: &str| {
+        let mut command = world.command(support::NODE, program);
+        command.args(words).env("EDGESVC_SOCKET", edgesvc.home.socket()).env("HOME", edgesvc.home.text_path(""));
+        support::Output::of(command, input).ok()
     };
-    assert_eq!(completed("desc"), "describe");
-    assert_eq!(completed("get confi"), "configmaps");
-    assert_eq!(completed("get svc web-"), "web-10 web-9");
-    assert_eq!(completed("describe pod/o"), "pod/one");
-    assert_eq!(completed("-n kube-system get svc w"), "");
-    assert_eq!(completed("get svc -n kube-s"), "kube-system");
-    assert_eq!(completed("get svc --show-l"), "--show-labels");
-    assert_eq!(completed("get svc -o js"), "json jsonpath= jsonpath-as-json= jsonpath-file=");
-    for shell in ["zsh", "fish"] {
-        assert!(edgesvc.home.tool(&world, &["completions", shell]).ok().contains("__complete"));
+    let typist = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/type_and_tab.py");
+    for shell in ["bash", "zsh"] {
+        let lines: String = cases.iter().map(|(typed, _)| format!("{typed}\n")).collect();
+        let stood: Vec<String> = run("python3", &[typist, shell, binary], &lines).lines().map(str::to_owned).collect();
+        let wanted: Vec<String> = cases.iter().map(|(_, stands)| stands.clone()).collect();
+        assert_eq!(stood, wanted, "{shell}");
+    }
+    // fish says what it would offer without a terminal.
+    for (typed, stands) in &cases {
+        let script =
+            format!("alias edgesvc {binary}; edgesvc completions fish | source; complete -C \"edgesvc {typed}\"");
+        let offered = run("fish", &["--no-config", "-c", &script], "");
+        let offered: Vec<&str> = offered.lines().map(|line| line.split('\t').next().unwrap()).collect();
+        let last = stands.split_whitespace().last().unwrap();
+        if stands == typed {
+            assert!(offered.is_empty(), "fish: {typed}: {offered:?}");
+        } else {
+            assert!(
+                !offered.is_empty() && offered.iter().all(|word| word.starts_with(last)),
+                "fish: {typed}: {offered:?}"
+            );
+        }
     }
     // Without a daemon there are no names, and no noise either.
-    let quiet = support::Home::new().cli(&world, &["__complete", "--", "get", "svc", ""]);
+    let home = support::Home::new();
+    let quiet = home.tool(&world, &["__complete", "--", "get", "--socket", &home.socket(), "svc", ""]);
     assert_eq!((quiet.stdout.as_str(), quiet.stderr.as_str()), ("", ""));
 }
 
