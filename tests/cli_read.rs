@@ -240,11 +240,52 @@ fn describe_shows_every_kind_as_kubectl_does() {
         "describe event told",
         "describe pods -l app=nobody",
         "describe pods,configmaps -A",
+        "describe ingress",
+        "describe ingress full",
+        "describe ingress nope",
+        "describe ingressclass",
+        "describe ingress,ingressclass -l a=b",
+        "describe sa",
+        "describe sa robot",
+        "describe lease held",
+        "describe events.events.k8s.io",
+        "describe endpoints by-hand",
+        "describe clusterroles",
+        "describe clusterrolebindings",
+        "describe roles -A",
     ] {
         same(&edgesvc, &line.split(' ').collect::<Vec<_>>());
     }
     let ours = edgesvc.cli(&["describe", "svc", "web"]).ok();
     assert!(ours.contains("Events:") && ours.contains("all is well"), "{ours}");
+}
+
+/// kubectl 1.32 does not know these kinds; the text is that of kubectl 1.36.
+#[test]
+fn addresses_and_ranges_are_described_as_newer_kubectls_do() {
+    let world = World::new();
+    let edgesvc = Edgesvc::start(&world);
+    let since = |kind: &str, name: &str| {
+        let path = "jsonpath={.status.conditions[0].lastTransitionTime}";
+        edgesvc.cli(&["get", kind, name, "-o", path]).ok()
+    };
+    let range = edgesvc.cli(&["describe", "servicecidr", "kubernetes"]).ok();
+    let (head, row) = range.split_once("  Ready  True    ").unwrap();
+    assert_eq!(
+        head,
+        "Name:         kubernetes\nLabels:       <none>\nAnnotations:  <none>\nCIDRs:        10.43.0.0/16\nStatus:\nConditions:\n  \
+         Type   Status  LastTransitionTime               Reason  Message\n  \
+         ----   ------  ------------------               ------  -------\n"
+    );
+    assert!(row.ends_with(" +0000          Kubernetes Service CIDR is ready\nEvents:  <none>\n"), "{row}");
+    assert!(row.contains(&since("servicecidr", "kubernetes")[11..19]), "{row}");
+    let address = edgesvc.cli(&["describe", "ipaddress", "10.43.0.1"]).ok();
+    assert_eq!(
+        address,
+        "Name:         10.43.0.1\nLabels:       ipaddress.kubernetes.io/ip-family=IPv4\n              \
+         ipaddress.kubernetes.io/managed-by=ipallocator.k8s.io\nAnnotations:  <none>\nParent Reference:\n  \
+         Group:      \n  Resource:   services\n  Namespace:  default\n  Name:       kubernetes\nEvents:       <none>\n"
+    );
 }
 
 #[test]
@@ -425,4 +466,56 @@ ports: [{name: http, port: 9}]
 endpoints:
 - {addresses: [10.9.0.11], conditions: {ready: false}, zone: z, hostname: h}
 - {addresses: [10.9.0.12]}
+---
+apiVersion: networking.k8s.io/v1
+kind: IngressClass
+metadata: {name: proxy, labels: {a: b}, annotations: {ingressclass.kubernetes.io/is-default-class: \"true\"}}
+spec: {controller: example.com/proxy, parameters: {apiGroup: example.com, kind: Settings, name: main}}
+---
+apiVersion: networking.k8s.io/v1
+kind: IngressClass
+metadata: {name: plain}
+spec: {controller: example.com/plain}
+---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: full, labels: {a: b}, annotations: {c: d}}
+spec:
+  ingressClassName: proxy
+  defaultBackend: {service: {name: web-10, port: {number: 90}}}
+  tls: [{hosts: [a.example.com, b.example.com], secretName: key}, {hosts: [c.example.com]}, {secretName: key}]
+  rules:
+  - host: a.example.com
+    http:
+      paths:
+      - {path: /, pathType: Prefix, backend: {service: {name: web, port: {number: 80}}}}
+      - {path: /named, pathType: Exact, backend: {service: {name: web, port: {name: http}}}}
+      - {path: /none, pathType: Exact, backend: {service: {name: nowhere, port: {name: http}}}}
+  - http: {paths: [{pathType: ImplementationSpecific, backend: {resource: {apiGroup: example.com, kind: Bucket, name: b}}}]}
+  - host: empty.example.com
+---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: lone}
+spec: {defaultBackend: {resource: {kind: Bucket, name: b}}}
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: robot}
+secrets: [{name: key}, {name: nowhere}]
+imagePullSecrets: [{name: lost}]
+---
+apiVersion: coordination.k8s.io/v1
+kind: Lease
+metadata: {name: held, labels: {a: b}}
+spec: {holderIdentity: me, leaseDurationSeconds: 15, acquireTime: \"2026-01-01T00:00:00.123456Z\", leaseTransitions: 3}
+---
+apiVersion: v1
+kind: Endpoints
+metadata: {name: by-hand}
+subsets:
+- addresses: [{ip: 10.9.0.1, hostname: h}, {ip: 10.9.0.2}]
+  notReadyAddresses: [{ip: 10.9.0.3}]
+  ports: [{name: a, port: 80}, {name: b, port: 81, protocol: UDP}]
+- {addresses: [{ip: 10.9.1.1}], ports: [{port: 81}]}
 ";

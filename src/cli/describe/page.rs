@@ -73,7 +73,7 @@ impl Page {
         }
     }
 
-    fn annotations(&mut self, map: Option<&Value>) {
+    pub(super) fn annotations(&mut self, map: Option<&Value>) {
         // What kubectl stores for itself would fill the screen.
         let shown = members(map).filter(|(key, _)| *key != "kubectl.kubernetes.io/last-applied-configuration");
         let mut first = true;
