@@ -498,3 +498,63 @@ fn a_thousand_manifests_take_seconds_and_are_told_in_order() {
     assert_eq!((refused.code, refused.stdout.lines().count()), (1, 1000));
     assert!(refused.stderr.contains("one.yaml:13: spec.ports[0].port"), "{}", refused.stderr);
 }
+
+/// Runs a command with its standard error, and its standard output if wanted, on a
+/// pseudo terminal; prints what came there as JSON, and after it what came elsewhere.
+const ON_A_TERMINAL: &str = r#"
+import json, os, pty, subprocess, sys
+leader, follower = pty.openpty()
+out = follower if sys.argv[1] == "both" else subprocess.PIPE
+run = subprocess.Popen(sys.argv[2:], stdin=subprocess.DEVNULL, stdout=out, stderr=follower)
+os.close(follower)
+import threading
+rest = []
+if run.stdout:
+    reader = threading.Thread(target=lambda: rest.append(run.stdout.read())); reader.start()
+seen = b""
+while True:
+    try: more = os.read(leader, 65536)
+    except OSError: break
+    if not more: break
+    seen += more
+if run.stdout: reader.join()
+json.dump([seen.decode(), b"".join(rest).decode(), run.wait()], sys.stdout)
+"#;
+
+/// What is left on a screen that shows `text`: a carriage return goes to the line's
+/// start, and `ESC [ K` clears what follows.
+fn screen(text: &str) -> Vec<String> {
+    let lines =
+        text.split('\n').map(|line| line.rsplit("\r\u{1b}[K").next().unwrap().trim_end_matches('\r').to_owned());
+    lines.collect()
+}
+
+#[test]
+fn a_long_apply_says_how_far_it_is_on_a_terminal_and_leaves_it_clean() {
+    let world = World::new();
+    let edgesvc = Edgesvc::start(&world);
+    let names: Vec<String> = (0..2500).map(|n| format!("many-{n}")).collect();
+    let map = |name: &String| format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}}}\ndata: {{a: b}}\n");
+    let file = edgesvc.home.file("many.yaml", &stream(&names.iter().map(map).collect::<Vec<_>>()));
+    let run = |streams: &str, term: &str| -> (String, String) {
+        let mut command = world.command(NODE, "python3");
+        command.args(["-c", ON_A_TERMINAL, streams, env!("CARGO_BIN_EXE_edgesvc"), "apply", "-f", &file]);
+        command.args(["--socket", &edgesvc.home.socket()]).env("TERM", term);
+        let (seen, rest, code): (String, String, i32) = serde_json::from_str(&Output::of(command, "").ok()).unwrap();
+        assert_eq!(code, 0, "{seen}");
+        (seen, rest)
+    };
+    let lines = |word: &str| names.iter().map(|name| format!("configmap/{name} {word}\n")).collect::<String>();
+    // Results in a pipe: the line stands until the end, and nothing of it stays.
+    let (seen, results) = run("stderr", "xterm");
+    assert_eq!(results, lines("created"));
+    assert!(seen.matches("applied ").count() > 1 && seen.contains(" of 2500"), "{seen}");
+    assert_eq!(screen(&seen), [""], "{seen}");
+    assert_eq!(seen.matches("\r\u{1b}[K").count(), seen.matches("applied ").count() + 1, "cleared once, at the end");
+    // Results on the same terminal stand above it.
+    let (seen, _) = run("both", "xterm");
+    assert!(seen.contains("applied "), "{seen}");
+    assert_eq!(screen(&seen).join("\n"), lines("unchanged"));
+    let (seen, _) = run("stderr", "dumb");
+    assert_eq!(seen, "");
+}
