@@ -499,6 +499,67 @@ fn a_thousand_manifests_take_seconds_and_are_told_in_order() {
     assert!(refused.stderr.contains("one.yaml:13: spec.ports[0].port"), "{}", refused.stderr);
 }
 
+/// Words whose meaning readers of YAML do not agree on.
+const WORDS: &str = "n y N Yes no on Off tRue oN true ~ null 0o17 0x1f -0x1f 0b11 010 -010 08 1_000 1__0 1_ _1 1:30 190:20:30 \
+    1.5 1. .5 -.5 +1 1e3 1.5e-3 1e400 2001-01-01 2001-01-01T00:00:00Z 0x7fffffffffffffff \"n\" 'yes' = 10.0.0.1 1.10 123456789.5 \
+    0.000001 0b1_0 0o8 0x 00 -0 -0.0 . .. - + e1 12e03 685.230_15e+03 !foo !!str !!float a#b b:c";
+
+#[test]
+fn yaml_means_what_it_means_to_kubectl() {
+    let world = World::new();
+    let edgesvc = Edgesvc::start(&world);
+    let head = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n";
+    let data = |output: Output| -> Result<serde_json::Value, String> {
+        let text = output.result()?;
+        let value: serde_json::Value = serde_json::from_str(&text).map_err(|error| format!("{error}: {text}"))?;
+        Ok(value["data"].clone())
+    };
+    let same = |what: &str, text: &str| {
+        let words = ["create", "--dry-run=client", "--validate=false", "-o", "json", "-f", "-"];
+        let ours = data(edgesvc.home.cli_with(&world, &words, text));
+        let theirs = data(edgesvc.kubectl_with(&words, text));
+        assert!(ours == theirs || ours.is_err() && theirs.is_err(), "{what}: {ours:?} is not {theirs:?}\n{text}");
+    };
+    let words: Vec<&str> = WORDS.split_whitespace().collect();
+    // A tag has a word behind it.
+    let word = |word: &str| if word.starts_with('!') { format!("{word} 5") } else { word.to_owned() };
+    let values: String = words.iter().enumerate().map(|(at, text)| format!("  k{at}: {}\n", word(text))).collect();
+    same("values", &format!("{head}data:\n{values}"));
+    for (at, text) in words.iter().enumerate() {
+        // Readers that have no null or duplicate keys need no test against each other.
+        if !["~", "null", "-"].contains(text) && at % 3 == 0 {
+            same("key", &format!("{head}data:\n  {} : x\n", word(text)));
+        }
+    }
+    let keys = ["yes", "n", "0x1f", "010", "1.10", "1e3", ".5", "2001-01-01", "1:30", "123456789.5", "'no'", "a b"];
+    let keys: String = keys.iter().map(|key| format!("  {key}: x\n")).collect();
+    same("keys", &format!("{head}data:\n{keys}"));
+    for (what, text) in [
+        ("a merge", format!("{head}x: &b {{a: m, c: m}}\ndata:\n  <<: *b\n  a: own\n")),
+        ("a merge behind", format!("{head}x: &b {{a: m, c: m}}\ndata:\n  a: own\n  <<: *b\n")),
+        ("two merges", format!("{head}x: [&b {{a: 1, c: 1}}, &d {{a: 2}}]\ndata:\n  <<: *b\n  <<: *d\n")),
+        ("a list of merges", format!("{head}x: [&b {{a: 1, c: 1}}, &d {{a: 2}}]\ndata:\n  <<: [*b, *d]\n")),
+        ("a merge of nothing", format!("{head}data:\n  <<: 5\n")),
+        ("an alias as a key", format!("{head}x: &k yes\ndata:\n  *k : v\n")),
+        ("a second anchor", format!("{head}x: &a 1\nz: &a 2\ndata: {{k: *a}}\n")),
+        ("an alias in itself", format!("{head}data: &a {{a: *a}}\n")),
+        ("a tab for an indent", format!("{head}data:\n\ta: v\n")),
+        ("a tab behind a colon", format!("{head}data:\n  a:\t5\n")),
+        ("line ends of other systems", format!("{head}data:\n  a: |\n    x\n    y\n").replace('\n', "\r\n")),
+        ("a byte order mark", format!("\u{feff}{head}data: {{a: v}}\n")),
+        ("remarks alone", format!("# a\n---\n# b\n---\n{head}data: {{a: v}}\n---\n# c\n")),
+        ("folded lines", format!("{head}data:\n  a: >\n    x\n    y\n\n    z\n  b: x\n   y\n\n   z\n")),
+        ("a key of null", format!("{head}data:\n  ~: v\n")),
+        ("a key of a list", format!("{head}data:\n  [a]: v\n")),
+        (
+            "JSON",
+            r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a"},"data":{"a":1.0,"b":1e3}}"#.to_owned(),
+        ),
+    ] {
+        same(what, &text);
+    }
+}
+
 /// Runs a command with its standard error, and its standard output if wanted, on a
 /// pseudo terminal; prints what came there as JSON, and after it what came elsewhere.
 const ON_A_TERMINAL: &str = r#"
