@@ -138,11 +138,36 @@ fn what_cannot_be_shown_is_refused_by_name() {
         ("get svc kubernetes -A", 64, "cannot be retrieved by name across all namespaces"),
         ("get svc kubernetes -l a=b", 64, "name cannot be provided when a selector is specified"),
         ("get svc,pods -w", 64, "only specify a single resource type"),
+        ("describe svc kubernetes -l a=b", 64, "name cannot be provided when a selector is specified"),
+        ("explain svc.spec..ports", 64, "between two dots stands the name of a field"),
+        ("get --raw api", 64, "--raw must be a valid URL path"),
         ("get -k folder", 64, "kustomize is not supported here"),
         ("get -f https://example.com/a.yaml", 64, "not fetched from the network"),
     ] {
         let said = edgesvc.cli(&line.split(' ').collect::<Vec<_>>()).fails(code);
         assert!(said.contains(words), "{line}: {said}");
+    }
+}
+
+#[test]
+fn what_an_object_says_cannot_steer_the_terminal() {
+    let world = World::new();
+    let edgesvc = Edgesvc::start(&world);
+    edgesvc.apply(
+        "apiVersion: v1\nkind: Event\nmetadata: {name: sly, annotations: {a: \"x\\e[31my\"}}\n\
+         involvedObject: {kind: Service, name: web, namespace: default}\nreason: R\n\
+         message: \"a\\e[2Jb\\rc\\nd\"\ntype: Normal\nlastTimestamp: \"2026-01-01T02:30:00Z\"\n---\n\
+         apiVersion: v1\nkind: ConfigMap\nmetadata: {name: sly}\ndata: {a: \"x\\e[31my\\nz\\tw\"}\n",
+    );
+    for line in [
+        "get events sly",
+        "get events sly -o custom-columns=A:.message,B:.reason",
+        "get cm sly -o custom-columns=A:.data.a,B:.kind",
+        "describe event sly",
+        "describe cm sly",
+    ] {
+        let said = same(&edgesvc, &line.split(' ').collect::<Vec<_>>());
+        assert!(said.contains("^[") && !said.contains('\u{1b}'), "{line}: {said}");
     }
 }
 

@@ -108,6 +108,8 @@ fn every_type_of_patch_works_as_kubectls() {
         &["patch", "svc", "NAME", "-p", r#"{"spec":{"type":"NodePort"}}"#, "--dry-run=server"],
         &["patch", "svc", "NAME", "--subresource=status", "--type=merge", "-p", r#"{"status":{"loadBalancer":{}}}"#],
         &["patch", "svc", "nope", "-p", "{}"],
+        &["patch", "svc", "NAME", "--type=json", "-p", r#"[{"op":"remove","path":"/spec/nope"}]"#],
+        &["annotate", "svc", "NAME", "a.b/c/d=e"],
         &["patch", "svc", "NAME", "-p", r#"{"metadata":{"labels":{"a":"b"}}}"#, "-o", "name"],
     ] {
         same(&edgesvc, words);
@@ -270,7 +272,9 @@ fn create_and_replace_say_what_kubectls_say() {
         ),
         ("create service web", 64, "`create service` is not supported here"),
         ("create", 64, "must specify -f FILE"),
-        ("create ns", 64, "exactly one NAME is required"),
+        ("create ns", 64, "exactly one NAME is required, got 0"),
+        ("create ns a b", 64, "exactly one NAME is required, got 2"),
+        ("delete svc --all -l a=b", 64, "setting 'all' parameter but found a non empty selector."),
     ] {
         let said = edgesvc.cli(&line.split(' ').collect::<Vec<_>>()).fails(code);
         assert!(said.contains(words), "{line}: {said}");

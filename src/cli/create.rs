@@ -40,8 +40,8 @@ pub(super) async fn by_words(server: &Server, words: &[String], options: &Option
     let usage = |message: String| Err(Failure::new(Code::Usage, message));
     let name = match words {
         [word, name] if resource::kind(word).is_ok_and(|kind| kind == Kind::Namespace) => name,
-        [word] if resource::kind(word).is_ok_and(|kind| kind == Kind::Namespace) => {
-            return usage("error: exactly one NAME is required, got 0".to_owned());
+        [word, names @ ..] if resource::kind(word).is_ok_and(|kind| kind == Kind::Namespace) => {
+            return usage(format!("error: exactly one NAME is required, got {}", names.len()));
         }
         [word, ..] => {
             // A kind we do not serve says why first.

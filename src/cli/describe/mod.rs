@@ -65,6 +65,10 @@ struct Related {
 
 /// Describes everything named; a type alone means all of its objects.
 pub(super) async fn describe(client: &mut Client, options: &Options) -> Result<(), Failure> {
+    let named = options.things.iter().any(|thing| thing.name.is_some());
+    if named && (options.selector.is_some() || options.field_selector.is_some()) {
+        return Err(Failure::new(Code::Usage, "error: name cannot be provided when a selector is specified"));
+    }
     let mut first = true;
     let mut refusals = Vec::new();
     for thing in &options.things {

@@ -18,7 +18,7 @@ impl Page {
     /// Writes a line, `level` steps in.
     pub(super) fn line(&mut self, level: usize, text: &str) {
         self.open.extend(std::iter::repeat_n("  ", level));
-        self.open.push_str(text);
+        self.open.push_str(&tabs::harmless(text));
         self.open.push('\n');
     }
 
