@@ -184,6 +184,8 @@ fn diff_exits_1_when_something_would_change() {
     let diff = edgesvc.cli(&["diff", "-f", &changed]);
     assert!(diff.code == 1 && diff.stdout.contains("-    port: 80\n+    port: 81\n"), "{diff:?}");
     assert_eq!(edgesvc.field("service", "web", &["spec", "ports", "0", "port"]).unwrap(), "80");
+    let others = edgesvc.cli(&["diff", "-f", &changed, "-l", "nobody=has"]);
+    assert_eq!((others.code, others.stdout.as_str()), (0, ""));
     let wrong = edgesvc.home.file("wrong.yaml", &web.replace("port: 80,", "port: 70000,"));
     let said = edgesvc.cli(&["diff", "-f", &wrong]).fails(2);
     assert!(said.contains("wrong.yaml:8") && said.contains("spec.ports[0].port"), "{said}");

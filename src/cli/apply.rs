@@ -1,6 +1,5 @@
 //! `edgesvc apply`: manifests to server-side apply requests, one line per object.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -78,7 +77,7 @@ impl DryRun {
 pub(super) async fn apply(server: &Server, options: Options) -> Result<(), Failure> {
     let mut manifests = manifests::read(&options.files, options.namespace.as_deref())?;
     if let Some(selector) = &options.selector {
-        manifests.retain(|manifest| selector.matches(&labels(&manifest.document.value)));
+        manifests.retain(|manifest| manifest.is_selected(selector));
         if manifests.is_empty() {
             return Err(Failure::new(Code::Manifest, "error: no objects passed to apply"));
         }
@@ -116,11 +115,6 @@ pub(super) async fn apply(server: &Server, options: Options) -> Result<(), Failu
         (Some(prune), Some(client)) => prune::prune(client, prune, &applied, &plan.options).await,
         _ => Ok(()),
     }
-}
-
-fn labels(object: &Value) -> BTreeMap<String, String> {
-    let labels = object.pointer("/metadata/labels").and_then(Value::as_object).into_iter().flatten();
-    labels.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
 }
 
 fn report(

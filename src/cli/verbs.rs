@@ -63,11 +63,7 @@ pub(super) async fn apply(args: Apply) -> Result<(), Failure> {
         );
     }
     let prune = prune(&args)?;
-    let selector = args.selector.filter(|text| !text.is_empty()).map(|text| {
-        let said =
-            |why| format!("error: the provided selector {text:?} is not valid: unable to parse requirement: {why}");
-        LabelSelector::parse(&text).map_err(|why| Failure::new(Code::Usage, said(why)))
-    });
+    let selector = selector(args.selector.as_deref())?;
     let options = apply::Options {
         format: format(args.change.output.as_deref())?,
         files: args.files,
@@ -77,10 +73,20 @@ pub(super) async fn apply(args: Apply) -> Result<(), Failure> {
         force_conflicts: args.force_conflicts,
         field_manager: args.change.field_manager.unwrap_or_else(|| apply::FIELD_MANAGER.to_owned()),
         validation: args.validate.word(),
-        selector: selector.transpose()?,
+        selector,
         prune,
     };
     apply::apply(&args.server, options).await
+}
+
+/// `-l`, where the manifests are what is selected.
+fn selector(text: Option<&str>) -> Result<Option<LabelSelector>, Failure> {
+    let parsed = text.filter(|text| !text.is_empty()).map(|text| {
+        let said =
+            |why| format!("error: the provided selector {text:?} is not valid: unable to parse requirement: {why}");
+        LabelSelector::parse(text).map_err(|why| Failure::new(Code::Usage, said(why)))
+    });
+    parsed.transpose()
 }
 
 /// `--prune` and what belongs to it.
@@ -253,6 +259,7 @@ pub(super) async fn diff(args: Diff) -> Result<(), Failure> {
         managed_fields: args.show_managed_fields,
         server_side: args.server_side,
         force_conflicts: args.force_conflicts,
+        selector: selector(args.selector.as_deref())?,
     };
     diff::diff(&args.server, &options).await
 }
