@@ -17,10 +17,14 @@ const DEPTH_MAX: usize = 24;
 
 /// Prints what a field means: `service.spec.ports`.
 pub(super) async fn explain(client: &mut Client, path: &str, recursive: bool) -> Result<(), Failure> {
-    let mut words = path.split('.').filter(|word| !word.is_empty());
-    let Some(word) = words.next() else {
+    // One dot at the end is nothing, as with kubectl.
+    let mut words = path.strip_suffix('.').unwrap_or(path).split('.');
+    let Some(word) = words.next().filter(|word| !word.is_empty()) else {
         return Err(Failure::new(Code::Usage, "error: say which type, for instance `service.spec`"));
     };
+    if words.clone().any(str::is_empty) {
+        return Err(Failure::new(Code::Usage, format!("error: {path:?}: between two dots stands the name of a field")));
+    }
     let kind = resource::kind(word)?;
     let document = document(client, kind).await?;
     let page = Page { document: &document, recursive };

@@ -18,7 +18,7 @@ use super::token::KubeconfigVerb;
 use crate::config::{Inputs, SETTINGS};
 
 pub use read::{ApiResources, Describe, Diff, Explain, Get, Version, Wait};
-pub use write::{Apply, Change, Create, Delete, Edit, Modify, Patch, Replace, Targets};
+pub use write::{Apply, Change, Create, Delete, Edit, Manner, Modify, Patch, Replace, Targets};
 
 /// Kubernetes Services for one box.
 #[derive(Debug, Parser)]
