@@ -304,6 +304,86 @@ fn our_link_comes_back_when_it_is_removed() {
     assert!(wait_until(SOON, || world.dig(CLIENT, "10.43.0.10", &name) == [address.clone()]));
 }
 
+const MORE: &str = "apiVersion: networking.k8s.io/v1\nkind: ServiceCIDR\nmetadata: {name: more}\n\
+                    spec: {cidrs: [10.50.0.0/24, \"fd50::/112\"]}\n";
+
+fn routes(world: &World) -> String {
+    let four = world.run(NODE, &["ip", "-4", "route", "show"]).ok();
+    four + &world.run(NODE, &["ip", "-6", "route", "show"]).ok()
+}
+
+/// Waits until routes and rules know a range, or neither does.
+#[track_caller]
+fn range_is(world: &World, range: &str, there: bool) {
+    // The grace of a range that is going is ten seconds.
+    eventually(2 * SOON, || {
+        let routed = routes(world).contains(&format!("{range} dev edgesvc0"));
+        let rules = world.run(NODE, &["nft", "list", "ruleset"]).result()?;
+        let guarded = rules.contains(&format!("/0 . {range}"));
+        if (routed, guarded) == (there, there) { Ok(()) } else { Err(format!("{range} {routed} {guarded}: {rules}")) }
+    });
+}
+
+#[test]
+fn a_further_range_is_reached_and_guarded_while_its_service_cidr_is_there() {
+    let world = World::new();
+    let _servers = BACKENDS.map(|(name, ..)| echo_name(&world, name, 8080));
+    let home = std::sync::Arc::new(support::Home::new());
+    let flags = ["--service-cluster-ip-range", "10.43.0.0/16,fd43::/112"];
+    let edgesvc = Edgesvc::start_in(&world, &home, &flags);
+    edgesvc.apply(MORE);
+    for range in ["10.50.0.0/24", "fd50::/112"] {
+        range_is(&world, range, true);
+    }
+    let spec =
+        "  ipFamilyPolicy: RequireDualStack\n  clusterIP: 10.50.0.80\n  clusterIPs: [10.50.0.80, \"fd50::80\"]\n";
+    edgesvc.apply(&with_backends(&[service("web", "web", 80, "web", spec)]));
+    let urls = ["http://10.50.0.80/", "http://[fd50::80]/"];
+    for place in [CLIENT, NODE, "backend1"] {
+        urls.iter().for_each(|url| drop(answers(&world, place, url)));
+    }
+    is_dropped(&world, CLIENT, "http://10.50.0.81/");
+    // Going, but blocked by the address of a Service: everything stays, over a kill too.
+    edgesvc.cli(&["delete", "servicecidr", "more", "--wait=false"]).ok();
+    edgesvc.kill();
+    let edgesvc = Edgesvc::start_in(&world, &home, &flags);
+    urls.iter().for_each(|url| drop(answers(&world, NODE, url)));
+    is_dropped(&world, CLIENT, "http://10.50.0.81/");
+    edgesvc.cli(&["delete", "service", "web"]).ok();
+    for range in ["10.50.0.0/24", "fd50::/112"] {
+        range_is(&world, range, false);
+    }
+    range_is(&world, "10.43.0.0/16", true);
+}
+
+/// Waits until nobody answers, not even to say no.
+#[track_caller]
+fn is_dropped(world: &World, place: &'static str, url: &str) {
+    eventually(SOON, || {
+        let output = world.run(place, &["curl", "--silent", "--noproxy", "*", "--max-time", "1", url]);
+        if output.code == 28 { Ok(()) } else { Err(format!("{place} -> {url}: curl ended with {}", output.code)) }
+    });
+}
+
+#[test]
+fn a_range_laid_over_the_boxs_own_network_takes_neither_its_route_nor_its_addresses() {
+    let world = World::new();
+    let _server = echo_name(&world, NODE, 8080);
+    let edgesvc = Edgesvc::start(&world);
+    edgesvc.apply(&MORE.replace("10.50.0.0/24", "192.168.5.0/24").replace("fd50::/112", "fd05::/64"));
+    edgesvc.wait_for_line(SOON, |line| line.contains("192.168.5.0/24") && line.contains("stays"));
+    let routes = routes(&world);
+    assert!(routes.contains("192.168.5.0/24 dev c0") && !routes.contains("192.168.5.0/24 dev edgesvc0"), "{routes}");
+    assert!(routes.contains("fd05::/64 dev c0") && !routes.contains("fd05::/64 dev edgesvc0"), "{routes}");
+    answers(&world, CLIENT, &format!("http://{NODE_ADDRESS}:8080/"));
+    answers(&world, CLIENT, "http://[fd05::1]:8080/");
+    edgesvc.kill();
+    let home = support::Home::new();
+    home.tool(&world, &["dataplane", "cleanup"]).ok();
+    let routes = self::routes(&world);
+    assert!(routes.contains("192.168.5.0/24 dev c0") && !routes.contains("10.43.0.0"), "{routes}");
+}
+
 #[test]
 fn foreign_rules_are_left_alone_and_a_foreign_flush_stops_nothing() {
     let world = World::new();

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::slices::SERVICE_NAME;
 use super::{Task, bootstrap};
+use crate::model::endpoints::service_of;
 use crate::model::selector::selects;
 use crate::model::{Kind, Object, ObjectKey, Pod, Revision, ip_address};
 use crate::store::{Event, EventType, Expired, Snapshot};
@@ -114,7 +114,10 @@ fn of_object(snapshot: &Snapshot, object: &Object, tasks: &mut BTreeSet<Task>) {
         Kind::EndpointSlice => tasks.extend(of_slice(object)),
         Kind::Pod => tasks.extend([Task::Pod(key())]),
         Kind::Namespace if object.meta.deleting => tasks.extend([Task::Namespace(key())]),
-        Kind::Namespace => tasks.extend([Task::ServiceAccount(ObjectKey::new(&object.key.name, "default"))]),
+        Kind::Namespace => {
+            let account = ObjectKey::new(&object.key.name, "default");
+            tasks.extend([Task::ServiceAccount(account), Task::RoleBindings(key())]);
+        }
         _ => {}
     }
     if !object.meta.owners.is_empty() || (object.meta.deleting && object.meta.finalizers) {
@@ -132,8 +135,7 @@ fn addresses(service: &Object) -> Vec<Task> {
 }
 
 fn of_slice(slice: &Object) -> Vec<Task> {
-    let Some(service) = slice.meta.labels.get(SERVICE_NAME) else { return Vec::new() };
-    let key = ObjectKey::new(&slice.key.namespace, service);
+    let Some(key) = service_of(slice) else { return Vec::new() };
     vec![Task::Slices(key.clone()), Task::Mirror(key)]
 }
 

@@ -7,6 +7,7 @@ use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
 
 use super::draft;
+use super::trigger::Triggers;
 use super::worker::Truth;
 use super::{Decision, Facts, Scene};
 use crate::clock::{self, rfc3339_micro};
@@ -40,7 +41,8 @@ pub struct Report<'a> {
 /// that refuses leaves it to the log.
 pub async fn warn<T: Truth>(truth: &T, facts: &Facts, kind: Kind, about: &ObjectKey, report: &Report<'_>) {
     let snapshot = Arc::clone(&truth.subscribe().borrow());
-    let mut scene = Scene { snapshot: &snapshot, facts, now: clock::now(), random: fastrand::Rng::new() };
+    let (now, random, triggers) = (clock::now(), fastrand::Rng::new(), &mut Triggers::default());
+    let mut scene = Scene { snapshot: &snapshot, facts, now, random, triggers };
     let Some(object) = snapshot.get(kind, about) else { return };
     if super::repair::is_told(&scene, object, report) {
         return;

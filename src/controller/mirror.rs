@@ -7,14 +7,15 @@ use serde_json::{Value, json};
 use super::Scene;
 use super::draft::{self, set};
 use super::endpoints::LEADER;
-use super::slices::{Desired, MANAGED_BY, SERVICE_NAME, apply, managed};
+use super::slices::{Desired, MANAGED_BY, apply, managed};
+use super::trigger::TRIGGER;
+use crate::model::endpoints::SERVICE_NAME_LABEL;
 use crate::model::object::ParseError;
 use crate::model::{IpFamily, Kind, Object, ObjectKey, name};
 use crate::store::Op;
 
 const CONTROLLER: &str = "endpointslicemirroring-controller.k8s.io";
 const SKIP: &str = "endpointslice.kubernetes.io/skip-mirror";
-const TRIGGER: &str = "endpoints.kubernetes.io/last-change-trigger-time";
 /// Most addresses mirrored from one subset.
 const ADDRESSES_MAX: usize = 1000;
 
@@ -25,14 +26,14 @@ pub(super) fn reconcile(scene: &mut Scene<'_>, key: &ObjectKey) -> Result<Vec<Op
     let Some(object) = scene.snapshot.get(Kind::Endpoints, key).filter(|e| wanted && is_mirrored(e)) else {
         return Ok(existing.iter().map(|slice| draft::delete(slice)).collect());
     };
-    let mut labels = object.meta.labels.clone();
-    labels.insert(SERVICE_NAME.into(), key.name.to_string());
+    let mut labels = object.meta.labels.to_map();
+    labels.insert(SERVICE_NAME_LABEL.into(), key.name.to_string());
     labels.insert(MANAGED_BY.into(), CONTROLLER.into());
-    let mut annotations = object.meta.annotations.clone();
+    let mut annotations = object.meta.annotations.to_map();
     annotations.remove(TRIGGER);
-    let trigger = |_: Option<Option<&str>>| object.meta.annotations.get(TRIGGER).cloned();
+    let trigger = object.meta.annotations.get(TRIGGER).map(str::to_owned);
     let sets = BTreeMap::new();
-    let mut desired = Desired { owner: object, labels, annotations, sets, max: ADDRESSES_MAX, trigger: &trigger };
+    let mut desired = Desired { owner: object, labels, annotations, sets, max: ADDRESSES_MAX, trigger };
     for subset in object.value().get("subsets").and_then(Value::as_array).into_iter().flatten() {
         let ports = ports(subset.get("ports"));
         let addresses = ["addresses", "notReadyAddresses"].into_iter().flat_map(|member| {

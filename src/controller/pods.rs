@@ -107,7 +107,7 @@ fn is_here(scene: &Scene<'_>, value: &Value) -> bool {
 fn address(object: &Object, pod: &Pod, given: &[IpAddr], value: &mut Value) {
     let text = |addrs: &[IpAddr]| addrs.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(",");
     let (wanted, current) = (text(given), text(&pod.addrs()));
-    if !current.is_empty() && object.meta.annotations.get(DERIVED) != Some(&current) {
+    if !current.is_empty() && object.meta.annotations.get(DERIVED) != Some(current.as_str()) {
         return;
     }
     let mut status = status_of(value);

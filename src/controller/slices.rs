@@ -9,22 +9,21 @@ use super::Scene;
 use super::draft::{self, Labels, set};
 use super::endpoints::HEADLESS;
 use super::pack::{ENDPOINTS_MAX, pack};
-use super::selected::{Selected, is_managed, selected, trigger_time};
+use super::selected::{Selected, is_managed, selected};
+use super::trigger::TRIGGER;
+use crate::model::endpoints::SERVICE_NAME_LABEL;
 use crate::model::object::ParseError;
 use crate::model::{IpFamily, Kind, Object, ObjectKey, Service};
 use crate::store::{Op, Snapshot};
 
-pub(super) const SERVICE_NAME: &str = "kubernetes.io/service-name";
 pub(super) const MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
 pub(super) const CONTROLLER: &str = "endpointslice-controller.k8s.io";
-const TRIGGER: &str = "endpoints.kubernetes.io/last-change-trigger-time";
 const ZONE: &str = "topology.kubernetes.io/zone";
 
 /// The slices of one Service that one controller manages.
 pub(super) fn managed<'a>(snapshot: &'a Snapshot, key: &ObjectKey, by: &str) -> Vec<&'a Arc<Object>> {
-    let is = |object: &Object, label: &str, value: &str| object.meta.labels.get(label).is_some_and(|v| v == value);
-    let slices = snapshot.list(Kind::EndpointSlice, Some(&key.namespace)).filter(|slice| !slice.meta.deleting);
-    slices.filter(|slice| is(slice, SERVICE_NAME, &key.name) && is(slice, MANAGED_BY, by)).collect()
+    let slices = snapshot.slices_of(key).filter(|slice| !slice.meta.deleting);
+    slices.filter(|slice| slice.meta.labels.get(MANAGED_BY) == Some(by)).collect()
 }
 
 /// Address type and ports of a set of slices; `Null` ports are a placeholder's.
@@ -40,8 +39,8 @@ pub(super) struct Desired<'a> {
     pub(super) sets: BTreeMap<SetKey, (&'static str, Value, Vec<Value>)>,
     /// Most endpoints in one slice.
     pub(super) max: usize,
-    /// Earliest change among the Pods, given what the slice says now.
-    pub(super) trigger: &'a dyn Fn(Option<Option<&str>>) -> Option<String>,
+    /// When what is changed or made now came about.
+    pub(super) trigger: Option<String>,
 }
 
 impl Desired<'_> {
@@ -54,19 +53,22 @@ impl Desired<'_> {
 pub(super) fn reconcile(scene: &mut Scene<'_>, key: &ObjectKey) -> Result<Vec<Op>, ParseError> {
     let existing = managed(scene.snapshot, key, CONTROLLER);
     // A Service that is gone leaves its slices to the garbage collector.
-    let Some(object) = scene.snapshot.get(Kind::Service, key) else { return Ok(Vec::new()) };
+    let Some(object) = scene.snapshot.get(Kind::Service, key) else {
+        scene.triggers.slices.forget(key);
+        return Ok(Vec::new());
+    };
     let Some(service) = object.as_service().filter(|service| is_managed(service)) else { return Ok(Vec::new()) };
     let pods = selected(scene.snapshot, object, service);
-    let mut labels = object.meta.labels.clone();
-    labels.insert(SERVICE_NAME.into(), key.name.to_string());
+    let mut labels = object.meta.labels.to_map();
+    labels.insert(SERVICE_NAME_LABEL.into(), key.name.to_string());
     labels.insert(MANAGED_BY.into(), CONTROLLER.into());
     labels.remove(HEADLESS);
     if service.is_headless() {
         labels.insert(HEADLESS.into(), String::new());
     }
-    let trigger = |previous: Option<Option<&str>>| trigger_time(previous, object, &pods);
+    let trigger = scene.triggers.slices.changed(object, &pods);
     let (annotations, sets) = (Labels::new(), BTreeMap::new());
-    let mut desired = Desired { owner: object, labels, annotations, sets, max: ENDPOINTS_MAX, trigger: &trigger };
+    let mut desired = Desired { owner: object, labels, annotations, sets, max: ENDPOINTS_MAX, trigger };
     let families = if service.spec.ip_families.is_empty() { &[IpFamily::V4][..] } else { &service.spec.ip_families };
     for family in families {
         let before = desired.sets.len();
@@ -95,7 +97,7 @@ fn endpoint(snapshot: &Snapshot, object: &Object, service: &Service, pod: &Selec
         "targetRef": pod.target_ref(),
     });
     set(&mut value, "hostname", pod.hostname(object).map_or(Value::Null, Value::from));
-    set(&mut value, "zone", zone.map_or(Value::Null, |zone| Value::from(zone.clone())));
+    set(&mut value, "zone", zone.map_or(Value::Null, Value::from));
     let distribution = service.spec.traffic_distribution.as_deref().unwrap_or_default();
     if ready && matches!(distribution, "PreferSameZone" | "PreferClose" | "PreferSameNode") {
         let mut hints = json!({});
@@ -180,27 +182,26 @@ fn update(
     let same_content = endpoints_of(&value) == endpoints
         && value.get("ports").unwrap_or(&Value::Null) == ports
         && value.get("addressType").and_then(Value::as_str) == Some(family);
-    let has = |(name, text): (&String, &String)| object.meta.annotations.get(name) == Some(text);
+    let has = |(name, text): (&String, &String)| object.meta.annotations.get(name) == Some(text.as_str());
     if same_content && object.meta.labels == desired.labels && desired.annotations.iter().all(has) {
         return Ok(None);
     }
     fill(&mut value, ports, endpoints);
-    let trigger = (desired.trigger)(Some(object.meta.annotations.get(TRIGGER).map(String::as_str)));
     if let Some(metadata) = value.get_mut("metadata") {
         let raise = !same_content || object.meta.labels != desired.labels;
         set(metadata, "generation", json!(object.meta.generation + u64::from(raise)));
         set(metadata, "labels", json!(desired.labels));
-        annotate(metadata, desired, trigger);
+        annotate(metadata, desired);
     }
     draft::replace(object, &value).map(Some)
 }
 
-fn annotate(metadata: &mut Value, desired: &Desired<'_>, trigger: Option<String>) {
+fn annotate(metadata: &mut Value, desired: &Desired<'_>) {
     let mut annotations = metadata.get("annotations").cloned().unwrap_or_else(|| json!({}));
     for (name, text) in &desired.annotations {
         set(&mut annotations, name, Value::from(text.clone()));
     }
-    set(&mut annotations, TRIGGER, Value::from(trigger));
+    set(&mut annotations, TRIGGER, Value::from(desired.trigger.clone()));
     set(metadata, "annotations", annotations);
 }
 
@@ -217,7 +218,7 @@ fn fresh_slice(
     set(&mut metadata, "generateName", Value::from(format!("{}-", owner.key.name)));
     set(&mut metadata, "generation", json!(1));
     set(&mut metadata, "labels", json!(desired.labels));
-    annotate(&mut metadata, desired, (desired.trigger)(None));
+    annotate(&mut metadata, desired);
     let reference = json!({"apiVersion": owner.kind.api_version(), "kind": owner.kind.to_string(), "name": &*owner.key.name,
         "uid": &*owner.meta.uid, "controller": true, "blockOwnerDeletion": true});
     set(&mut metadata, "ownerReferences", json!([reference]));

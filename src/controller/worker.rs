@@ -9,6 +9,7 @@ use time::OffsetDateTime;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::trigger::Triggers;
 use super::{Facts, Scene, Task, decide, dirty};
 use crate::clock;
 use crate::model::Revision;
@@ -68,6 +69,7 @@ pub(super) struct Queue {
     later: BTreeMap<Task, Instant>,
     failures: BTreeMap<Task, u32>,
     seen: Option<Revision>,
+    triggers: Triggers,
 }
 
 impl Queue {
@@ -132,7 +134,9 @@ async fn step<T: Truth>(
     task: Task,
     queue: &mut Queue,
 ) {
-    let decision = match decide(&mut Scene { snapshot, facts, now, random: fastrand::Rng::new() }, &task) {
+    let triggers = &mut queue.triggers;
+    let mut scene = Scene { snapshot, facts, now, random: fastrand::Rng::new(), triggers };
+    let decision = match decide(&mut scene, &task) {
         Ok(decision) => decision,
         Err(error) => {
             // Only a fault of ours can bring this about; the object stays as it is.

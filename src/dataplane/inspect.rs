@@ -10,6 +10,7 @@ use super::kernel;
 use super::links;
 use super::netlink::Link;
 use super::netlink::batch::commit;
+use super::ranges;
 use super::table::{ANCHOR, ChainName, Data, SetName, Slot, TABLE, Verdict, address, frontend_at};
 use super::{on_lo as lo, reserved};
 use crate::desired::FrontendAddr;
@@ -122,5 +123,6 @@ async fn unmake_links(bent: &BTreeSet<u32>) -> io::Result<Vec<String>> {
         removed.push(format!("hairpin mode of bridge port {}", port.name));
     }
     removed.extend(links::remove(&route).await?);
+    removed.extend(ranges::remove(&route).await?);
     Ok(removed)
 }

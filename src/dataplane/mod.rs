@@ -25,6 +25,7 @@ mod netlink;
 mod on_lo;
 mod portion;
 mod preflight;
+mod ranges;
 mod reserved;
 mod retire;
 mod routes;
@@ -52,10 +53,11 @@ pub use netlink::batch::{CommitError, Refused};
 /// Requests that may wait for the thread.
 const REQUESTS_MAX: usize = 16;
 
-/// What the dataplane is told once, at start.
+/// What the dataplane is told at start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
-    /// Where cluster IPs come from: an address of them that no Service holds is dropped.
+    /// Where cluster IPs come from at first ([`Dataplane::follow_ranges`]): an address
+    /// of them that no Service holds is dropped.
     pub service_ranges: Vec<IpNet>,
     /// Addresses our DNS listens on; they are put on our own link.
     pub cluster_dns: Vec<IpAddr>,
@@ -185,6 +187,7 @@ type Answer = oneshot::Sender<Result<Report, DataplaneError>>;
 enum Request {
     Converge(Vec<Arc<Contribution>>, Answer),
     Apply(Vec<Change>, Answer),
+    Ranges(Vec<IpNet>, Answer),
 }
 
 /// The handle on the thread that owns the kernel's tables. Dropping it ends the
@@ -223,6 +226,12 @@ impl Dataplane {
     /// box's links are followed without being asked.
     pub async fn apply(&self, changes: Vec<Change>) -> Result<Report, DataplaneError> {
         self.ask(|answer| Request::Apply(changes, answer)).await
+    }
+
+    /// Takes cluster IPs to come from these ranges from now on. Before the first
+    /// converge it is only noted.
+    pub async fn follow_ranges(&self, ranges: Vec<IpNet>) -> Result<Report, DataplaneError> {
+        self.ask(|answer| Request::Ranges(ranges, answer)).await
     }
 
     /// What start-up found worth telling, one line each.

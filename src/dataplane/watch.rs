@@ -71,6 +71,7 @@ pub(super) async fn serve(mut worker: Worker, mut inbox: mpsc::Receiver<Request>
                     reply(answer, report);
                 }
                 Some(Request::Apply(changes, answer)) => reply(answer, worker.apply(&changes).await),
+                Some(Request::Ranges(ranges, answer)) => reply(answer, worker.follow_ranges(ranges, converged).await),
                 None => return,
             },
             _ = addresses.changed() => {

@@ -5,6 +5,7 @@ use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use rtnetlink::Handle;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -20,10 +21,11 @@ use super::netlink::batch::{CommitError, commit, commit_staged};
 use super::on_lo;
 use super::portion::portions;
 use super::preflight::preflight_error;
+use super::ranges;
 use super::reserved;
 use super::retire::Retired;
 use super::routes::{Routes, Said};
-use super::table::{Book, ChainName, Data, Edit, SetName, Slot, endpoint_ips};
+use super::table::{Book, ChainName, Data, Edit, SetName, Slot, endpoint_ips, range_slots};
 use super::{Ceiling, DataplaneError, Options, Report};
 use crate::desired::{Change, Contribution, FrontendAddr};
 use crate::model::IpFamily;
@@ -96,7 +98,7 @@ impl Worker {
         Ok(Worker {
             nft,
             route,
-            flows: Reconciler::start(options.clone())?,
+            flows: Reconciler::start(&options)?,
             options,
             owned,
             book: Book::default(),
@@ -144,11 +146,12 @@ impl Worker {
             on_lo::take_back(&left).map_err(DataplaneError::Link)?;
         }
         let mut book = Book::default();
-        let mut ignored = Edit::default();
         let frontends = contributions.iter().flat_map(|contribution| &contribution.frontends);
         let ways = self.ways(frontends.flat_map(endpoint_ips).collect()).await;
         for contribution in contributions {
-            book.change(&contribution.key, None, Some(contribution), &mut |addr| is_off_box(&ways, addr), &mut ignored);
+            // Adopting finds the difference; all edits together would hold every element once more.
+            let (off_box, ignored) = (&mut |addr| is_off_box(&ways, addr), &mut Edit::default());
+            book.change(&contribution.key, None, Some(contribution), off_box, ignored);
         }
         self.book = book;
         self.bridges = bridges(&ways);
@@ -161,8 +164,31 @@ impl Worker {
         Ok(report)
     }
 
+    /// Cluster IPs come from other ranges now. The tables know them before the routes
+    /// do: a connection between the two would lose its first packet.
+    pub(super) async fn follow_ranges(
+        &mut self,
+        ranges: Vec<IpNet>,
+        converged: bool,
+    ) -> Result<Report, DataplaneError> {
+        let before = range_slots(&std::mem::replace(&mut self.options.service_ranges, ranges));
+        if !converged {
+            return Ok(Report::default());
+        }
+        let after = range_slots(&self.options.service_ranges);
+        let mut edit = Edit::default();
+        for slot in before.union(&after) {
+            let side = |held: bool| held.then_some(Data::Nothing);
+            edit.element(slot.clone(), side(before.contains(slot)), side(after.contains(slot)));
+        }
+        let operations = self.settle(&mut edit)?;
+        self.route_ranges().await?;
+        self.flows.follow_ranges(&self.options.service_ranges, self.book.frontends());
+        Ok(Report { operations })
+    }
+
     async fn route_ranges(&self) -> Result<(), DataplaneError> {
-        let warnings = links::route_ranges(&self.route, &self.options.service_ranges).await;
+        let warnings = ranges::follow(&self.route, &self.options.service_ranges).await;
         for warning in warnings.map_err(DataplaneError::Link)? {
             tracing::warn!(warning, "the box itself may not reach the cluster IPs");
         }
@@ -235,6 +261,8 @@ impl Worker {
         }
         self.shared = links::shared_links(&self.links).collect();
         desired.extend(self.shared.iter().flat_map(|index| same_link(*index)).map(|slot| (slot, Data::Nothing)));
+        let ranges = range_slots(&self.options.service_ranges);
+        desired.extend(ranges.into_iter().map(|slot| (slot, Data::Nothing)));
         self.local = addresses::slots(&self.options, &self.addresses.borrow());
         desired.extend(self.local.iter().chain(&self.reserved).map(|slot| (slot.clone(), Data::Nothing)));
         desired.extend(self.bent.iter().map(|index| (hairpin::note(*index), Data::Nothing)));
@@ -288,7 +316,9 @@ impl Worker {
         for set in SetName::ALL.into_iter().filter(|set| !set.is_dynamic()) {
             for (slot, data) in kernel::read_set(&mut self.nft, family, set).map_err(DataplaneError::Socket)? {
                 let after = desired.remove(&slot);
-                edit.element(slot, Some(data), after);
+                if after.as_ref() != Some(&data) {
+                    edit.element(slot, Some(data), after);
+                }
             }
         }
         edit.extend(filling(family, wanted, desired));

@@ -8,6 +8,7 @@
 //! neither the kernel nor the zone has to change.
 
 mod contribution;
+mod ranges;
 mod records;
 mod selection;
 mod service;
@@ -21,5 +22,6 @@ mod tests;
 pub use contribution::{
     Balance, Contribution, EndpointRecord, Frontend, FrontendAddr, HealthCheck, PortRecord, ServiceRecords, Verdict,
 };
-pub use service::{Facts, SERVICE_NAME_LABEL, contribution};
+pub use ranges::service_ranges;
+pub use service::{Facts, contribution};
 pub use tracker::{Change, Tracker};

@@ -15,8 +15,6 @@ use crate::model::service::{ServiceType, TrafficPolicy};
 use crate::model::{EndpointSlice, IpFamily, Kind, Object, ObjectKey, Protocol, Service};
 use crate::store::Snapshot;
 
-/// The label that names the Service of an EndpointSlice.
-pub const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
 /// Services and slices with this label belong to another proxy.
 const PROXY_NAME_LABEL: &str = "service.kubernetes.io/service-proxy-name";
 /// Slices with this label are for DNS only.
@@ -38,19 +36,15 @@ impl Facts {
     /// The zone this box's Node is labelled with.
     pub(super) fn zone(&self, snapshot: &Snapshot) -> Option<String> {
         let node = snapshot.get(Kind::Node, &ObjectKey { namespace: "".into(), name: Arc::clone(&self.node_name) })?;
-        node.meta.labels.get(ZONE_LABEL).filter(|zone| !zone.is_empty()).cloned()
+        node.meta.labels.get(ZONE_LABEL).filter(|zone| !zone.is_empty()).map(str::to_owned)
     }
 }
 
 /// What the Service `service` asks of the device, or `None` when the snapshot
-/// does not hold it. Reads every slice of the namespace: for many Services use a
-/// [`Tracker`](super::Tracker), which keeps an index.
+/// does not hold it.
 pub fn contribution(snapshot: &Snapshot, service: &ObjectKey, facts: &Facts) -> Option<Contribution> {
     let object = snapshot.get(Kind::Service, service)?;
-    let slices: Vec<&Arc<Object>> = snapshot
-        .list(Kind::EndpointSlice, Some(&service.namespace))
-        .filter(|slice| slice.meta.labels.get(SERVICE_NAME_LABEL).is_some_and(|name| **name == *service.name))
-        .collect();
+    let slices: Vec<&Arc<Object>> = snapshot.slices_of(service).collect();
     contribution_of(object, &slices, facts, facts.zone(snapshot).as_deref())
 }
 

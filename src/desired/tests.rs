@@ -416,6 +416,30 @@ fn namespaces_come_and_go() {
     assert_eq!(names, ["default", "new"]);
 }
 
+#[test]
+fn ranges_come_with_their_service_cidr_and_go_with_it_sorted_and_once() {
+    let cidr = |name: &str, cidrs: Value| draft(Kind::ServiceCidr, name, json!({}), json!({"spec": {"cidrs": cidrs}}));
+    let first = Arc::new(Snapshot::for_tests([cidr("kubernetes", json!(["10.96.0.0/16"]))]));
+    let mut tracker = Tracker::new(facts());
+    tracker.update(&first);
+    let known = Arc::clone(tracker.ranges());
+    let second = Arc::new(after(&first, vec![put(service(json!({})))]));
+    tracker.update(&second);
+    assert!(Arc::ptr_eq(&known, tracker.ranges()));
+    let more = put(cidr("more", json!(["fd50::/112", "10.50.0.0/24"])));
+    let third = Arc::new(after(&second, vec![more, put(cidr("same", json!(["10.96.0.0/16"])))]));
+    tracker.update(&third);
+    let said = |tracker: &Tracker| tracker.ranges().iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(said(&tracker), ["10.50.0.0/24", "10.96.0.0/16", "fd50::/112"]);
+    let gone = crate::store::Op::Delete {
+        kind: Kind::ServiceCidr,
+        key: crate::model::ObjectKey::new("", "more"),
+        expect: crate::store::Expect::Any,
+    };
+    tracker.update(&Arc::new(after(&third, vec![gone])));
+    assert_eq!(said(&tracker), ["10.96.0.0/16"]);
+}
+
 fn any_endpoint() -> impl Strategy<Value = Value> {
     let name = prop::sample::select(vec!["za", "zb", "n1", "n2"]);
     (1u8..6, any::<[bool; 3]>(), prop::sample::select(vec!["n1", "n2"]), prop::option::of(name)).prop_map(

@@ -9,11 +9,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use imbl::OrdSet;
+use ipnet::IpNet;
 
 use super::contribution::Contribution;
-use super::service::{Facts, SERVICE_NAME_LABEL, contribution_of};
+use super::ranges::service_ranges;
+use super::service::{Facts, contribution_of};
+use crate::model::endpoints::service_of;
 use crate::model::{Kind, Object, ObjectKey, Revision};
-use crate::store::{Event, EventType, Expired, Snapshot};
+use crate::store::{EventType, Expired, Snapshot};
 
 /// One Service whose contribution is not what it was.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,9 +37,8 @@ pub struct Tracker {
     revision: Option<Revision>,
     zone: Option<String>,
     contributions: BTreeMap<ObjectKey, Arc<Contribution>>,
-    /// Service to the names of its slices, in the same namespace.
-    slices: BTreeMap<ObjectKey, BTreeSet<Arc<str>>>,
     namespaces: OrdSet<Arc<str>>,
+    ranges: Arc<[IpNet]>,
 }
 
 impl Tracker {
@@ -47,8 +49,8 @@ impl Tracker {
             revision: None,
             zone: None,
             contributions: BTreeMap::new(),
-            slices: BTreeMap::new(),
             namespaces: OrdSet::new(),
+            ranges: Arc::default(),
         }
     }
 
@@ -67,7 +69,9 @@ impl Tracker {
             Some(Ok(dirty)) if !moved => dirty,
             Some(Ok(_)) => self.every_service(snapshot),
             Some(Err(Expired { .. })) | None => {
-                self.index(snapshot);
+                let namespaces = snapshot.list(Kind::Namespace, None);
+                self.namespaces = namespaces.map(|object| Arc::clone(&object.key.name)).collect();
+                self.follow_ranges(snapshot);
                 self.every_service(snapshot)
             }
         };
@@ -87,20 +91,30 @@ impl Tracker {
         &self.namespaces
     }
 
+    /// The ranges whose addresses are Services' alone, as of the last update. Those
+    /// that did not change are the same `Arc`.
+    pub fn ranges(&self) -> &Arc<[IpNet]> {
+        &self.ranges
+    }
+
     /// The revision of the last update.
     pub fn revision(&self) -> Option<Revision> {
         self.revision
     }
 
-    /// Applies the events after `since` to the indexes and answers the Services
+    /// Follows the events after `since` and answers the Services
     /// they touch.
     fn follow(&mut self, snapshot: &Snapshot, since: Revision) -> Result<BTreeSet<ObjectKey>, Expired> {
         let services = snapshot.events_since(Kind::Service, since)?;
         let slices = snapshot.events_since(Kind::EndpointSlice, since)?;
         let namespaces = snapshot.events_since(Kind::Namespace, since)?;
+        if !snapshot.events_since(Kind::ServiceCidr, since)?.is_empty() {
+            self.follow_ranges(snapshot);
+        }
         let mut dirty: BTreeSet<ObjectKey> = services.iter().map(|event| event.object.key.clone()).collect();
         for event in &slices {
-            dirty.extend(self.follow_slice(event));
+            let sides = [event.previous.as_deref(), Some(&*event.object)];
+            dirty.extend(sides.into_iter().flatten().filter_map(service_of));
         }
         for event in &namespaces {
             let name = Arc::clone(&event.object.key.name);
@@ -112,32 +126,11 @@ impl Tracker {
         Ok(dirty)
     }
 
-    fn follow_slice(&mut self, event: &Event) -> impl Iterator<Item = ObjectKey> + use<> {
-        let gone = event.previous.as_deref().and_then(service_of);
-        let here = Some(&*event.object).filter(|_| event.r#type != EventType::Deleted).and_then(service_of);
-        if let Some(service) = gone.as_ref().filter(|service| Some(*service) != here.as_ref())
-            && let Some(names) = self.slices.get_mut(service)
-        {
-            names.remove(&event.object.key.name);
-            if names.is_empty() {
-                self.slices.remove(service);
-            }
+    fn follow_ranges(&mut self, snapshot: &Snapshot) {
+        let ranges = service_ranges(snapshot);
+        if *self.ranges != *ranges {
+            self.ranges = ranges.into();
         }
-        if let Some(service) = &here {
-            self.slices.entry(service.clone()).or_default().insert(Arc::clone(&event.object.key.name));
-        }
-        gone.into_iter().chain(here)
-    }
-
-    /// Rebuilds the indexes.
-    fn index(&mut self, snapshot: &Snapshot) {
-        self.slices.clear();
-        for slice in snapshot.list(Kind::EndpointSlice, None) {
-            if let Some(service) = service_of(slice) {
-                self.slices.entry(service).or_default().insert(Arc::clone(&slice.key.name));
-            }
-        }
-        self.namespaces = snapshot.list(Kind::Namespace, None).map(|object| Arc::clone(&object.key.name)).collect();
     }
 
     /// Every Service there is or was.
@@ -162,17 +155,7 @@ impl Tracker {
 
     fn compute(&self, snapshot: &Snapshot, key: &ObjectKey) -> Option<Contribution> {
         let object = snapshot.get(Kind::Service, key)?;
-        let slice = |name: &Arc<str>| {
-            let key = ObjectKey { namespace: Arc::clone(&key.namespace), name: Arc::clone(name) };
-            snapshot.get(Kind::EndpointSlice, &key)
-        };
-        let slices: Vec<&Arc<Object>> = self.slices.get(key).into_iter().flatten().filter_map(slice).collect();
+        let slices: Vec<&Arc<Object>> = snapshot.slices_of(key).collect();
         contribution_of(object, &slices, &self.facts, self.zone.as_deref())
     }
-}
-
-/// The Service a slice is labelled with.
-fn service_of(slice: &Object) -> Option<ObjectKey> {
-    let name = slice.meta.labels.get(SERVICE_NAME_LABEL)?;
-    Some(ObjectKey { namespace: Arc::clone(&slice.key.namespace), name: name.as_str().into() })
 }

@@ -131,7 +131,7 @@ impl Lookup<'_> {
             },
             Subject::Pod { namespace, host } => self.pod(namespace, host),
             Subject::Reverse(addr) => {
-                if self.zone.reverse(addr).is_empty() {
+                if self.zone.reverse(addr).next().is_none() {
                     Found::Missing
                 } else {
                     Found::NOTHING
@@ -269,10 +269,10 @@ impl Lookup<'_> {
     /// PTR questions and others about an address. Reverse names nobody holds are
     /// somebody else's, unless their range is ours.
     fn reverse(&self, addr: IpAddr) -> Answer {
-        let keys = self.zone.reverse(addr);
+        let mut keys = self.zone.reverse(addr).peekable();
         let origin = || under(reverse_zone(addr), &Name::root()).map_or(Owner::Question, Owner::Name);
-        if keys.is_empty() {
-            if !self.authority.owns_reverse(addr) {
+        if keys.peek().is_none() {
+            if !self.zone.owns_reverse(addr) {
                 return Answer::Elsewhere;
             }
             let soa = self.authority.soa(origin(), self.zone.serial());

@@ -10,7 +10,8 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use imbl::OrdMap;
+use imbl::{OrdMap, OrdSet};
+use ipnet::IpNet;
 
 use crate::desired::ServiceRecords;
 use crate::model::ObjectKey;
@@ -21,7 +22,11 @@ pub struct Zone {
     synced: bool,
     serial: u32,
     namespaces: OrdMap<Arc<str>, Namespace>,
-    reverse: OrdMap<IpAddr, Arc<[ObjectKey]>>,
+    /// One pointer for each name of an address, because there may be a hundred
+    /// thousand endpoints; the keys of one Service are shared.
+    reverse: OrdSet<(IpAddr, Arc<ObjectKey>)>,
+    /// Reverse names of these are ours even when nobody has the address.
+    service_ranges: Arc<[IpNet]>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -58,6 +63,9 @@ pub enum Change {
         /// `status.podIPs`.
         addresses: Vec<IpAddr>,
     },
+    /// Which ranges cluster IPs come from: reverse names of theirs are never asked
+    /// upstream.
+    ServiceRanges(Arc<[IpNet]>),
     /// Everything there was at start has been told; until then questions about
     /// the zone are answered SERVFAIL.
     Synced,
@@ -71,6 +79,7 @@ impl Zone {
             Change::Service { key, records } => self.set_service(&key, records),
             Change::Namespace { name, exists } => self.set_namespace(name, exists),
             Change::Pod { key, addresses } => self.set_pod(&key, addresses),
+            Change::ServiceRanges(ranges) => std::mem::replace(&mut self.service_ranges, Arc::clone(&ranges)) != ranges,
             Change::Synced => !std::mem::replace(&mut self.synced, true),
         };
         if changed {
@@ -99,8 +108,14 @@ impl Zone {
     }
 
     /// The Services that name `addr`, in order.
-    pub fn reverse(&self, addr: IpAddr) -> &[ObjectKey] {
-        self.reverse.get(&addr).map_or(&[], |keys| keys)
+    pub fn reverse(&self, addr: IpAddr) -> impl Iterator<Item = &ObjectKey> {
+        let first = (addr, Arc::new(ObjectKey::new("", "")));
+        self.reverse.range(first..).take_while(move |(held, _)| *held == addr).map(|(_, key)| &**key)
+    }
+
+    /// Whether the reverse name of `addr` is ours to deny.
+    pub fn owns_reverse(&self, addr: IpAddr) -> bool {
+        self.service_ranges.iter().any(|range| range.contains(&addr))
     }
 
     /// Whether a Pod of that namespace holds the address.
@@ -116,11 +131,12 @@ impl Zone {
         }
         let named = |records: Option<&ServiceRecords>| records.map(named_addresses).unwrap_or_default();
         let (old, new) = (named(before.as_deref()), named(records.as_deref()));
+        let shared = Arc::new(key.clone());
         for addr in old.difference(&new) {
-            self.forget_reverse(*addr, key);
+            self.reverse.remove(&(*addr, Arc::clone(&shared)));
         }
         for addr in new.difference(&old) {
-            self.add_reverse(*addr, key);
+            self.reverse.insert((*addr, Arc::clone(&shared)));
         }
         let mut namespace = self.namespaces.get(&key.namespace).cloned().unwrap_or_default();
         match records {
@@ -156,23 +172,6 @@ impl Zone {
             self.namespaces.insert(name, namespace);
         } else {
             self.namespaces.remove(&name);
-        }
-    }
-
-    fn add_reverse(&mut self, addr: IpAddr, key: &ObjectKey) {
-        let mut keys = self.reverse(addr).to_vec();
-        if let Err(place) = keys.binary_search(key) {
-            keys.insert(place, key.clone());
-            self.reverse.insert(addr, keys.into());
-        }
-    }
-
-    fn forget_reverse(&mut self, addr: IpAddr, key: &ObjectKey) {
-        let keys: Arc<[ObjectKey]> = self.reverse(addr).iter().filter(|held| *held != key).cloned().collect();
-        if keys.is_empty() {
-            self.reverse.remove(&addr);
-        } else {
-            self.reverse.insert(addr, keys);
         }
     }
 }
@@ -211,7 +210,7 @@ mod tests {
         told(&mut zone, "a", Some(headless(&["10.0.0.1", "10.0.0.2"])), 1);
         told(&mut zone, "b", Some(headless(&["10.0.0.2", "10.0.0.3"])), 2);
         let names = |zone: &Zone, addr: &str| -> Vec<String> {
-            zone.reverse(addr.parse().unwrap()).iter().map(|key| key.name.to_string()).collect()
+            zone.reverse(addr.parse().unwrap()).map(|key| key.name.to_string()).collect()
         };
         assert_eq!(names(&zone, "10.0.0.2"), ["a", "b"]);
         told(&mut zone, "a", Some(headless(&["10.0.0.1", "10.0.0.9"])), 3);
@@ -245,6 +244,18 @@ mod tests {
         zone.apply(Change::Namespace { name: "dns".into(), exists: true }, 400);
         zone.apply(Change::Namespace { name: "dns".into(), exists: true }, 500);
         assert_eq!(zone.serial(), 400);
+    }
+
+    #[test]
+    fn reverse_names_are_ours_while_their_range_is() {
+        let mut zone = Zone::default();
+        let (ours, theirs): (IpAddr, IpAddr) = ("10.50.0.9".parse().unwrap(), "10.51.0.9".parse().unwrap());
+        zone.apply(Change::ServiceRanges(["10.50.0.0/24".parse().unwrap()].into()), 100);
+        zone.apply(Change::ServiceRanges(["10.50.0.0/24".parse().unwrap()].into()), 200);
+        assert!(zone.owns_reverse(ours) && !zone.owns_reverse(theirs));
+        assert_eq!(zone.serial(), 100);
+        zone.apply(Change::ServiceRanges(Arc::default()), 300);
+        assert!(!zone.owns_reverse(ours));
     }
 
     #[test]

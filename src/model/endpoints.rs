@@ -7,6 +7,16 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::net::Protocol;
+use super::{Kind, Object, ObjectKey};
+
+/// The label that names the Service of an EndpointSlice, in its namespace.
+pub const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
+
+/// The Service an EndpointSlice is labelled with; `None` for other kinds.
+pub fn service_of(slice: &Object) -> Option<ObjectKey> {
+    let name = slice.meta.labels.get(SERVICE_NAME_LABEL).filter(|_| slice.kind == Kind::EndpointSlice)?;
+    Some(ObjectKey { namespace: slice.key.namespace.clone(), name: name.into() })
+}
 
 /// `discovery.k8s.io/v1` EndpointSlice.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]

@@ -38,13 +38,13 @@ pub fn key(addr: IpAddr) -> ObjectKey {
 
 /// Whether an object follows from claims: one made by hand stands for itself.
 pub fn is_derived(object: &Object) -> bool {
-    object.kind == Kind::IpAddress && object.meta.labels.get(MANAGED_BY).is_some_and(|manager| manager == MANAGER)
+    object.kind == Kind::IpAddress && object.meta.labels.get(MANAGED_BY) == Some(MANAGER)
 }
 
 /// Whether an object says that `owner` holds `addr`.
 pub fn shows(object: &Object, addr: IpAddr, owner: &ObjectKey) -> bool {
     let (value, wanted) = (object.value(), content(addr, owner));
-    let family = object.meta.labels.get(FAMILY).map(String::as_str);
+    let family = object.meta.labels.get(FAMILY);
     is_derived(object) && family == Some(IpFamily::of(addr).as_str()) && value.get("spec") == wanted.get("spec")
 }
 

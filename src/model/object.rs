@@ -1,7 +1,6 @@
 //! Stored objects: encoded once, shared as bytes, with the parsed form beside
 //! them. LIST and WATCH copy bytes and never re-encode (design section 3).
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -9,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::{EndpointSlice, Endpoints, Kind, Node, Pod, Service, ip_address};
+use super::{EndpointSlice, Endpoints, Kind, Labels, Node, Pod, Service, ip_address};
 
 /// The store's global counter: the `resourceVersion` of every object. Only ever
 /// grows, across crashes too.
@@ -86,9 +85,9 @@ pub struct Meta {
     /// `metadata.uid`
     pub uid: Arc<str>,
     /// `metadata.labels`
-    pub labels: BTreeMap<String, String>,
+    pub labels: Labels,
     /// `metadata.annotations`, without the two large ones kubectl and managers keep.
-    pub annotations: BTreeMap<String, String>,
+    pub annotations: Labels,
     /// `metadata.ownerReferences[].uid`
     pub owners: Vec<String>,
     /// `metadata.creationTimestamp`
@@ -304,17 +303,15 @@ const LARGE_ANNOTATIONS: [&str; 1] = ["kubectl.kubernetes.io/last-applied-config
 impl Meta {
     fn of(metadata: &serde_json::Map<String, Value>) -> Meta {
         let text = |member: &str| metadata.get(member).and_then(Value::as_str).unwrap_or_default();
-        let map = |member: &str| -> BTreeMap<String, String> {
+        let pairs = |member: &str| {
             let entries = metadata.get(member).and_then(Value::as_object).into_iter().flatten();
-            entries.filter_map(|(k, v)| Some((k.clone(), v.as_str()?.to_owned()))).collect()
+            entries.filter_map(|(name, value)| Some((name.as_str(), value.as_str()?)))
         };
         let list = |member: &str| metadata.get(member).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-        let mut annotations = map("annotations");
-        annotations.retain(|key, _| !LARGE_ANNOTATIONS.contains(&key.as_str()));
         Meta {
             uid: text("uid").into(),
-            labels: map("labels"),
-            annotations,
+            labels: pairs("labels").collect(),
+            annotations: pairs("annotations").filter(|(name, _)| !LARGE_ANNOTATIONS.contains(name)).collect(),
             owners: list("ownerReferences")
                 .iter()
                 .filter_map(|owner| Some(owner.get("uid")?.as_str()?.to_owned()))
@@ -361,7 +358,7 @@ mod tests {
         assert_eq!(again.json(), object.json());
         assert_eq!(again.key, ObjectKey::new("n", "a"));
         assert!(again.meta.finalizers);
-        assert_eq!(again.meta.labels["k"], "v\"q");
+        assert_eq!(again.meta.labels.get("k"), Some("v\"q"));
         assert_eq!(again.value()["metadata"]["resourceVersion"], "42");
         assert_eq!(again.value()["kind"], "Service");
     }

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use imbl::OrdSet;
+use ipnet::IpNet;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -170,10 +171,11 @@ impl Running {
         };
         let mut follower = Follower {
             tracker: Tracker::new(desired_facts),
-            dataplane: open_dataplane(config)?,
+            dataplane: open_dataplane(config, desired::service_ranges(&store.snapshot()))?,
             zone,
             namespaces: OrdSet::new(),
             checks: checked,
+            ranges: Arc::default(),
             numbers: numbers.clone(),
             lag,
             busy,
@@ -192,26 +194,16 @@ impl Running {
         };
         serve_health_checks(config, inputs, &store, &facts, stopped.clone(), &mut tasks);
         let checks = checks(&store, lags);
-        let options = api_options(config, &facts, &checks, telemetry::metrics(&numbers, store.clone(), counters));
+        let metrics = telemetry::metrics(&numbers, store.clone(), counters);
+        let options = api_options(config, &facts, &checks, metrics, report_faults(&store, &facts));
         let api = Server::bind(options, store.clone(), stopped.clone()).await.map_err(|error| api_failure(&error))?;
         let api_address = api.address();
         tasks.spawn(api.run());
-        let end = turned(stopped.clone());
-        tasks.spawn(async move {
-            tokio::select! {
-                () = follower.run(snapshots) => {}
-                () = end => {}
-            }
-        });
+        tasks.spawn(until(stopped.clone(), follower.run(snapshots)));
         let (told, known) = watch::channel(facts);
-        let end = turned(stopped.clone());
-        tasks.spawn(async move {
-            tokio::select! {
-                () = facts::follow(addresses, told) => {}
-                () = end => {}
-            }
-        });
-        tasks.spawn(controller::run(store.clone(), known, turned(stopped)));
+        tasks.spawn(until(stopped.clone(), facts::follow(addresses, told)));
+        tasks.spawn(controller::run(store.clone(), known, turned(stopped.clone())));
+        tasks.spawn(until(stopped, memory::follow(store.subscribe())));
         let asked = config.cluster_dns.first().map(|addr| SocketAddr::new(*addr, defaults::DNS_PORT));
         let watchdog =
             Watchdog { store: store.clone(), kernel, dns: asked.map(|at| (at, config.cluster_domain.clone())) };
@@ -281,12 +273,12 @@ async fn open(config: &Config) -> Result<Store, Failure> {
     })
 }
 
-fn open_dataplane(config: &Config) -> Result<Option<Dataplane>, Failure> {
+fn open_dataplane(config: &Config, service_ranges: Vec<IpNet>) -> Result<Option<Dataplane>, Failure> {
     if config.proxy_mode == ProxyMode::None {
         return Ok(None);
     }
     let options = dataplane::Options {
-        service_ranges: config.service_cluster_ip_ranges.clone(),
+        service_ranges,
         cluster_dns: config.cluster_dns.clone(),
         nodeport_addresses: config.nodeport_addresses.clone(),
         cluster_cidrs: config.cluster_cidrs.clone(),
@@ -352,7 +344,6 @@ fn start_dns(
     let options = dns::Options {
         domain: config.cluster_domain.clone(),
         listen: config.cluster_dns.iter().map(|addr| SocketAddr::new(*addr, defaults::DNS_PORT)).collect(),
-        service_ranges: config.service_cluster_ip_ranges.clone(),
         upstreams: Some(upstreams),
         ..dns::Options::default()
     };
@@ -379,11 +370,20 @@ fn checks(store: &Store, lags: watch::Receiver<Option<String>>) -> server::Check
     })
 }
 
+fn report_faults(store: &Store, facts: &controller::Facts) -> server::ReportFaults {
+    let (store, facts) = (store.clone(), facts.clone());
+    Arc::new(move |faults| {
+        let (store, facts) = (store.clone(), facts.clone());
+        Box::pin(async move { controller::report(&store, &facts, &faults).await })
+    })
+}
+
 fn api_options(
     config: &Config,
     facts: &controller::Facts,
     checks: &server::Checks,
     metrics: server::Metrics,
+    report_faults: server::ReportFaults,
 ) -> server::Options {
     let first = |range: &ipnet::IpNet| crate::allocate::first_cluster_ip(*range);
     server::Options {
@@ -394,6 +394,7 @@ fn api_options(
         data_dir: config.data_dir.clone(),
         hostname: facts.node_name.clone(),
         service_ips: config.service_cluster_ip_ranges.iter().map(first).collect(),
+        cluster_domain: config.cluster_domain.clone(),
         rules: Rules {
             service_ranges: config.service_cluster_ip_ranges.clone(),
             node_ports: config.node_port_range.clone(),
@@ -403,6 +404,7 @@ fn api_options(
         limits: Limits::default(),
         checks: Arc::clone(checks),
         metrics,
+        report_faults,
     }
 }
 
@@ -418,6 +420,14 @@ fn api_failure(error: &server::ServeError) -> Failure {
         _ => Code::CannotCreate,
     };
     Failure::from_error(code, "the API", error)
+}
+
+/// Works until it is done or the flag is set, whatever comes first.
+async fn until(flag: watch::Receiver<bool>, work: impl Future<Output = ()>) {
+    tokio::select! {
+        () = work => {}
+        () = turned(flag) => {}
+    }
 }
 
 /// Resolves when the flag turns true, or nobody is left to turn it.

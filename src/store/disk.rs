@@ -16,6 +16,7 @@ use std::sync::Arc;
 use imbl::OrdSet;
 use redb::{
     Database, DatabaseError, Durability, ReadTransaction, ReadableDatabase as _, ReadableTable as _, TableDefinition,
+    WriteTransaction,
 };
 
 use super::audit::{Fault, audit};
@@ -91,6 +92,8 @@ pub(super) struct Disk {
     database: Option<Database>,
     /// The rows on flash may not be what we think.
     rewrite: bool,
+    /// The reservation on flash, once this process has written it.
+    reserved: Option<Revision>,
 }
 
 impl Disk {
@@ -108,7 +111,7 @@ impl Disk {
     /// Opens through `opener`; `path` is for messages.
     pub(super) fn with(opener: Opener, path: &Path) -> Result<Disk, OpenError> {
         let database = opener().map_err(|error| refused(path, error))?;
-        Ok(Disk { opener, path: path.to_path_buf(), database: Some(database), rewrite: false })
+        Ok(Disk { opener, path: path.to_path_buf(), database: Some(database), rewrite: false, reserved: None })
     }
 
     /// Reads everything, after checking the format.
@@ -142,9 +145,11 @@ impl Disk {
                 (self.opener)()?
             }
         };
-        write(&database, batch, self.rewrite)?;
+        let reserve = self.rewrite || self.reserved != Some(batch.revision);
+        write(&database, batch, self.rewrite, reserve)?;
         self.database = Some(database);
         self.rewrite = false;
+        self.reserved = Some(batch.revision);
         Ok(())
     }
 
@@ -173,44 +178,73 @@ pub(super) struct Batch<'a> {
     pub(super) rows: &'a dyn Fn() -> Vec<(Arc<Object>, Vec<Claim>)>,
 }
 
-fn write(database: &Database, batch: &Batch<'_>, whole: bool) -> Result<(), redb::Error> {
+/// A table that did not change is not opened, because each one written costs
+/// two or three pages of flash.
+fn write(database: &Database, batch: &Batch<'_>, whole: bool, reserve: bool) -> Result<(), redb::Error> {
     let mut transaction = database.begin_write()?;
     transaction.set_durability(Durability::Immediate)?;
     if whole {
         transaction.delete_table(OBJECTS)?;
         transaction.delete_table(CLAIMS)?;
     }
-    {
-        let mut objects = transaction.open_table(OBJECTS)?;
-        let mut claims = transaction.open_table(CLAIMS)?;
+    if reserve {
         let mut meta = transaction.open_table(META)?;
         meta.insert("format", FORMAT)?;
         meta.insert("revision", batch.revision.0)?;
-        if whole {
-            for (object, held) in (batch.rows)() {
-                let row = row_key(object.kind, &object.key);
-                objects.insert(row.as_str(), object.json().as_ref())?;
-                for claim in held {
-                    claims.insert(claim_key(claim).as_str(), row.as_str())?;
-                }
+        // There from the first commit on, for readers.
+        transaction.open_table(OBJECTS)?;
+        transaction.open_table(CLAIMS)?;
+    }
+    if whole {
+        rows_anew(&transaction, batch)?
+    } else {
+        rows_changed(&transaction, batch)?
+    }
+    transaction.commit()?;
+    Ok(())
+}
+
+fn rows_anew(transaction: &WriteTransaction, batch: &Batch<'_>) -> Result<(), redb::Error> {
+    let mut objects = transaction.open_table(OBJECTS)?;
+    let mut claims = transaction.open_table(CLAIMS)?;
+    for (object, held) in (batch.rows)() {
+        let row = row_key(object.kind, &object.key);
+        objects.insert(row.as_str(), object.json().as_ref())?;
+        for claim in held {
+            claims.insert(claim_key(claim).as_str(), row.as_str())?;
+        }
+    }
+    Ok(())
+}
+
+fn rows_changed(transaction: &WriteTransaction, batch: &Batch<'_>) -> Result<(), redb::Error> {
+    if batch.steps.iter().any(|step| !step.released.is_empty() || !step.claimed.is_empty()) {
+        let mut claims = transaction.open_table(CLAIMS)?;
+        for step in &batch.steps {
+            for claim in &step.released {
+                claims.remove(claim_key(*claim).as_str())?;
             }
-        } else {
-            for step in &batch.steps {
-                let row = row_key(step.kind, &step.key);
-                for claim in &step.released {
-                    claims.remove(claim_key(*claim).as_str())?;
-                }
-                match &step.object {
-                    Some(object) => drop(objects.insert(row.as_str(), object.json().as_ref())?),
-                    None => drop(objects.remove(row.as_str())?),
-                }
-                for claim in &step.claimed {
-                    claims.insert(claim_key(*claim).as_str(), row.as_str())?;
+            let row = row_key(step.kind, &step.key);
+            for claim in &step.claimed {
+                let claim = claim_key(*claim);
+                // Most writes keep the claims they have: asked first, because to put
+                // the same row again would write its pages again.
+                if claims.get(claim.as_str())?.is_none_or(|owner| owner.value() != row) {
+                    claims.insert(claim.as_str(), row.as_str())?;
                 }
             }
         }
     }
-    transaction.commit()?;
+    if !batch.steps.is_empty() {
+        let mut objects = transaction.open_table(OBJECTS)?;
+        for step in &batch.steps {
+            let row = row_key(step.kind, &step.key);
+            match &step.object {
+                Some(object) => drop(objects.insert(row.as_str(), object.json().as_ref())?),
+                None => drop(objects.remove(row.as_str())?),
+            }
+        }
+    }
     Ok(())
 }
 

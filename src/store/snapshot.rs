@@ -3,8 +3,9 @@
 
 use std::sync::Arc;
 
-use imbl::{OrdMap, Vector};
+use imbl::{OrdMap, OrdSet, Vector};
 
+use crate::model::endpoints::service_of;
 use crate::model::{Claim, Kind, Object, ObjectKey, Revision};
 
 /// Every object at one revision.
@@ -15,6 +16,9 @@ pub struct Snapshot {
     claims: OrdMap<Claim, ObjectKey>,
     /// What each object holds: the reverse of `claims`.
     held: OrdMap<(Kind, ObjectKey), Vec<Claim>>,
+    /// Service and name of each of its EndpointSlices, so that a change of one
+    /// Service does not read the slices of all.
+    slices: OrdSet<(ObjectKey, Arc<str>)>,
 }
 
 /// Events of a kind that a watch can resume from: more than a client misses
@@ -91,6 +95,16 @@ impl Snapshot {
             .map(|(_, object)| object)
     }
 
+    /// The EndpointSlices labelled with a Service, in the order of their names.
+    pub fn slices_of(&self, service: &ObjectKey) -> impl Iterator<Item = &Arc<Object>> {
+        self.slices.range((service.clone(), "".into())..).take_while(move |(of, _)| of == service).filter_map(
+            move |(of, name)| {
+                let key = ObjectKey { namespace: Arc::clone(&of.namespace), name: Arc::clone(name) };
+                self.get(Kind::EndpointSlice, &key)
+            },
+        )
+    }
+
     /// How many objects of a kind there are.
     pub fn count(&self, kind: Kind) -> usize {
         self.kind(kind).objects.len()
@@ -145,6 +159,7 @@ impl Snapshot {
         for (object, claims) in objects {
             let (kind, key) = (object.kind, object.key.clone());
             snapshot.hold(kind, &key, &claims);
+            snapshot.index(None, Some(&object));
             snapshot.kind_mut(kind).objects.insert(key, Arc::new(object));
         }
         for state in &mut snapshot.kinds {
@@ -160,8 +175,9 @@ impl Snapshot {
         let released = self.hold(object.kind, &object.key, claims);
         let state = self.kind_mut(object.kind);
         let previous = state.objects.insert(object.key.clone(), Arc::clone(&object));
+        self.index(previous.as_deref(), Some(&object));
         let r#type = if previous.is_some() { EventType::Modified } else { EventType::Added };
-        state.record(Event { r#type, object, previous });
+        self.kind_mut(object.kind).record(Event { r#type, object, previous });
         released
     }
 
@@ -176,10 +192,22 @@ impl Snapshot {
         let previous = self.kind_mut(kind).objects.remove(key)?;
         self.revision = revision;
         let released = self.hold(kind, key, &[]);
+        self.index(Some(&previous), None);
         let object = Arc::new(previous.at(revision));
         let event = Event { r#type: EventType::Deleted, object: Arc::clone(&object), previous: Some(previous) };
         self.kind_mut(kind).record(event);
         Some((object, released))
+    }
+
+    fn index(&mut self, before: Option<&Object>, after: Option<&Object>) {
+        let row = |object: &Object| service_of(object).map(|service| (service, Arc::clone(&object.key.name)));
+        let (before, after) = (before.and_then(row), after.and_then(row));
+        if let Some(row) = before.filter(|row| Some(row) != after.as_ref()) {
+            self.slices.remove(&row);
+        }
+        if let Some(row) = after {
+            self.slices.insert(row);
+        }
     }
 
     pub(super) fn hold(&mut self, kind: Kind, key: &ObjectKey, claims: &[Claim]) -> Vec<Claim> {

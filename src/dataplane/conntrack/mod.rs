@@ -24,6 +24,7 @@ use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -110,13 +111,15 @@ pub(super) struct Reconciler {
 }
 
 impl Reconciler {
-    pub(super) fn start(options: Options) -> Result<Reconciler, DataplaneError> {
-        let (orders, inbox) = watch::channel(Order::default());
+    pub(super) fn start(options: &Options) -> Result<Reconciler, DataplaneError> {
+        let (ranges, dns) = (options.service_ranges.as_slice().into(), options.cluster_dns.as_slice().into());
+        let wanted = Wanted { ranges, dns, ..Wanted::default() };
+        let (orders, inbox) = watch::channel(Order { wanted, ..Order::default() });
         let (outbox, progress) = watch::channel(Progress::default());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
         let runtime = runtime.map_err(DataplaneError::Thread)?;
         let thread = std::thread::Builder::new().name("conntrack".to_owned());
-        let work = move || runtime.block_on(Walker::new(options, inbox, outbox).serve());
+        let work = move || runtime.block_on(Walker::new(inbox, outbox).serve());
         thread.spawn(work).map_err(DataplaneError::Thread)?;
         Ok(Reconciler { orders, progress, number: 0 })
     }
@@ -149,6 +152,12 @@ impl Reconciler {
         self.tell(now, gone, &BTreeSet::from([Protocol::Udp, Protocol::Tcp]));
     }
 
+    /// Cluster IPs come from these ranges now.
+    pub(super) fn follow_ranges(&mut self, ranges: &[IpNet], now: &Frontends) {
+        self.orders.send_modify(|order| order.wanted.ranges = ranges.into());
+        self.tell(now, Vec::new(), &BTreeSet::from([Protocol::Udp]));
+    }
+
     fn tell(&mut self, now: &Frontends, gone: Vec<(FrontendAddr, Protocol, u16)>, protocols: &BTreeSet<Protocol>) {
         self.number += 1;
         let number = self.number;
@@ -170,7 +179,6 @@ impl Reconciler {
 
 /// The thread.
 struct Walker {
-    options: Options,
     orders: watch::Receiver<Order>,
     progress: watch::Sender<Progress>,
     link: Option<Link>,
@@ -184,9 +192,8 @@ struct Walker {
 }
 
 impl Walker {
-    fn new(options: Options, orders: watch::Receiver<Order>, progress: watch::Sender<Progress>) -> Walker {
+    fn new(orders: watch::Receiver<Order>, progress: watch::Sender<Progress>) -> Walker {
         Walker {
-            options,
             orders,
             progress,
             link: None,
@@ -272,7 +279,7 @@ impl Walker {
         let is_local = |addr: IpAddr| local.contains(&addr);
         let mut stale: Vec<(Flow, Name)> = Vec::new();
         entries::visit(&mut link, protocol, &mut |flow, name| {
-            if stale.len() < STALE_MAX && wanted.is_stale(flow, &self.options, is_local) {
+            if stale.len() < STALE_MAX && wanted.is_stale(flow, is_local) {
                 stale.push((flow, name));
             }
         })?;
@@ -287,7 +294,7 @@ impl Walker {
             stale.retain(|(_, name)| is_old(name));
         }
         for (flow, name) in stale {
-            let still = self.orders.borrow().wanted.is_stale(flow, &self.options, is_local);
+            let still = self.orders.borrow().wanted.is_stale(flow, is_local);
             if still && entries::delete(&mut link, &name)? {
                 self.done.deleted += 1;
             }

@@ -1,11 +1,11 @@
 //! Which flows of conntrack lead to an endpoint that does not serve any more. Pure.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use imbl::OrdMap;
 use ipnet::IpNet;
 
-use crate::dataplane::Options;
 use crate::dataplane::table::{FrontendId, Frontends};
 use crate::desired::{Frontend, FrontendAddr};
 use crate::model::{IpFamily, Protocol};
@@ -29,17 +29,15 @@ pub(in crate::dataplane) struct Wanted {
     /// Frontends that went, and the look that was asked for then: outside the ranges
     /// nothing else tells that a flow was ours.
     pub(in crate::dataplane) gone: OrdMap<FrontendId, u64>,
+    /// Where cluster IPs come from, and which of those addresses is the DNS server's.
+    pub(in crate::dataplane) ranges: Arc<[IpNet]>,
+    pub(in crate::dataplane) dns: Arc<[IpAddr]>,
 }
 
 impl Wanted {
     /// `is_local` tells the box's own addresses: a node port is a port of those,
     /// and the same number at another host is none of our business.
-    pub(in crate::dataplane) fn is_stale(
-        &self,
-        flow: Flow,
-        options: &Options,
-        is_local: impl Fn(IpAddr) -> bool,
-    ) -> bool {
+    pub(in crate::dataplane) fn is_stale(&self, flow: Flow, is_local: impl Fn(IpAddr) -> bool) -> bool {
         let addr = flow.original.ip();
         let at = |addr| (addr, flow.protocol, flow.original.port());
         let ids = [at(FrontendAddr::Virtual(addr)), at(FrontendAddr::NodePort(IpFamily::of(addr)))];
@@ -50,7 +48,16 @@ impl Wanted {
                 found => known |= found.is_some(),
             }
         }
-        known || self.was_ours(ids, &is_local) || is_of_nobody(flow, options)
+        known || self.was_ours(ids, &is_local) || self.is_of_nobody(flow)
+    }
+
+    /// A flow that was let through to an address of ours before there were any rules.
+    /// One that somebody translated is left alone: some of our range may belong to
+    /// another proxy.
+    fn is_of_nobody(&self, flow: Flow) -> bool {
+        let addr = flow.original.ip();
+        let ours = self.ranges.iter().any(|range| range.contains(&addr)) && !self.dns.contains(&addr);
+        flow.original == flow.reply && ours
     }
 
     fn was_ours(&self, [virtual_id, node_port]: [FrontendId; 2], is_local: impl Fn(IpAddr) -> bool) -> bool {
@@ -67,15 +74,6 @@ fn owner(
 ) -> Option<&Frontend> {
     let FrontendAddr::Virtual(addr) = virtual_id.0 else { return None };
     frontends.get(virtual_id).or_else(|| frontends.get(node_port).filter(|_| is_local(addr)))
-}
-
-/// A flow that was let through to an address of ours before there were any rules.
-/// One that somebody translated is left alone: some of our range may belong to
-/// another proxy.
-fn is_of_nobody(flow: Flow, options: &Options) -> bool {
-    let addr = flow.original.ip();
-    let of_ranges = |ranges: &[IpNet]| ranges.iter().any(|range| range.contains(&addr));
-    flow.original == flow.reply && of_ranges(&options.service_ranges) && !options.cluster_dns.contains(&addr)
 }
 
 /// Whether a move can have left stale flows behind: an endpoint or the frontend

@@ -176,9 +176,11 @@ fn dispatch(w: Words, options: &Options) -> Vec<Vec<Expr>> {
     let services = Expr::VerdictMap { map: SetName::Services.as_str(), word: 0 };
     rules.push(joined([w.frontend(0).to_vec(), vec![services]]));
     rules.push(vec![w.daddr(0), in_set(SetName::ClusterIps), goto("refuse")]);
-    for range in options.service_ranges.iter().filter(|net| IpFamily::of(net.addr()) == family) {
-        rules.push(joined([w.within(w.daddr(0), *range), vec![Expr::Verdict(Verdict::Drop)]]));
-    }
+    // An address that no Service holds. The box's own are spared: a ServiceCIDR laid
+    // over its network by mistake would lock everybody out. The client's address, any,
+    // stands in the key because our intervals are concatenations, as in `sources`.
+    let unheld = vec![w.saddr(0), w.daddr(w.words()), in_set(SetName::ServiceRanges)];
+    rules.push(joined([unheld, local(2, true).to_vec(), vec![Expr::Verdict(Verdict::Drop)]]));
     // The loopback addresses never take node ports.
     let loopback: Vec<Expr> = match family {
         IpFamily::V4 => vec![Expr::Network { offset: 16, len: 1, word: 0 }, is(0, &[127])],

@@ -12,6 +12,7 @@ pub(in crate::dataplane) enum SetName {
     NodePortEndpoints,
     Sources,
     ClusterIps,
+    ServiceRanges,
     Hairpin,
     EndpointIps,
     OffBox,
@@ -31,11 +32,12 @@ pub(in crate::dataplane) enum SetName {
 }
 
 impl SetName {
-    pub(in crate::dataplane) const ALL: [SetName; 20] = [
+    pub(in crate::dataplane) const ALL: [SetName; 21] = [
         SetName::Endpoints,
         SetName::NodePortEndpoints,
         SetName::Sources,
         SetName::ClusterIps,
+        SetName::ServiceRanges,
         SetName::Hairpin,
         SetName::EndpointIps,
         SetName::OffBox,
@@ -60,6 +62,7 @@ impl SetName {
             SetName::NodePortEndpoints => "nodeport-endpoints",
             SetName::Sources => "sources",
             SetName::ClusterIps => "cluster-ips",
+            SetName::ServiceRanges => "service-ranges",
             SetName::Hairpin => "hairpin",
             SetName::EndpointIps => "endpoint-ips",
             SetName::OffBox => "off-box",
@@ -171,12 +174,15 @@ pub(in crate::dataplane) fn shape(name: SetName, family: IpFamily) -> SetShape {
         SetName::Affinity => (vec![ip, ip, Field::Protocol, Field::Port], Maps::Endpoint),
         SetName::NodePortAffinity => (vec![ip, Field::Protocol, Field::Port], Maps::Endpoint),
         SetName::Sources => (vec![ip, Field::Protocol, Field::Port, ip], Maps::Nothing),
-        SetName::ClusterIps | SetName::EndpointIps | SetName::OffBox | SetName::NodePortIps | SetName::LocalIps => {
-            (vec![ip], Maps::Nothing)
-        }
+        SetName::ClusterIps
+        | SetName::EndpointIps
+        | SetName::OffBox
+        | SetName::NodePortIps
+        | SetName::LocalIps
+        | SetName::OnLo => (vec![ip], Maps::Nothing),
         SetName::LocalOnLink => (vec![ip, Field::Link], Maps::Nothing),
         SetName::ReservedPorts => (vec![Field::Port, Field::Port], Maps::Nothing),
-        SetName::Hairpin | SetName::OnLo => (vec![ip, ip], Maps::Nothing),
+        SetName::Hairpin | SetName::ServiceRanges => (vec![ip, ip], Maps::Nothing),
         SetName::SameLink => (vec![Field::Link, Field::Link], Maps::Nothing),
         SetName::HairpinPorts => (vec![Field::Link], Maps::Nothing),
     };
@@ -184,5 +190,6 @@ pub(in crate::dataplane) fn shape(name: SetName, family: IpFamily) -> SetShape {
     // ceiling too (ENFILE above it) and buckets kept for nothing; installing 10,000
     // Services is no faster with one.
     let size = name.is_dynamic().then_some(AFFINITY_ENTRIES_MAX);
-    SetShape { fields, maps, interval: name == SetName::Sources, size }
+    let interval = matches!(name, SetName::Sources | SetName::ServiceRanges);
+    SetShape { fields, maps, interval, size }
 }

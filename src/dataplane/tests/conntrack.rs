@@ -1,7 +1,6 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::super::Options;
 use super::super::conntrack::{Flow, Wanted, leaves_flows};
 use super::super::table::{Book, Edit, Frontends};
 use super::{balance, frontend};
@@ -41,20 +40,17 @@ fn in_effect(frontends: &[Frontend]) -> Frontends {
 }
 
 fn holding(frontends: &[Frontend]) -> Wanted {
-    Wanted { now: in_effect(frontends), ..Wanted::default() }
-}
-
-fn options() -> Options {
-    Options {
-        service_ranges: vec!["10.43.0.0/16".parse().unwrap()],
-        cluster_dns: vec!["10.43.0.10".parse().unwrap()],
-        ..Options::default()
+    Wanted {
+        now: in_effect(frontends),
+        ranges: ["10.43.0.0/16".parse().unwrap()].into(),
+        dns: ["10.43.0.10".parse().unwrap()].into(),
+        ..Wanted::default()
     }
 }
 
 fn is_stale_of(wanted: &Wanted, protocol: Protocol, original: &str, reply: &str) -> bool {
     let flow = Flow { protocol, original: original.parse().unwrap(), reply: reply.parse().unwrap() };
-    wanted.is_stale(flow, &options(), |addr| addr == "192.0.2.1".parse::<IpAddr>().unwrap())
+    wanted.is_stale(flow, |addr| addr == "192.0.2.1".parse::<IpAddr>().unwrap())
 }
 
 fn is_stale(wanted: &Wanted, original: &str, reply: &str) -> bool {

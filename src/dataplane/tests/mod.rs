@@ -6,6 +6,7 @@ mod affinity;
 mod conntrack;
 mod links;
 mod portion;
+mod ranges;
 
 use crate::desired::{Balance, Frontend, FrontendAddr, Verdict};
 use crate::model::{IpFamily, Protocol};

@@ -248,8 +248,8 @@ fn node(value: &Value, object: &Object, age: &Value) -> Vec<Value> {
     }
     let labels = object.meta.labels.iter();
     let roles: BTreeSet<&str> = labels
-        .filter_map(|(key, content)| match &**key {
-            "kubernetes.io/role" => Some(&**content),
+        .filter_map(|(key, content)| match key {
+            "kubernetes.io/role" => Some(content),
             key => key.strip_prefix("node-role.kubernetes.io/"),
         })
         .filter(|role| !role.is_empty())
