@@ -180,7 +180,11 @@ fn dispatch(w: Words, options: &Options) -> Vec<Vec<Expr>> {
     // over its network by mistake would lock everybody out. The client's address, any,
     // stands in the key because our intervals are concatenations, as in `sources`.
     let unheld = vec![w.saddr(0), w.daddr(w.words()), in_set(SetName::ServiceRanges)];
-    rules.push(joined([unheld, local(2, true).to_vec(), vec![Expr::Verdict(Verdict::Drop)]]));
+    let not_its_own = match options.address_sets {
+        true => vec![w.daddr(0), Expr::InSet { set: SetName::LocalIps.as_str(), word: 0, not: true }],
+        false => local(2, true).to_vec(),
+    };
+    rules.push(joined([unheld, not_its_own, vec![Expr::Verdict(Verdict::Drop)]]));
     // The loopback addresses never take node ports.
     let loopback: Vec<Expr> = match family {
         IpFamily::V4 => vec![Expr::Network { offset: 16, len: 1, word: 0 }, is(0, &[127])],
