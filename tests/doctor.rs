@@ -42,6 +42,8 @@ fn a_box_that_is_well_passes() {
     let edgesvc = Edgesvc::start(&world);
     edgesvc.apply(&stream(&[pod("one", "web", "10.9.0.11", 8080), service("web", "web", 80, "8080", "")]));
     let home = Arc::clone(&edgesvc.home);
+    // Forwarding is switched on with the first endpoint, which follows the apply.
+    wait_until(Duration::from_secs(10), || doctor(&world, &home, &[], &[]).code == 0);
     let output = doctor(&world, &home, &[], &[]);
     assert_eq!(output.code, 0, "{output:?}");
     for (name, words) in

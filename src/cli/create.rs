@@ -67,8 +67,8 @@ pub(super) async fn by_words(
     refuse_token_flags(flags)?;
     let name = match words {
         [word, name] if resource::kind(word).is_ok_and(|kind| kind == Kind::Namespace) => name,
-        [word] if resource::kind(word).is_ok_and(|kind| kind == Kind::Namespace) => {
-            return usage("error: exactly one NAME is required, got 0".to_owned());
+        [word, names @ ..] if resource::kind(word).is_ok_and(|kind| kind == Kind::Namespace) => {
+            return usage(format!("error: exactly one NAME is required, got {}", names.len()));
         }
         [word, ..] => {
             // A kind we do not serve says why first.
@@ -174,7 +174,7 @@ async fn anew(
     manifest: &Manifest,
     options: &Options,
 ) -> Result<Answer, AskError> {
-    match delete::one(client, target, &delete::Manner::default()).await {
+    match delete::one(client, target, &delete::Manner::default(), DryRun::None).await {
         Ok(uid) => {
             let singular = resource::qualified_singular(target.kind);
             output::line(&format!("{singular} \"{}\" deleted", target.name))?;

@@ -33,6 +33,7 @@ mod output;
 mod patch;
 mod pick;
 mod progress;
+mod prune;
 mod repair;
 mod resource;
 mod scratch;

@@ -24,12 +24,14 @@ mod selected;
 mod service_account;
 mod service_cidr;
 mod slices;
+mod trigger;
 mod worker;
 
 #[cfg(test)]
 mod tests;
 
 pub use bootstrap::bootstrap;
+pub use event::{Report, warn};
 pub use foresee::foresee;
 pub use repair::report;
 pub use worker::{Truth, run, settle};
@@ -104,6 +106,8 @@ enum Task {
     ServiceCidr(ObjectKey),
     /// The account `default` of a namespace.
     ServiceAccount(ObjectKey),
+    /// The roles that groups hold in a namespace.
+    RoleBindings(ObjectKey),
     /// A namespace that is going.
     Namespace(ObjectKey),
     /// An object whose owner may be gone, or that waits for its dependents.
@@ -117,6 +121,8 @@ struct Scene<'a> {
     facts: &'a Facts,
     now: OffsetDateTime,
     random: fastrand::Rng,
+    /// What the endpoints of Services were changed by last.
+    triggers: &'a mut trigger::Triggers,
 }
 
 /// What to write, and when to look again although nothing changed.
@@ -145,6 +151,7 @@ fn decide(scene: &mut Scene<'_>, task: &Task) -> Result<Decision, ParseError> {
         Task::Endpoints(key) => endpoints::reconcile(scene, key)?,
         Task::Slices(key) => slices::reconcile(scene, key)?,
         Task::Mirror(key) => mirror::reconcile(scene, key)?,
+        Task::RoleBindings(key) => roles::reconcile(scene, key)?,
         Task::Namespace(key) => namespace::reconcile(scene, key)?,
         Task::Garbage(kind, key) => garbage::reconcile(scene, *kind, key)?,
     };

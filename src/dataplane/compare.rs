@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::links::{self, BoxLinks, Way};
 use super::netlink::Link;
-use super::table::{Book, Data, Edit, SetName, Slot, endpoint_ips};
+use super::table::{Book, Data, Edit, SetName, Slot, endpoint_ips, range_slots};
 use super::{DataplaneError, Options, kernel, words};
 use crate::desired::{Change, Contribution};
 use crate::model::IpFamily;
@@ -24,6 +24,7 @@ pub fn differences(options: &Options, contributions: &[Arc<Contribution>]) -> Re
         let key = [index.to_ne_bytes(), index.to_ne_bytes()].concat();
         desired.extend(IpFamily::BOTH.map(|family| (Slot::new(family, SetName::SameLink, key.clone()), Data::Nothing)));
     }
+    desired.extend(range_slots(&options.service_ranges).into_iter().map(|slot| (slot, Data::Nothing)));
     let mut nft = Link::open(netlink_sys::protocols::NETLINK_NETFILTER).map_err(DataplaneError::Socket)?;
     let (mut lines, mut edit) = (Vec::new(), Edit::default());
     let wanted: BTreeSet<_> = book.chains().collect();
@@ -44,8 +45,7 @@ pub fn differences(options: &Options, contributions: &[Arc<Contribution>]) -> Re
         for name in &held.chains {
             edit.chain(family, *name, true, wanted.contains(&(family, *name)));
         }
-        // Which ports were switched is known to the daemon alone.
-        for set in SetName::ALL.into_iter().filter(|set| !set.is_dynamic() && *set != SetName::HairpinPorts) {
+        for set in SetName::ALL.into_iter().filter(|set| !set.is_dynamic() && !is_of_the_box(*set)) {
             let found = match kernel::read_set(&mut nft, family, set) {
                 // Another layout, told above.
                 Err(error) if error.raw_os_error() == Some(nix::libc::ENOENT) => continue,
@@ -69,11 +69,28 @@ pub fn differences(options: &Options, contributions: &[Arc<Contribution>]) -> Re
     Ok(lines)
 }
 
+/// What the daemon did to the box, or found there, is known to it alone.
+fn is_of_the_box(set: SetName) -> bool {
+    matches!(
+        set,
+        SetName::HairpinPorts
+            | SetName::NodePortIps
+            | SetName::LocalIps
+            | SetName::LocalOnLink
+            | SetName::ReservedPorts
+            | SetName::OnLo
+    )
+}
+
 /// The transaction that changes would be, as nft text.
 ///
 /// # Errors
 /// The routes of endpoints cannot be read.
-pub fn preview(contributions: &[Arc<Contribution>], changes: &[Change]) -> Result<String, DataplaneError> {
+pub fn preview(
+    options: &Options,
+    contributions: &[Arc<Contribution>],
+    changes: &[Change],
+) -> Result<String, DataplaneError> {
     let after: Vec<Arc<Contribution>> = changes.iter().filter_map(|change| change.after.clone()).collect();
     let (mut book, ways) = {
         let (ways, _) = ways(contributions.iter().chain(&after))?;
@@ -84,7 +101,7 @@ pub fn preview(contributions: &[Arc<Contribution>], changes: &[Change]) -> Resul
         let off_box = &mut |addr: IpAddr| is_off_box(&ways, addr);
         book.change(&change.key, change.before.as_ref(), change.after.as_ref(), off_box, &mut edit);
     }
-    Ok(words::script(&edit, &super::link_name))
+    Ok(words::script(&edit, options, &super::link_name))
 }
 
 fn book(contributions: &[Arc<Contribution>], more: &[Arc<Contribution>]) -> Result<(Book, BoxLinks), DataplaneError> {

@@ -141,10 +141,12 @@ mod tests {
                 affinity_seconds: None,
             }),
             source_ranges: Vec::new(),
+            inside: None,
+            kept: Vec::new(),
         };
         let (key, records) = (ObjectKey::new("default", name), Arc::new(ServiceRecords::default()));
         let frontends = addrs.iter().map(frontend).collect();
-        Arc::new(Contribution { key, cluster_ips: Vec::new(), frontends, records })
+        Arc::new(Contribution { key, cluster_ips: Vec::new(), frontends, health: None, records })
     }
 
     #[test]

@@ -100,7 +100,7 @@ fn cases() -> Vec<Case> {
             plain(vec![Expr::AddressType { flags: 2, word: 0 }]),
             0,
         ),
-        ("random choice", "CONFIG_NFT_NUMGEN", plain(vec![Expr::Random { below: 2, word: 0 }]), 0),
+        ("random choice", "CONFIG_NFT_NUMGEN", plain(vec![Expr::Random { below: 2, offset: 0, word: 0 }]), 0),
         (OWNED_TABLES, "Linux 6.9 or later", vec![], 2 | 4),
     ]
 }

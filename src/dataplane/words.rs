@@ -1,7 +1,10 @@
 //! Elements, chains and edits in the words of nft. Pure.
 
+use super::Options;
 use super::kernel::word;
-use super::table::{ChainName, Data, Edit, Field, Key, Maps, SetName, Slot, TABLE, Verdict, address, shape};
+use super::table::{
+    ChainName, Data, Edit, Field, INSIDE_SLOTS, Key, Maps, SetName, Slot, TABLE, Verdict, address, shape,
+};
 use crate::model::IpFamily;
 
 /// Answers the name of a link.
@@ -70,14 +73,17 @@ fn chain(family: IpFamily, name: ChainName) -> String {
 }
 
 /// The rules of a chain that comes and goes.
-fn rules(family: IpFamily, name: ChainName) -> Vec<String> {
+fn rules(family: IpFamily, name: ChainName, options: &Options) -> Vec<String> {
     let ip = word(family);
     let at = format!("{ip} daddr . meta l4proto . th dport");
-    let pick = |key: &str, map: SetName, below: u32| {
-        format!("dnat {ip} to {key} . numgen random mod {below} map @{}", map.as_str())
+    let pick = |key: &str, map: SetName, slot: String| format!("dnat {ip} to {key} . {slot} map @{}", map.as_str());
+    let picks = |key: &str, map: SetName, below: u32, from: u32| {
+        let slot = |below: u32| match from {
+            0 => format!("numgen random mod {below}"),
+            _ => format!("numgen random mod {below} offset {from}"),
+        };
+        vec![pick(key, map, slot(below)), pick(key, map, slot(1)), "goto refuse".to_owned()]
     };
-    let picks =
-        |key: &str, map: SetName, below: u32| vec![pick(key, map, below), pick(key, map, 1), "goto refuse".to_owned()];
     let known = |key: &str, map: SetName, next: ChainName| {
         vec![format!("dnat {ip} to {ip} saddr . {key} map @{}", map.as_str()), format!("goto {next}")]
     };
@@ -92,13 +98,38 @@ fn rules(family: IpFamily, name: ChainName) -> Vec<String> {
         ["tcp", "udp", "sctp"].map(rule).to_vec()
     };
     let filter = |next: ChainName| vec![format!("{at} . {ip} saddr != @sources drop"), format!("goto {next}")];
+    let by_side = |inside: ChainName, others: Option<ChainName>| {
+        let on_box = match options.address_sets {
+            true => format!("{ip} saddr @{}", SetName::LocalIps.as_str()),
+            false => "fib saddr type local".to_owned(),
+        };
+        let pods = options.cluster_cidrs.iter().filter(|net| IpFamily::of(net.addr()) == family);
+        let mut rules = vec![format!("{on_box} goto {inside}")];
+        rules.extend(pods.map(|net| format!("{ip} saddr {net} goto {inside}")));
+        rules.push(others.map_or_else(|| "drop".to_owned(), |next| format!("goto {next}")));
+        rules
+    };
+    let leads = |rules: &dyn Fn(ChainName) -> Vec<String>| name.next().into_iter().flat_map(rules).collect();
     match name {
-        ChainName::Pick(count) => picks(&at, SetName::Endpoints, count),
-        ChainName::PickNodePort(count) => picks(port, SetName::NodePortEndpoints, count),
-        ChainName::Affine(count) => known(&at, SetName::Affinity, ChainName::Pick(count)),
-        ChainName::AffineNodePort(count) => known(port, SetName::NodePortAffinity, ChainName::PickNodePort(count)),
-        ChainName::Filter(count) => filter(ChainName::Pick(count)),
-        ChainName::FilterAffine(count) => filter(ChainName::Affine(count)),
+        ChainName::Pick(count) => picks(&at, SetName::Endpoints, count, 0),
+        ChainName::PickNodePort(count) => picks(port, SetName::NodePortEndpoints, count, 0),
+        ChainName::Whole(count) => picks(&at, SetName::Endpoints, count, INSIDE_SLOTS),
+        ChainName::WholeNodePort(count) => picks(port, SetName::NodePortEndpoints, count, INSIDE_SLOTS),
+        ChainName::Affine(_) | ChainName::AffineWhole(_) => leads(&|next| known(&at, SetName::Affinity, next)),
+        ChainName::AffineNodePort(_) | ChainName::AffineWholeNodePort(_) => {
+            leads(&|next| known(port, SetName::NodePortAffinity, next))
+        }
+        ChainName::Filter(_)
+        | ChainName::FilterAffine(_)
+        | ChainName::FilterLocal(..)
+        | ChainName::FilterLocalAffine(..) => leads(&filter),
+        ChainName::Local(..)
+        | ChainName::LocalNodePort(..)
+        | ChainName::LocalAffine(..)
+        | ChainName::LocalAffineNodePort(..) => match name.next().as_slice() {
+            [inside, others @ ..] => by_side(*inside, others.first().copied()),
+            [] => Vec::new(),
+        },
         ChainName::Remember(seconds) => remember(
             &format!("ct original {ip} daddr . meta l4proto . ct original proto-dst"),
             SetName::Affinity,
@@ -111,12 +142,12 @@ fn rules(family: IpFamily, name: ChainName) -> Vec<String> {
 }
 
 /// The transaction of an edit, in its order.
-pub(super) fn script(edit: &Edit, link: LinkName<'_>) -> String {
+pub(super) fn script(edit: &Edit, options: &Options, link: LinkName<'_>) -> String {
     let mut lines = Vec::new();
     for (family, name) in edit.chains_added() {
         lines.push(format!("add {}", chain(family, name)));
         let rule = |rule| format!("add rule {} {TABLE} {name} {rule}", word(family));
-        lines.extend(rules(family, name).into_iter().map(rule));
+        lines.extend(rules(family, name, options).into_iter().map(rule));
     }
     lines.extend(edit.removed().map(|slot| format!("delete {}", element(slot, None, link))));
     lines.extend(edit.added().map(|(slot, data)| format!("add {}", element(slot, Some(data), link))));
@@ -153,12 +184,20 @@ mod tests {
         });
         let addr = FrontendAddr::Virtual("10.43.0.7".parse().unwrap());
         let source_ranges = vec!["192.0.2.0/24".parse().unwrap()];
-        let frontend = Frontend { addr, protocol: Protocol::Udp, port: 53, verdict, source_ranges };
+        let frontend = Frontend {
+            addr,
+            protocol: Protocol::Udp,
+            port: 53,
+            verdict,
+            source_ranges,
+            inside: None,
+            kept: Vec::new(),
+        };
         let mut edit = Edit::default();
         let (elements, chains) = of_frontend(&frontend);
         elements.into_iter().for_each(|(slot, data)| edit.element(slot, None, Some(data)));
         chains.into_iter().for_each(|name| edit.chain(IpFamily::V4, name, false, true));
-        let lines = script(&edit, &|index| index.to_string());
+        let lines = script(&edit, &Options::default(), &|index| index.to_string());
         for line in [
             "add chain ip edgesvc n-1",
             "add rule ip edgesvc n-1 dnat ip to ip daddr . meta l4proto . th dport . numgen random mod 1 map @endpoints",

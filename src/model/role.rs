@@ -97,6 +97,9 @@ const DISCOVERY_PATHS: [&str; 11] = [
     "/version/",
 ];
 
+/// The roles that may be held in one namespace.
+pub const NAMESPACED: [&str; 2] = ["edit", "view"];
+
 /// What programs need to tell our tokens from others.
 const ISSUER_PATHS: [&str; 4] =
     ["/.well-known/openid-configuration", "/.well-known/openid-configuration/", "/openid/v1/jwks", "/openid/v1/jwks/"];
@@ -128,7 +131,7 @@ pub fn grants_of(group: &str) -> Vec<Grant<'_>> {
     let Some(own) = group.strip_prefix(OWN) else { return Vec::new() };
     let (role, namespace) = own.split_once(':').map_or((own, None), |(role, namespace)| (role, Some(namespace)));
     // An empty namespace would be all of them: a group cut short must not hold more.
-    match (["edit", "view"].into_iter().find(|known| *known == role), namespace) {
+    match (NAMESPACED.into_iter().find(|known| *known == role), namespace) {
         (Some(_), Some("")) | (None, _) => Vec::new(),
         (Some(role), namespace) => vec![Grant { role, namespace }],
     }

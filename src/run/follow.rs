@@ -9,11 +9,13 @@ use std::time::Duration;
 
 use imbl::OrdSet;
 use imbl::ordset::DiffItem;
+use ipnet::IpNet;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::telemetry::Numbers;
 use crate::clock;
+use crate::dataplane::health_check::Checks;
 use crate::dataplane::{Dataplane, DataplaneError};
 use crate::desired::{self, Tracker};
 use crate::dns;
@@ -30,6 +32,10 @@ pub(super) struct Follower {
     pub(super) dataplane: Option<Dataplane>,
     pub(super) zone: watch::Sender<dns::Zone>,
     pub(super) namespaces: OrdSet<Arc<str>>,
+    /// The health-check ports of Services.
+    pub(super) checks: watch::Sender<Checks>,
+    /// The ranges that kernel and zone were told last.
+    pub(super) ranges: Arc<[IpNet]>,
     pub(super) numbers: Numbers,
     /// Why the kernel does not equal the store, for `/readyz`.
     pub(super) lag: watch::Sender<Option<String>>,
@@ -45,8 +51,10 @@ impl Follower {
     pub(super) async fn begin(&mut self, snapshot: &Arc<Snapshot>) -> Result<(), DataplaneError> {
         let changes = self.tracker.update(snapshot);
         if let Some(dataplane) = &self.dataplane {
+            dataplane.follow_ranges(self.tracker.ranges().to_vec()).await?;
             dataplane.converge(self.tracker.contributions().cloned().collect()).await?;
         }
+        self.tell_checks(&changes);
         self.tell_zone(&changes);
         self.zone.send_modify(|zone| zone.apply(dns::Change::Synced, seconds()));
         self.equal(snapshot);
@@ -67,7 +75,10 @@ impl Follower {
             let snapshot = snapshots.borrow_and_update().clone();
             let changes = self.tracker.update(&snapshot);
             self.busy.send_replace(Some(Instant::now()));
+            // Before the Services: theirs are reached as soon as they are there.
+            let ranges = self.move_ranges().await.err();
             let refused = match (&self.dataplane, retry) {
+                (Some(_), None) if ranges.is_some() => ranges,
                 (Some(dataplane), Some(_)) if due => {
                     dataplane.converge(self.tracker.contributions().cloned().collect()).await.err()
                 }
@@ -80,6 +91,7 @@ impl Follower {
                 }
             };
             self.busy.send_replace(None);
+            self.tell_checks(&changes);
             self.tell_zone(&changes);
             match refused {
                 Some(error) => {
@@ -98,15 +110,41 @@ impl Follower {
         }
     }
 
+    /// Tells the kernel which ranges there are now. What it refuses is made good by
+    /// the next converge.
+    async fn move_ranges(&self) -> Result<(), DataplaneError> {
+        let ranges = self.tracker.ranges();
+        match &self.dataplane {
+            Some(dataplane) if *ranges != self.ranges => dataplane.follow_ranges(ranges.to_vec()).await.map(drop),
+            Some(_) | None => Ok(()),
+        }
+    }
+
     fn equal(&self, snapshot: &Snapshot) {
         self.numbers.kernel_revision.set(i64::try_from(snapshot.revision().0).unwrap_or(i64::MAX));
         self.lag.send_if_modified(|lag| lag.take().is_some());
     }
 
+    fn tell_checks(&self, changes: &[desired::Change]) {
+        let health = |side: &Option<Arc<desired::Contribution>>| side.as_ref().and_then(|side| side.health);
+        let moved: Vec<_> = changes.iter().filter(|change| health(&change.before) != health(&change.after)).collect();
+        if moved.is_empty() {
+            return;
+        }
+        self.checks.send_modify(|checks| {
+            for change in moved {
+                match health(&change.after) {
+                    Some(check) => checks.insert(change.key.clone(), check),
+                    None => checks.remove(&change.key),
+                };
+            }
+        });
+    }
+
     /// One patch of the zone for a whole snapshot: readers see all of it or none.
     fn tell_zone(&mut self, changes: &[desired::Change]) {
         let namespaces = self.tracker.namespaces().clone();
-        let moved: Vec<dns::Change> = self
+        let mut moved: Vec<dns::Change> = self
             .namespaces
             .diff(&namespaces)
             .map(|item| match item {
@@ -115,6 +153,11 @@ impl Follower {
             })
             .collect();
         self.namespaces = namespaces;
+        let ranges = self.tracker.ranges();
+        if *ranges != self.ranges {
+            self.ranges = Arc::clone(ranges);
+            moved.push(dns::Change::ServiceRanges(Arc::clone(ranges)));
+        }
         if changes.is_empty() && moved.is_empty() {
             return;
         }

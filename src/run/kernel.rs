@@ -19,14 +19,15 @@ pub(super) fn answers(
     desired_facts: desired::Facts,
 ) -> Kernel {
     Arc::new(move |question| {
-        let options = options.as_ref().ok_or("the kernel is left alone (--proxy-mode none)")?;
+        let mut options = options.clone().ok_or("the kernel is left alone (--proxy-mode none)")?;
         let snapshot = store.snapshot();
         let mut tracker = Tracker::new(desired_facts.clone());
         tracker.update(&snapshot);
+        options.service_ranges = tracker.ranges().to_vec();
         let contributions: Vec<Arc<Contribution>> = tracker.contributions().cloned().collect();
         match question {
             KernelQuestion::Differences => {
-                let lines = dataplane::differences(options, &contributions).map_err(|error| error.to_string())?;
+                let lines = dataplane::differences(&options, &contributions).map_err(|error| error.to_string())?;
                 Ok(json!({ "lines": lines }))
             }
             KernelQuestion::Preview(drafts) => {
@@ -34,7 +35,8 @@ pub(super) fn answers(
                 let ops: Vec<Op> = drafts.into_iter().map(put).collect();
                 let after = foreseen(&snapshot, &ops, &facts)?;
                 let changes = tracker.update(&after);
-                let script = dataplane::preview(&contributions, &changes).map_err(|error| error.to_string())?;
+                let script =
+                    dataplane::preview(&options, &contributions, &changes).map_err(|error| error.to_string())?;
                 Ok(json!({ "lines": script.lines().collect::<Vec<_>>() }))
             }
             KernelQuestion::Counters => {

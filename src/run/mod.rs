@@ -30,9 +30,10 @@ use crate::cli::DataplaneVerb;
 use crate::cli::exit::{Code, Failure};
 use crate::config::{Config, ProxyMode, defaults};
 use crate::controller;
-use crate::dataplane::{self, Dataplane};
+use crate::dataplane::{self, Dataplane, health_check};
 use crate::desired::{self, Tracker};
 use crate::dns;
+use crate::model::Kind;
 use crate::store::{self, Health, OpenError, Store};
 pub use diagnose::{doctor, trace};
 use follow::Follower;
@@ -153,7 +154,9 @@ impl Running {
         }
         let (shutdown, stopped) = watch::channel(false);
         let store = open(config).await?;
-        let facts = facts::facts(config);
+        let addresses = dataplane::addresses::follow()
+            .map_err(|error| Failure::from_error(Code::Io, "the box's addresses", &error))?;
+        let facts = facts::facts(config, &addresses.borrow());
         let begun = controller::bootstrap(&store, &facts).await;
         begun.map_err(|error| Failure::from_error(Code::Io, "the first objects", &error))?;
         controller::report(&store, &facts, store.faults_at_start()).await;
@@ -163,15 +166,18 @@ impl Running {
         let (zone, zones) = watch::channel(dns::Zone::default());
         let (lag, lags) = watch::channel(None);
         let (busy, at_work) = watch::channel(None);
+        let (checked, health_checks) = watch::channel(health_check::Checks::new());
         let desired_facts = desired::Facts {
             node_name: facts.node_name.as_str().into(),
             external_ip_cidrs: config.external_ip_cidrs.clone(),
         };
         let mut follower = Follower {
             tracker: Tracker::new(desired_facts.clone()),
-            dataplane: open_dataplane(config)?,
+            dataplane: open_dataplane(config, &store)?,
             zone,
             namespaces: OrdSet::new(),
+            checks: checked,
+            ranges: Arc::default(),
             numbers: numbers.clone(),
             lag,
             busy,
@@ -182,32 +188,29 @@ impl Running {
 
         let mut tasks = JoinSet::new();
         let counters = start_dns(config, zones, stopped.clone(), &mut tasks)?;
+        let inputs = health_check::Inputs {
+            checks: health_checks,
+            nodeport_addresses: config.nodeport_addresses.clone(),
+            addresses: addresses.clone(),
+            lag: lags.clone(),
+        };
+        serve_health_checks(config, inputs, &store, &facts, stopped.clone(), &mut tasks);
         let checks = checks(&store, lags);
-        let tally = dataplane_options(config).map(|options| telemetry::Tally {
+        let tally = dataplane_options(config, &store).map(|options| telemetry::Tally {
             traffic: options.count_traffic,
             read: Box::new(kernel::tally(store.clone(), desired_facts.clone())),
         });
-        let kernel = kernel::answers(store.clone(), dataplane_options(config), facts.clone(), desired_facts);
+        let kernel = kernel::answers(store.clone(), dataplane_options(config, &store), facts.clone(), desired_facts);
         let metrics = telemetry::metrics(&numbers, store.clone(), counters, tally);
-        let options = api_options(config, &facts, &checks, metrics, kernel);
+        let options = api_options(config, &facts, &checks, metrics, kernel, report_faults(&store, &facts));
         let api = Server::bind(options, store.clone(), stopped.clone()).await.map_err(|error| api_failure(&error))?;
         let api_address = api.address();
         tasks.spawn(api.run());
-        let end = turned(stopped.clone());
-        tasks.spawn(async move {
-            tokio::select! {
-                () = follower.run(snapshots) => {}
-                () = end => {}
-            }
-        });
-        tasks.spawn(controller::run(store.clone(), facts, turned(stopped.clone())));
-        let (freed, end) = (memory::follow(store.subscribe()), turned(stopped));
-        tasks.spawn(async move {
-            tokio::select! {
-                () = freed => {}
-                () = end => {}
-            }
-        });
+        tasks.spawn(until(stopped.clone(), follower.run(snapshots)));
+        let (told, known) = watch::channel(facts);
+        tasks.spawn(until(stopped.clone(), facts::follow(addresses, told)));
+        tasks.spawn(controller::run(store.clone(), known, turned(stopped.clone())));
+        tasks.spawn(until(stopped, memory::follow(store.subscribe())));
         let asked = config.cluster_dns.first().map(|addr| SocketAddr::new(*addr, defaults::DNS_PORT));
         let watchdog = Watchdog {
             store: store.clone(),
@@ -281,23 +284,60 @@ async fn open(config: &Config) -> Result<Store, Failure> {
 }
 
 /// What the dataplane is told; nothing in proxy mode none.
-fn dataplane_options(config: &Config) -> Option<dataplane::Options> {
+fn dataplane_options(config: &Config, store: &Store) -> Option<dataplane::Options> {
     (config.proxy_mode != ProxyMode::None).then(|| dataplane::Options {
-        service_ranges: config.service_cluster_ip_ranges.clone(),
+        service_ranges: desired::service_ranges(&store.snapshot()),
         cluster_dns: config.cluster_dns.clone(),
         nodeport_addresses: config.nodeport_addresses.clone(),
         cluster_cidrs: config.cluster_cidrs.clone(),
+        node_ports: Some(config.node_port_range.clone()),
+        address_sets: false,
         count_traffic: config.count_traffic,
     })
 }
 
-fn open_dataplane(config: &Config) -> Result<Option<Dataplane>, Failure> {
-    let Some(options) = dataplane_options(config) else { return Ok(None) };
+fn open_dataplane(config: &Config, store: &Store) -> Result<Option<Dataplane>, Failure> {
+    let Some(options) = dataplane_options(config, store) else { return Ok(None) };
     let dataplane = Dataplane::open(options).map_err(|error| dataplane_failure(&error))?;
     for warning in dataplane.warnings() {
         tracing::warn!(warning, "dataplane");
     }
     Ok(Some(dataplane))
+}
+
+/// Opens the health-check ports of Services and reports those it cannot have.
+fn serve_health_checks(
+    config: &Config,
+    inputs: health_check::Inputs,
+    store: &Store,
+    facts: &controller::Facts,
+    stopped: watch::Receiver<bool>,
+    tasks: &mut JoinSet<()>,
+) {
+    // In proxy mode none the answers are another proxy's.
+    if config.proxy_mode == ProxyMode::None {
+        return;
+    }
+    let (server, mut reports) = health_check::server(inputs);
+    let (store, facts) = (store.clone(), facts.clone());
+    let reporting = async move {
+        while let Some(refused) = reports.recv().await {
+            let note = format!("node {} {}", facts.node_name, refused.note);
+            let report = controller::Report {
+                controller: "kube-proxy",
+                action: "Listen",
+                reason: "FailedToStartServiceHealthcheck",
+                note,
+            };
+            controller::warn(&store, &facts, Kind::Service, &refused.service, &report).await;
+        }
+    };
+    tasks.spawn(async move {
+        tokio::select! {
+            ((), ()) = async { tokio::join!(server, reporting) } => {}
+            () = turned(stopped) => {}
+        }
+    });
 }
 
 fn start_dns(
@@ -317,7 +357,6 @@ fn start_dns(
     let options = dns::Options {
         domain: config.cluster_domain.clone(),
         listen: config.cluster_dns.iter().map(|addr| SocketAddr::new(*addr, defaults::DNS_PORT)).collect(),
-        service_ranges: config.service_cluster_ip_ranges.clone(),
         upstreams: Some(upstreams),
         ..dns::Options::default()
     };
@@ -344,12 +383,21 @@ fn checks(store: &Store, lags: watch::Receiver<Option<String>>) -> server::Check
     })
 }
 
+fn report_faults(store: &Store, facts: &controller::Facts) -> server::ReportFaults {
+    let (store, facts) = (store.clone(), facts.clone());
+    Arc::new(move |faults| {
+        let (store, facts) = (store.clone(), facts.clone());
+        Box::pin(async move { controller::report(&store, &facts, &faults).await })
+    })
+}
+
 fn api_options(
     config: &Config,
     facts: &controller::Facts,
     checks: &server::Checks,
     metrics: server::Metrics,
     kernel: server::Kernel,
+    report_faults: server::ReportFaults,
 ) -> server::Options {
     let first = |range: &ipnet::IpNet| crate::allocate::first_cluster_ip(*range);
     server::Options {
@@ -371,6 +419,7 @@ fn api_options(
         checks: Arc::clone(checks),
         metrics,
         kernel,
+        report_faults,
     }
 }
 
@@ -386,6 +435,14 @@ fn api_failure(error: &server::ServeError) -> Failure {
         _ => Code::CannotCreate,
     };
     Failure::from_error(code, "the API", error)
+}
+
+/// Works until it is done or the flag is set, whatever comes first.
+async fn until(flag: watch::Receiver<bool>, work: impl Future<Output = ()>) {
+    tokio::select! {
+        () = work => {}
+        () = turned(flag) => {}
+    }
 }
 
 /// Resolves when the flag turns true, or nobody is left to turn it.

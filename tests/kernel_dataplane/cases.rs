@@ -150,7 +150,7 @@ fn what_others_broke_is_told_by_the_element_and_a_preview_is_what_happens() {
         let dataplane = with_web(one.clone()).await;
         assert_eq!(differs(&one), [] as [String; 0]);
         // The script that is shown leads from the one to the other, line by line.
-        let script = preview(&held(&one), &change(&one, &two)).unwrap();
+        let script = preview(&options(), &held(&one), &change(&one, &two)).unwrap();
         let mut shown: Vec<String> = script
             .lines()
             .filter(|line| !line.contains(" rule ") && !line.starts_with("flush"))

@@ -224,6 +224,18 @@ impl Decoder {
                 }
                 super::json::read(raw)?.value
             }
+            // A list that is a map's value, as the `extra` of a user: message{1: items}.
+            (Shape::List(item), Wire::Bytes(bytes)) => {
+                let mut items = Vec::new();
+                let mut reader = Reader::new(bytes);
+                while let Some((number, wire)) = reader.next()? {
+                    self.nodes = self.nodes.checked_sub(1).ok_or(DecodeError::Protobuf("too many values"))?;
+                    if number == 1 {
+                        self.list(*item, wire, &mut items, depth + 1)?;
+                    }
+                }
+                Value::Array(items)
+            }
             (Shape::Object(name), Wire::Bytes(bytes)) => {
                 let ty = find(name).ok_or(DecodeError::Protobuf("unknown type"))?;
                 let mut members = Map::new();
@@ -335,10 +347,10 @@ fn put_value(out: &mut Vec<u8>, number: u32, shape: Shape, value: &Value) {
             for (key, value) in members {
                 let mut entry = Vec::new();
                 put_bytes(&mut entry, 1, key.as_bytes());
-                if matches!(item, Shape::List(_)) {
-                    let mut list = Vec::new();
-                    put_value(&mut list, 1, *item, value);
-                    put_bytes(&mut entry, 2, &list);
+                if let (Shape::List(_), Value::Array(_)) = (*item, value) {
+                    let mut message = Vec::new();
+                    put_value(&mut message, 1, *item, value);
+                    put_bytes(&mut entry, 2, &message);
                 } else {
                     put_value(&mut entry, 2, *item, value);
                 }

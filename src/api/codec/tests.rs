@@ -165,6 +165,16 @@ fn lists_and_statuses_are_messages_too() {
     assert_eq!(protobuf::decode(ty, &protobuf::encode(ty, &status)).unwrap(), status);
 }
 
+#[test]
+fn a_list_that_is_a_maps_value_is_a_message_of_items() {
+    let ty = find("SubjectAccessReviewSpec").unwrap();
+    // As client-go writes extra {scopes: [a, b]}.
+    let bytes = b"\x2a\x10\x0a\x06scopes\x12\x06\x0a\x01a\x0a\x01b";
+    let value = json!({"extra": {"scopes": ["a", "b"]}});
+    assert_eq!(protobuf::decode(ty, bytes).unwrap(), value);
+    assert_eq!(protobuf::encode(ty, &value), bytes);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
 

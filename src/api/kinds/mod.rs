@@ -218,7 +218,7 @@ fn validate_kind_update(kind: Kind, old: &Value, new: &Value) -> Vec<Cause> {
         Kind::Namespace => vec![whole(), meta()],
         Kind::Node => vec![whole(), meta(), cluster::validate_node_change(old, new)],
         Kind::EndpointSlice => vec![whole()],
-        Kind::Lease => vec![meta(), lease::validate(new)],
+        Kind::Lease => vec![metadata::changes(old, new), lease::validate(new)],
         Kind::EventsEvent => {
             let (before, after) = (viewed(Kind::Event, old.clone()), viewed(Kind::Event, new.clone()));
             vec![event::validate(kind, &after), meta(), event::validate_newer_change(&before, &after)]

@@ -211,7 +211,7 @@ impl Writer {
     fn operation(&self, operation: Operation<'_>) -> Value {
         let row = self.served.row;
         let Operation { action, verb, suffix, parameters, body, answer, creates } = operation;
-        let group = if row.group.is_empty() { "Core".to_owned() } else { capital(group_word(row.group)) };
+        let group = capital(&group_word(row.group));
         let scope = if row.namespaced && suffix != "ForAllNamespaces" { "Namespaced" } else { "" };
         let collection = if action == "deletecollection" { "Collection" } else { "" };
         let id = format!("{verb}{group}{}{collection}{scope}{}{}", capital(row.version), row.kind, capital(suffix));
@@ -288,10 +288,13 @@ fn content(schema: &Value, media_types: &[&str]) -> Map<String, Value> {
     media_types.iter().map(|media| ((*media).to_owned(), json!({ "schema": schema }))).collect()
 }
 
-/// `discovery` of `discovery.k8s.io`; the core group's word is `core`.
-fn group_word(group: &str) -> &str {
-    let word = group.split('.').next().unwrap_or_default();
-    if word.is_empty() { "core" } else { word }
+/// `rbacAuthorization` of `rbac.authorization.k8s.io`; the core group's word is `core`.
+fn group_word(group: &str) -> String {
+    let mut words = group.trim_end_matches(".k8s.io").split('.');
+    match words.next() {
+        None | Some("") => "core".to_owned(),
+        Some(first) => first.to_owned() + &words.map(capital).collect::<String>(),
+    }
 }
 
 fn capital(word: &str) -> String {

@@ -3,8 +3,11 @@
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use hyper::header::{CACHE_CONTROL, ETAG, VARY};
+use ring::digest::{SHA256, digest};
 use serde_json::{Map, Value, json};
 
 use super::super::status::ApiError;
@@ -175,7 +178,18 @@ fn resource(row: &Resource) -> Value {
         "verbs": verbs(row),
     });
     names(&mut body, row);
+    if let Some(members) = body.as_object_mut() {
+        members.insert("storageVersionHash".to_owned(), storage_version_hash(row).into());
+    }
     body
+}
+
+/// Tells clients whether what is stored has changed its form: the first eight bytes of
+/// the SHA-256 of `group/version/Kind` as it is stored. Events of both groups are one.
+fn storage_version_hash(row: &Resource) -> String {
+    let group = if row.kind == "Event" { "" } else { row.group };
+    let digest = digest(&SHA256, format!("{group}/{}/{}", row.version, row.kind).as_bytes());
+    STANDARD.encode(digest.as_ref().get(..8).unwrap_or_default())
 }
 
 fn names(body: &mut Value, row: &Resource) {

@@ -62,11 +62,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{Semaphore, watch as latest};
 
 use super::kinds::Rules;
-use crate::store::Store;
+use crate::store::{Fault, Store};
 
 pub use health::Check;
 pub use kernel::{Kernel, KernelQuestion};
@@ -77,6 +78,9 @@ pub use pki::PkiError;
 pub type Checks = Arc<dyn Fn() -> Vec<Check> + Send + Sync>;
 /// Renders `/metrics`.
 pub type Metrics = Arc<dyn Fn() -> String + Send + Sync>;
+
+/// Reports what a repair found and mended, as Events.
+pub type ReportFaults = Arc<dyn Fn(Vec<Fault>) -> BoxFuture<'static, ()> + Send + Sync>;
 
 /// What the server is told.
 pub struct Options {
@@ -107,6 +111,8 @@ pub struct Options {
     pub metrics: Metrics,
     /// The kernel beside the store.
     pub kernel: Kernel,
+    /// Who reports what `/edgesvc/v1/repair` mends.
+    pub report_faults: ReportFaults,
 }
 
 /// Why the server cannot start.
@@ -153,6 +159,7 @@ struct Api {
     checks: Checks,
     metrics: Metrics,
     kernel: Kernel,
+    report_faults: ReportFaults,
     /// Where the API answers, for discovery.
     address: Option<SocketAddr>,
     /// The certificates of the TLS port, if there is one.
@@ -185,7 +192,7 @@ impl Server {
     /// Binds all doors, prepares the certificates and writes `admin.kubeconfig`.
     pub async fn bind(options: Options, store: Store, shutdown: latest::Receiver<bool>) -> Result<Server, ServeError> {
         let Options { socket, socket_group, listen, metrics_listen, data_dir, hostname, service_ips, .. } = options;
-        let Options { cluster_domain, rules, limits, checks, metrics, kernel, .. } = options;
+        let Options { cluster_domain, rules, limits, checks, metrics, kernel, report_faults, .. } = options;
         let unix = listen::unix(&socket, socket_group).await?;
         let (mut tls, mut door, mut address) = (None, None, None);
         let state = data_dir.clone();
@@ -211,6 +218,7 @@ impl Server {
             checks,
             metrics,
             kernel,
+            report_faults,
             address,
             door,
             tokens: Arc::new(tokens),

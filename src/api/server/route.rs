@@ -119,6 +119,18 @@ const UNSERVED_SUBRESOURCES: [(Kind, &str); 9] = [
     (Kind::Service, "proxy"),
 ];
 
+/// The order in which groups are told: clients take the first that has a name.
+const ORDER: [&str; 8] = [
+    "",
+    "events.k8s.io",
+    "authentication.k8s.io",
+    "authorization.k8s.io",
+    "networking.k8s.io",
+    "rbac.authorization.k8s.io",
+    "coordination.k8s.io",
+    "discovery.k8s.io",
+];
+
 /// The API groups served: of objects and of reviews.
 pub(super) fn groups() -> Vec<(&'static str, &'static str)> {
     let mut groups: Vec<(&str, &str)> = Vec::new();
@@ -128,6 +140,7 @@ pub(super) fn groups() -> Vec<(&'static str, &'static str)> {
             groups.push(group);
         }
     }
+    groups.sort_by_key(|(group, _)| ORDER.iter().position(|known| known == group));
     groups
 }
 

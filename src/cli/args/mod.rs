@@ -20,7 +20,7 @@ use crate::config::{Inputs, SETTINGS};
 
 pub use diagnose::{Doctor, Json, Top, Trace};
 pub use read::{ApiResources, Describe, Diff, Explain, Get, Version, Wait};
-pub use write::{Apply, Change, Create, Delete, Edit, Modify, Patch, Replace, Targets};
+pub use write::{Apply, Change, Create, Delete, Edit, Manner, Modify, Patch, Replace, Targets};
 
 /// Kubernetes Services for one box.
 #[derive(Debug, Parser)]

@@ -1,7 +1,8 @@
 //! The chains that count every packet of Services, where that is asked for. Pure.
 
 use super::expr::{Expr, Verdict};
-use super::layout::{Chain, SetName, Words, base, chain, goto, is, joined, l4proto, original_dport, translated};
+use super::layout::{Chain, Words, base, chain, goto, is, joined, l4proto, original_dport, translated};
+use super::set::SetName;
 use crate::model::{IpFamily, Protocol};
 
 /// How long a count outlives its last packet.

@@ -57,10 +57,29 @@ fn led(chain: &str) -> String {
         Some(ChainName::Pick(count) | ChainName::PickNodePort(count)) => {
             format!("{chain}, one of {count} endpoints at random")
         }
-        Some(ChainName::Affine(count) | ChainName::AffineNodePort(count)) => {
+        Some(ChainName::Whole(count) | ChainName::WholeNodePort(count)) => {
+            format!("{chain}, one of {count} endpoints at random, as for every client inside")
+        }
+        Some(
+            ChainName::Affine(count)
+            | ChainName::AffineNodePort(count)
+            | ChainName::AffineWhole(count)
+            | ChainName::AffineWholeNodePort(count),
+        ) => {
             format!("{chain}, the endpoint the client had (affinity), or one of {count}")
         }
-        Some(ChainName::Filter(_) | ChainName::FilterAffine(_)) => {
+        Some(
+            ChainName::Local(..)
+            | ChainName::LocalNodePort(..)
+            | ChainName::LocalAffine(..)
+            | ChainName::LocalAffineNodePort(..),
+        ) => format!("{chain}, policy Local: clients inside go to any endpoint, others to those on this box"),
+        Some(
+            ChainName::Filter(_)
+            | ChainName::FilterAffine(_)
+            | ChainName::FilterLocal(..)
+            | ChainName::FilterLocalAffine(..),
+        ) => {
             format!("{chain}, clients of loadBalancerSourceRanges only")
         }
         Some(ChainName::Remember(_) | ChainName::RememberNodePort(_)) => {

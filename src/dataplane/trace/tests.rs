@@ -66,9 +66,11 @@ fn ours(frontends: &[Frontend], more: &[(SetName, Vec<u8>)]) -> Table {
             elements.push((Slot::new(family, SetName::Hairpin, [octets(ip), octets(ip)].concat()), Data::Nothing));
         }
     }
+    let ranges = table::range_slots(&["10.43.0.0/16".parse().unwrap()]);
+    elements.extend(ranges.into_iter().map(|slot| (slot, Data::Nothing)));
     names.sort_unstable();
     names.dedup();
-    chains.extend(names.into_iter().map(|name| chain(family, &dynamic_chain(family, name))));
+    chains.extend(names.into_iter().map(|name| chain(family, &dynamic_chain(family, name, &Options::default()))));
     let set = |name: SetName| {
         let shape = table::shape(name, family);
         let fields = if shape.interval { shape.fields.iter().map(|field| field.len()).collect() } else { Vec::new() };
@@ -120,7 +122,15 @@ fn frontend(endpoints: &[&str]) -> Frontend {
         false => desired::Verdict::Balance(Balance { endpoints, affinity_seconds: None }),
     };
     let addr = FrontendAddr::Virtual(addr(VIP));
-    Frontend { addr, protocol: Protocol::Tcp, port: 80, verdict, source_ranges: Vec::new() }
+    Frontend {
+        addr,
+        protocol: Protocol::Tcp,
+        port: 80,
+        verdict,
+        source_ranges: Vec::new(),
+        inside: None,
+        kept: Vec::new(),
+    }
 }
 
 fn ask(facts: &BoxFacts, to: &str, from: &str) -> Trace {
