@@ -9,10 +9,11 @@ use ipnet::IpNet;
 
 use super::contribution::{Balance, Contribution, Frontend, FrontendAddr, Verdict};
 use super::records::service_records;
-use super::selection::{Here, PortEndpoints};
+use super::selection::{Here, PortEndpoints, Slice, Taker};
+use crate::model::balance::{BALANCE_ANNOTATION, PROXY_MODE_ANNOTATION, RELAY, Schedule};
 use crate::model::endpoints::AddressType;
 use crate::model::service::{ServicePort, ServiceType, TrafficPolicy};
-use crate::model::{EndpointSlice, IpFamily, Kind, Object, ObjectKey, Protocol, Service};
+use crate::model::{IpFamily, Kind, Object, ObjectKey, Protocol, Service};
 use crate::store::Snapshot;
 
 /// Services and slices with this label belong to another proxy.
@@ -63,12 +64,14 @@ pub(super) fn contribution_of(
         cluster_ips.clear();
     } else if !cluster_ips.is_empty() {
         let here = Here { node_name: &facts.node_name, zone };
-        frontends = service_frontends(service, &proxied(slices), facts, here);
+        let schedule = object.meta.annotations.get(BALANCE_ANNOTATION).and_then(Schedule::parse).unwrap_or_default();
+        frontends = service_frontends(service, schedule, &proxied(slices), facts, here);
     }
     Some(Contribution {
         key: object.key.clone(),
         cluster_ips,
         frontends,
+        relayed: object.meta.annotations.get(PROXY_MODE_ANNOTATION) == Some(RELAY),
         records: Arc::new(service_records(service, slices)),
     })
 }
@@ -85,24 +88,30 @@ pub(super) fn virtual_addrs(service: &Service) -> Vec<IpAddr> {
 }
 
 /// The slices a proxy looks at.
-fn proxied<'a>(slices: &[&'a Arc<Object>]) -> Vec<&'a EndpointSlice> {
+fn proxied<'a>(slices: &[&'a Arc<Object>]) -> Vec<Slice<'a>> {
     let ours = |slice: &&&Arc<Object>| {
         !slice.meta.labels.contains_key(PROXY_NAME_LABEL) && !slice.meta.labels.contains_key(HEADLESS_LABEL)
     };
-    slices.iter().filter(ours).filter_map(|slice| slice.as_endpoint_slice()).collect()
+    slices.iter().filter(ours).filter_map(|slice| Slice::of(slice)).collect()
 }
 
 /// Every frontend, sorted. An address that is told twice (an external IP that is
 /// also a load-balancer IP) keeps its first form, so that an external IP never
 /// opens what loadBalancerSourceRanges closes.
-fn service_frontends(service: &Service, slices: &[&EndpointSlice], facts: &Facts, here: Here<'_>) -> Vec<Frontend> {
+fn service_frontends(
+    service: &Service,
+    schedule: Schedule,
+    slices: &[Slice<'_>],
+    facts: &Facts,
+    here: Here<'_>,
+) -> Vec<Frontend> {
     let mut found: BTreeMap<(FrontendAddr, Protocol, u16), (Verdict, Vec<IpNet>)> = BTreeMap::new();
     for family in families(service) {
         let ranges = source_ranges(service, family);
         for port in &service.spec.ports {
             let endpoints = PortEndpoints::gather(slices, address_type(family), port, here);
-            let internal = verdict(service, &endpoints, service.spec.internal_traffic_policy, here);
-            let external = verdict(service, &endpoints, service.spec.external_traffic_policy, here);
+            let internal = verdict(service, schedule, &endpoints, service.spec.internal_traffic_policy, here);
+            let external = verdict(service, schedule, &endpoints, service.spec.external_traffic_policy, here);
             for addr in service.cluster_addrs().filter(|addr| IpFamily::of(*addr) == family) {
                 insert(&mut found, FrontendAddr::Virtual(addr), port, port.port, internal.clone(), Vec::new());
             }
@@ -153,15 +162,37 @@ fn takes_node_ports(service: &Service) -> bool {
 /// sections 1 and 2). For external frontends with policy Local the reference
 /// sends clients on the box itself to the cluster set; a frontend has one verdict
 /// for all clients and takes the local set.
-fn verdict(service: &Service, endpoints: &PortEndpoints, policy: TrafficPolicy, here: Here<'_>) -> Verdict {
+fn verdict(
+    service: &Service,
+    schedule: Schedule,
+    endpoints: &PortEndpoints,
+    policy: TrafficPolicy,
+    here: Here<'_>,
+) -> Verdict {
     let chosen = match policy {
         TrafficPolicy::Cluster => endpoints.cluster_set(here),
         TrafficPolicy::Local => endpoints.local_set(),
     };
     if !chosen.is_empty() {
-        return Verdict::Balance(Balance { endpoints: chosen, affinity_seconds: service.affinity_seconds() });
+        return balance(schedule, chosen, service.affinity_seconds());
     }
     if policy == TrafficPolicy::Local && endpoints.any_usable() { Verdict::Drop } else { Verdict::Refuse }
+}
+
+/// Who of the chosen takes connections. When all are drained by weight 0 nobody
+/// does, as with IPVS.
+fn balance(schedule: Schedule, mut chosen: Vec<Taker>, affinity_seconds: Option<u32>) -> Verdict {
+    chosen.retain(|taker| taker.weight != 0);
+    if schedule == Schedule::Leader {
+        chosen = chosen.into_iter().min_by_key(|taker| (taker.age, taker.addr)).into_iter().collect();
+    }
+    if chosen.is_empty() {
+        return Verdict::Refuse;
+    }
+    let weighted = chosen.iter().any(|taker| taker.weight != 1);
+    let weights = if weighted { chosen.iter().map(|taker| taker.weight).collect() } else { Box::default() };
+    let endpoints = chosen.iter().map(|taker| taker.addr).collect();
+    Verdict::Balance(Balance { endpoints, schedule, weights, affinity_seconds })
 }
 
 /// Load-balancer addresses that are ours to answer: ipMode Proxy means that the

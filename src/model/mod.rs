@@ -3,6 +3,7 @@
 //! through here cannot be malformed; rooms behind the store use these small
 //! types and never raw JSON.
 
+pub mod balance;
 pub mod cause;
 pub mod endpoints;
 pub mod ip_address;

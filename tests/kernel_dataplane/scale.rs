@@ -15,13 +15,14 @@ fn many(number: u16, last: u8) -> Contribution {
     let [high, low] = number.to_be_bytes();
     let addr: IpAddr = [10, 44, high, low].into();
     let endpoints = vec![SocketAddr::from(([10, 1, 1, 2], 8080)), SocketAddr::from(([10, 1, 2, last], 8080))];
-    let verdict = Verdict::Balance(Balance { endpoints, affinity_seconds: None });
+    let verdict = Verdict::Balance(Balance { endpoints, affinity_seconds: None, ..Balance::default() });
     let addr_and = FrontendAddr::Virtual(addr);
     let frontend = Frontend { addr: addr_and, protocol: Protocol::Tcp, port: 80, verdict, source_ranges: Vec::new() };
     Contribution {
         key: ObjectKey::new("t", &format!("many-{number}")),
         cluster_ips: vec![addr],
         frontends: vec![frontend],
+        relayed: false,
         records: Arc::default(),
     }
 }

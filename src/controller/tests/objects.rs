@@ -103,3 +103,22 @@ fn bootstrap_is_idempotent_and_names_the_api() {
     assert_eq!(world.get(Kind::Endpoints, "kubernetes").unwrap()["subsets"][0]["addresses"][0]["ip"], "192.0.2.1");
     assert_eq!(world.get(Kind::EndpointSlice, "kubernetes").unwrap()["endpoints"][0]["addresses"][0], "192.0.2.1");
 }
+
+#[test]
+fn weights_and_ages_of_pods_are_told_on_the_slices() {
+    let created = |at: &str| json!({"metadata": {"creationTimestamp": at}});
+    let mut world = World::new([
+        service(json!({"metadata": {"annotations": {"edgesvc.io/balance": "leader"}}})),
+        pod("a", "10.244.1.1", true, created("2026-01-02T00:00:00Z")),
+        pod("b", "10.244.1.2", true, created("2026-01-01T00:00:00Z")),
+    ]);
+    let note = |world: &World, name: &str| world.slices()[0]["metadata"]["annotations"][name].clone();
+    assert_eq!(note(&world, "edgesvc.io/oldest-first"), "10.244.1.2,10.244.1.1");
+    assert!(note(&world, "edgesvc.io/weight").is_null());
+    world.edit(Kind::Pod, "a", json!({"metadata": {"annotations": {"edgesvc.io/weight": "0"}}}));
+    assert_eq!(note(&world, "edgesvc.io/weight"), "10.244.1.1=0");
+    world.edit(Kind::Pod, "a", json!({"metadata": {"annotations": null}}));
+    assert!(note(&world, "edgesvc.io/weight").is_null());
+    world.edit(Kind::Service, "my-service", json!({"metadata": {"annotations": null}}));
+    assert!(note(&world, "edgesvc.io/oldest-first").is_null());
+}
