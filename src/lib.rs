@@ -8,7 +8,8 @@
 //! service.yaml -> manifest -> api --writes--> store --state--> controller --writes--> store
 //!                              |allocate       |
 //!                              |               +--state--> desired --> dataplane -> kernel (netlink)
-//!                 kubectl watch <---events-----+              |------> dns       -> clients
+//!                 kubectl watch <---events-----+              |------> relay     -> sockets
+//!                                                             |------> dns       -> clients
 //! ```
 //!
 //! * [`model`]: the domain in Kubernetes' words. Pure.
@@ -20,6 +21,7 @@
 //! * [`controller`]: level-triggered reconcilers: Pods, endpoints, slices, mirroring.
 //! * [`desired`]: what the device should hold, one contribution per Service. Pure.
 //! * [`dataplane`]: makes the kernel equal to desired, over netlink.
+//! * [`relay`]: the userspace proxy: carries connections in this process.
 //! * [`dns`]: answers from the zone, forwards the rest.
 //! * [`env`]: Services as the environment variables programs are given. Pure.
 //! * [`cli`]: what the user types; talks to the API like any client.
@@ -39,5 +41,6 @@ pub mod dns;
 pub mod env;
 pub mod manifest;
 pub mod model;
+pub mod relay;
 pub mod run;
 pub mod store;

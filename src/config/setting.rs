@@ -84,8 +84,8 @@ pub const SETTINGS: [Setting; 16] = [
         "nodeport-addresses",
         "CIDR[,CIDR...]",
         "",
-        "all local addresses",
-        "Which local addresses answer on node ports"
+        "all local addresses but loopback",
+        "Which local addresses answer on node ports; localhost adds loopback"
     ),
     setting!("cluster-domain", "NAME", defaults::CLUSTER_DOMAIN, "", "What names of Services end in"),
     setting!(
@@ -117,7 +117,7 @@ pub const SETTINGS: [Setting; 16] = [
         "none",
         "Addresses for Services of type LoadBalancer; not used yet"
     ),
-    setting!("proxy-mode", "nftables|none", defaults::PROXY_MODE, "", "How packets find their endpoint"),
+    setting!("proxy-mode", "nftables|relay|none", defaults::PROXY_MODE, "", "How packets find their endpoint"),
     setting!("log-level", "error|warn|info|debug|trace", defaults::LOG_LEVEL, "", "How much is logged to stderr"),
     setting!("log-format", "text|json", defaults::LOG_FORMAT, "", "How it is logged"),
 ];

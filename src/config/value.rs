@@ -1,7 +1,7 @@
 //! Texts to domain values: one small function for each shape of setting. Each
 //! answers with the value or with the sentence that says what is right.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 
 use ipnet::IpNet;
@@ -46,6 +46,14 @@ pub(super) fn network(text: &str) -> Result<IpNet, String> {
         return Err(format!("has bits set behind the prefix; did you mean {}?", net.trunc()));
     }
     Ok(net)
+}
+
+/// A network whose addresses answer on node ports, or `localhost`.
+pub(super) fn node_port_network(text: &str) -> Result<IpNet, String> {
+    match text {
+        "localhost" => Ok(IpNet::from(IpAddr::from(Ipv4Addr::LOCALHOST))),
+        _ => network(text).map_err(|fault| format!("{fault}, or localhost")),
+    }
 }
 
 /// A network Services may take their cluster IPs from.
@@ -110,15 +118,16 @@ pub(super) fn domain(text: &str) -> Result<String, String> {
     if faults.is_empty() { Ok(text.to_owned()) } else { Err(faults.join("; ")) }
 }
 
-/// `nftables` or `none`; the other modes of the plan are refused by name.
+/// `nftables`, `relay` or `none`; the other modes of the plan are refused by name.
 pub(super) fn proxy_mode(text: &str) -> Result<ProxyMode, String> {
     match text {
         "nftables" => Ok(ProxyMode::Nftables),
+        "relay" => Ok(ProxyMode::Relay),
         "none" => Ok(ProxyMode::None),
-        "relay" | "iptables" | "ipvs" => {
-            Err(format!("the mode {text} is not supported yet; use nftables, or none to leave the kernel alone"))
+        "iptables" | "ipvs" => {
+            Err(format!("the mode {text} is not supported yet; use nftables, relay, or none to leave the kernel alone"))
         }
-        _ => Err("must be nftables or none".to_owned()),
+        _ => Err("must be nftables, relay or none".to_owned()),
     }
 }
 
@@ -219,7 +228,8 @@ mod tests {
     #[test]
     fn modes_not_built_yet_are_refused_by_name() {
         assert_eq!(proxy_mode("none"), Ok(ProxyMode::None));
-        for mode in ["relay", "iptables", "ipvs"] {
+        assert_eq!(proxy_mode("relay"), Ok(ProxyMode::Relay));
+        for mode in ["iptables", "ipvs"] {
             let fault = proxy_mode(mode).unwrap_err();
             assert!(fault.contains(mode) && fault.contains("not supported yet"), "{fault}");
         }

@@ -29,7 +29,7 @@ mod worker;
 mod tests;
 
 pub use bootstrap::bootstrap;
-pub use repair::report;
+pub use repair::{Unserved, report, report_unserved};
 pub use worker::{Truth, run, settle};
 
 use std::net::{IpAddr, SocketAddr};

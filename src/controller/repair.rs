@@ -20,6 +20,7 @@ use crate::store::{Durability, Fault, Problem, Write};
 
 const IPS: &str = "ipallocator-repair-controller";
 const PORTS: &str = "portallocator-repair-controller";
+const RELAY: &str = "edgesvc-relay";
 /// How often a Service that is not well is looked at again, as in Kubernetes.
 const RESYNC: Duration = Duration::minutes(3);
 
@@ -110,6 +111,38 @@ pub async fn report<T: Truth>(truth: &T, facts: &Facts, faults: &[Fault]) {
     let ops: Vec<_> = faults.iter().filter_map(|fault| told(&mut scene, fault)).collect();
     if let Err(error) = truth.submit(Write { ops, durability: Durability::Memory }).await {
         tracing::warn!(%error, "mended claims could not be reported");
+    }
+}
+
+/// What the relay could not do for a Service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unserved {
+    /// The Service.
+    pub service: ObjectKey,
+    /// A word for programs.
+    pub reason: &'static str,
+    /// A sentence for people.
+    pub note: String,
+}
+
+/// Reports what the relay could not do, each once an hour.
+pub async fn report_unserved<T: Truth>(truth: &T, facts: &Facts, unserved: Vec<Unserved>) {
+    let snapshot = Arc::clone(&truth.subscribe().borrow());
+    let mut scene = Scene { snapshot: &snapshot, facts, now: clock::now(), random: fastrand::Rng::new() };
+    let mut ops = Vec::new();
+    for Unserved { service, reason, note } in unserved {
+        let report = Report { controller: RELAY, action: "Listen", reason, note };
+        if let Some(object) = snapshot.get(Kind::Service, &service).filter(|object| !is_told(&scene, object, &report)) {
+            ops.extend(event::warning(&mut scene, object, &report).inspect_err(|error| {
+                tracing::error!(%error, "a report is malformed");
+            }));
+        }
+    }
+    if ops.is_empty() {
+        return;
+    }
+    if let Err(error) = truth.submit(Write { ops, durability: Durability::Memory }).await {
+        tracing::warn!(%error, "what the relay cannot serve could not be reported");
     }
 }
 

@@ -130,6 +130,16 @@ impl DataplaneError {
         }
     }
 
+    /// Whether nf_tables cannot be had here: the kernel lacks it, or we may not use it.
+    pub fn is_unavailable(&self) -> bool {
+        let lacking = [nix::libc::EPROTONOSUPPORT, nix::libc::EOPNOTSUPP, nix::libc::EINVAL, nix::libc::EAFNOSUPPORT];
+        match self {
+            DataplaneError::Privilege | DataplaneError::Unsupported { .. } => true,
+            DataplaneError::Socket(error) => error.raw_os_error().is_some_and(|number| lacking.contains(&number)),
+            _ => self.is_permission(),
+        }
+    }
+
     /// Whether the same request may succeed later.
     pub fn is_retryable(&self) -> bool {
         matches!(self, DataplaneError::Commit(_) | DataplaneError::Socket(_) | DataplaneError::Denied(_))

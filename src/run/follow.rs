@@ -1,8 +1,10 @@
 //! The loop behind the store: each newer snapshot becomes changes, the changes
-//! become one transaction of the kernel and one patch of the zone.
+//! become sockets of the relay, one transaction of the kernel and one patch of the
+//! zone.
 //!
-//! Holds always: a change the kernel refused is not forgotten: everything is
-//! compared again, with growing pauses, until the kernel equals the store.
+//! Holds always: a change the kernel refused, or a socket that could not be had, is
+//! not forgotten: everything is compared again, with growing pauses, until the
+//! kernel equals the store.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,10 +16,12 @@ use tokio::time::Instant;
 
 use super::telemetry::Numbers;
 use crate::clock;
+use crate::controller;
 use crate::dataplane::{Dataplane, DataplaneError};
 use crate::desired::{self, Tracker};
 use crate::dns;
-use crate::store::Snapshot;
+use crate::relay::{Notice, Relay};
+use crate::store::{Snapshot, Store};
 
 /// First and longest pause before a refused change is tried again.
 const RETRY_PAUSE_MIN: Duration = Duration::from_millis(50);
@@ -26,8 +30,13 @@ const RETRY_PAUSE_MAX: Duration = Duration::from_secs(30);
 /// What follows the store.
 pub(super) struct Follower {
     pub(super) tracker: Tracker,
-    /// Absent in proxy mode none.
+    /// Absent in the proxy modes none and relay.
     pub(super) dataplane: Option<Dataplane>,
+    /// Absent in proxy mode none.
+    pub(super) relay: Option<Relay>,
+    /// Where Services are told what the relay cannot do for them.
+    pub(super) store: Store,
+    pub(super) facts: controller::Facts,
     pub(super) zone: watch::Sender<dns::Zone>,
     pub(super) namespaces: OrdSet<Arc<str>>,
     pub(super) numbers: Numbers,
@@ -44,18 +53,23 @@ impl Follower {
     /// The kernel refuses.
     pub(super) async fn begin(&mut self, snapshot: &Arc<Snapshot>) -> Result<(), DataplaneError> {
         let changes = self.tracker.update(snapshot);
-        if let Some(dataplane) = &self.dataplane {
-            dataplane.converge(self.tracker.contributions().cloned().collect()).await?;
-        }
+        self.relay_changes(changes.clone()).await;
+        self.converge().await?;
         self.tell_zone(&changes);
         self.zone.send_modify(|zone| zone.apply(dns::Change::Synced, seconds()));
-        self.equal(snapshot);
+        self.report().await;
+        match self.relay.as_ref().and_then(Relay::fault) {
+            // The loop begins with a retry.
+            Some(fault) => drop(self.lag.send_replace(Some(fault))),
+            None => self.equal(snapshot),
+        }
         Ok(())
     }
 
     /// Follows until the sender of snapshots is gone.
     pub(super) async fn run(mut self, mut snapshots: watch::Receiver<Arc<Snapshot>>) {
-        let mut retry: Option<(Instant, Duration)> = None;
+        let lags = self.lag.borrow().is_some();
+        let mut retry = lags.then(|| (Instant::now() + RETRY_PAUSE_MIN, RETRY_PAUSE_MIN));
         loop {
             let wake = retry.map(|(at, _)| at);
             tokio::select! {
@@ -67,26 +81,20 @@ impl Follower {
             let snapshot = snapshots.borrow_and_update().clone();
             let changes = self.tracker.update(&snapshot);
             self.busy.send_replace(Some(Instant::now()));
-            let refused = match (&self.dataplane, retry) {
-                (Some(dataplane), Some(_)) if due => {
-                    dataplane.converge(self.tracker.contributions().cloned().collect()).await.err()
-                }
-                // A retry is due later and will compare everything.
-                (Some(_), Some(_)) | (None, _) => None,
-                (Some(_), None) if changes.iter().all(only_names) => None,
-                (Some(dataplane), None) => {
-                    self.numbers.kernel_changes.inc();
-                    dataplane.apply(changes.clone()).await.err()
-                }
+            let told = self.relay_changes(changes.clone()).await;
+            // A retry that is not due yet will compare everything.
+            let refused = match retry {
+                Some(_) if due => self.again().await,
+                Some(_) => None,
+                None => self.tell_kernel(told).await,
             };
             self.busy.send_replace(None);
             self.tell_zone(&changes);
+            self.report().await;
             match refused {
-                Some(error) => {
+                Some(why) => {
                     let pause = retry.map_or(RETRY_PAUSE_MIN, |(_, pause)| (pause * 2).min(RETRY_PAUSE_MAX));
-                    tracing::error!(%error, "the kernel refused a change; trying again");
-                    self.numbers.kernel_failures.inc();
-                    self.lag.send_replace(Some(error.to_string()));
+                    self.lag.send_replace(Some(why));
                     retry = Some((Instant::now() + pause, pause));
                 }
                 None if due => {
@@ -95,6 +103,64 @@ impl Follower {
                 }
                 None => {}
             }
+        }
+    }
+
+    /// Makes the relay's sockets follow, and answers what the kernel is to be told.
+    async fn relay_changes(&mut self, changes: Vec<desired::Change>) -> Vec<desired::Change> {
+        match &mut self.relay {
+            Some(relay) => relay.apply(&changes).await,
+            None => changes,
+        }
+    }
+
+    /// Tells the kernel, and answers why it or a socket is not as it should be.
+    async fn tell_kernel(&mut self, told: Vec<desired::Change>) -> Option<String> {
+        let refused = match &self.dataplane {
+            Some(dataplane) if !told.iter().all(only_names) => {
+                self.numbers.kernel_changes.inc();
+                dataplane.apply(told).await.err()
+            }
+            Some(_) | None => None,
+        };
+        self.judge(refused)
+    }
+
+    /// Compares everything once more.
+    async fn again(&mut self) -> Option<String> {
+        if let Some(relay) = &mut self.relay {
+            relay.retry().await;
+        }
+        let refused = self.converge().await.err();
+        self.judge(refused)
+    }
+
+    /// Makes the whole kernel equal to the store.
+    async fn converge(&mut self) -> Result<(), DataplaneError> {
+        let Some(dataplane) = &self.dataplane else { return Ok(()) };
+        let view = |contribution| match &self.relay {
+            Some(relay) => relay.view(contribution),
+            None => Arc::clone(contribution),
+        };
+        dataplane.converge(self.tracker.contributions().map(view).collect()).await.map(drop)
+    }
+
+    fn judge(&mut self, refused: Option<DataplaneError>) -> Option<String> {
+        if let Some(error) = refused {
+            tracing::error!(%error, "the kernel refused a change; trying again");
+            self.numbers.kernel_failures.inc();
+            return Some(error.to_string());
+        }
+        let relay = self.relay.as_mut()?;
+        relay.retire();
+        relay.fault()
+    }
+
+    async fn report(&mut self) {
+        let notices = self.relay.as_mut().map(Relay::take_notices).unwrap_or_default();
+        if !notices.is_empty() {
+            let unserved = |Notice { service, reason, note }| controller::Unserved { service, reason, note };
+            controller::report_unserved(&self.store, &self.facts, notices.into_iter().map(unserved).collect()).await;
         }
     }
 

@@ -3,8 +3,10 @@
 //! Start: state directories, store recovered, first objects, controllers settled
 //! (endpoints are derived anew: the kernel must never be told of a Service before
 //! its endpoints are), kernel converged, DNS, API, controllers, `READY=1`. Stop:
-//! no new connections, drain, close the store; the kernel keeps its rules.
+//! no new connections, drain, close the store; the kernel keeps its rules, and what
+//! the relay carries ends.
 
+mod carry;
 mod facts;
 mod follow;
 mod memory;
@@ -26,11 +28,12 @@ use crate::api::kinds::Rules;
 use crate::api::server::{self, Check, Limits, Server};
 use crate::cli::DataplaneVerb;
 use crate::cli::exit::{Code, Failure};
-use crate::config::{Config, ProxyMode, defaults};
+use crate::config::{Config, defaults};
 use crate::controller;
-use crate::dataplane::{self, Dataplane};
+use crate::dataplane;
 use crate::desired::{self, Tracker};
 use crate::dns;
+use crate::relay::{self, Relay};
 use crate::store::{self, Health, OpenError, Store};
 use follow::Follower;
 use telemetry::Numbers;
@@ -40,8 +43,6 @@ use watchdog::Watchdog;
 const STORE_NAME: &str = "store.redb";
 /// Threads of the runtime: more do not help one box, and each costs memory.
 const THREADS_MAX: usize = 4;
-/// Open files: every connection of both doors, and as many again for all the rest.
-const DESCRIPTORS: u64 = 8_192;
 /// How long rooms may take to end after the API has drained.
 const STOP_MAX: Duration = Duration::from_secs(5);
 
@@ -51,7 +52,7 @@ const STOP_MAX: Duration = Duration::from_secs(5);
 /// Whatever kept it from starting, with the exit code of its kind.
 pub fn run(config: Config) -> Result<(), Failure> {
     telemetry::logs(&config)?;
-    descriptors();
+    carry::raise_descriptors();
     directory(&config.data_dir, 0o700)?;
     directory(&config.run_dir, 0o755)?;
     let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(THREADS_MAX));
@@ -67,32 +68,9 @@ pub fn dataplane(verb: DataplaneVerb) -> Result<String, Failure> {
     let text = match verb {
         DataplaneVerb::Show => dataplane::show(),
         DataplaneVerb::Export => dataplane::export().map(|json| json + "\n"),
-        DataplaneVerb::Cleanup => dataplane::cleanup().map(|removed| {
-            if removed.is_empty() {
-                return "nothing to remove\n".to_owned();
-            }
-            removed.iter().map(|what| format!("removed {what}\n")).collect()
-        }),
+        DataplaneVerb::Cleanup => return carry::cleanup(),
     };
-    text.map_err(|error| dataplane_failure(&error))
-}
-
-fn dataplane_failure(error: &dataplane::DataplaneError) -> Failure {
-    let code = if error.is_permission() { Code::NoPermission } else { Code::CannotCreate };
-    Failure::from_error(code, "the kernel", error)
-}
-
-/// Takes as many file descriptors as the connections of the API need, if the box
-/// lets us: with the usual 1,024 a thousand watchers would lock out everybody else.
-fn descriptors() {
-    use nix::sys::resource::{Resource, getrlimit, setrlimit};
-    let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(soft, hard)| {
-        let wanted = DESCRIPTORS.min(hard);
-        if soft >= wanted { Ok(()) } else { setrlimit(Resource::RLIMIT_NOFILE, wanted, hard) }
-    });
-    if let Err(error) = raised {
-        tracing::warn!(%error, "cannot raise the limit of open files");
-    }
+    text.map_err(|error| carry::failure(&error))
 }
 
 /// Makes a state directory, unless it is there.
@@ -164,9 +142,15 @@ impl Running {
             node_name: facts.node_name.as_str().into(),
             external_ip_cidrs: config.external_ip_cidrs.clone(),
         };
+        let carriers = carry::open(config).await?;
+        let relayed = carriers.relay.as_ref().map(Relay::numbers);
+        let drain = carriers.relay.as_ref().map(Relay::drain);
         let mut follower = Follower {
             tracker: Tracker::new(desired_facts),
-            dataplane: open_dataplane(config)?,
+            dataplane: carriers.dataplane,
+            relay: carriers.relay,
+            store: store.clone(),
+            facts: facts.clone(),
             zone,
             namespaces: OrdSet::new(),
             numbers: numbers.clone(),
@@ -174,13 +158,14 @@ impl Running {
             busy,
         };
         let snapshots = store.subscribe();
-        follower.begin(&store.snapshot()).await.map_err(|error| dataplane_failure(&error))?;
+        follower.begin(&store.snapshot()).await.map_err(|error| carry::failure(&error))?;
         memory::give_back();
 
         let mut tasks = JoinSet::new();
         let counters = start_dns(config, zones, stopped.clone(), &mut tasks)?;
         let checks = checks(&store, lags);
-        let options = api_options(config, &facts, &checks, telemetry::metrics(&numbers, store.clone(), counters));
+        let options =
+            api_options(config, &facts, &checks, telemetry::metrics(&numbers, store.clone(), counters, relayed));
         let api = Server::bind(options, store.clone(), stopped.clone()).await.map_err(|error| api_failure(&error))?;
         let api_address = api.address();
         tasks.spawn(api.run());
@@ -191,6 +176,9 @@ impl Running {
                 () = end => {}
             }
         });
+        if let Some(drain) = drain {
+            tasks.spawn(drained(drain, stopped.clone()));
+        }
         tasks.spawn(controller::run(store.clone(), facts, turned(stopped.clone())));
         let (freed, end) = (memory::follow(store.subscribe()), turned(stopped));
         tasks.spawn(async move {
@@ -266,23 +254,6 @@ async fn open(config: &Config) -> Result<Store, Failure> {
         };
         Failure::from_error(code, "", &error)
     })
-}
-
-fn open_dataplane(config: &Config) -> Result<Option<Dataplane>, Failure> {
-    if config.proxy_mode == ProxyMode::None {
-        return Ok(None);
-    }
-    let options = dataplane::Options {
-        service_ranges: config.service_cluster_ip_ranges.clone(),
-        cluster_dns: config.cluster_dns.clone(),
-        nodeport_addresses: config.nodeport_addresses.clone(),
-        cluster_cidrs: config.cluster_cidrs.clone(),
-    };
-    let dataplane = Dataplane::open(options).map_err(|error| dataplane_failure(&error))?;
-    for warning in dataplane.warnings() {
-        tracing::warn!(warning, "dataplane");
-    }
-    Ok(Some(dataplane))
 }
 
 fn start_dns(
@@ -368,6 +339,12 @@ fn api_failure(error: &server::ServeError) -> Failure {
         _ => Code::CannotCreate,
     };
     Failure::from_error(code, "the API", error)
+}
+
+/// After the stop, waits for what the relay carries.
+async fn drained(drain: relay::Drain, stopped: watch::Receiver<bool>) {
+    turned(stopped).await;
+    drain.finish().await;
 }
 
 /// Resolves when the flag turns true, or nobody is left to turn it.

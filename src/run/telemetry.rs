@@ -18,6 +18,7 @@ use crate::cli::exit::{Code, Failure};
 use crate::config::{Config, LogFormat};
 use crate::dns::Counters;
 use crate::model::Kind;
+use crate::relay;
 use crate::store::Store;
 
 /// Starts logging. journald stamps lines itself, so they carry a time only on a
@@ -58,7 +59,12 @@ pub(super) struct Numbers {
 }
 
 /// Builds the function that renders `/metrics`.
-pub(super) fn metrics(numbers: &Numbers, store: Store, dns: Option<Arc<Counters>>) -> crate::api::server::Metrics {
+pub(super) fn metrics(
+    numbers: &Numbers,
+    store: Store,
+    dns: Option<Arc<Counters>>,
+    relay: Option<relay::Numbers>,
+) -> crate::api::server::Metrics {
     let mut registry = Registry::with_prefix("edgesvc");
     let revision = "Revision the kernel was last made equal to";
     registry.register("kernel_revision", revision, numbers.kernel_revision.clone());
@@ -67,6 +73,21 @@ pub(super) fn metrics(numbers: &Numbers, store: Store, dns: Option<Arc<Counters>
     registry.register_collector(Box::new(StoreNumbers(store)));
     if let Some(counters) = dns {
         registry.register_collector(Box::new(DnsNumbers(counters)));
+    }
+    if let Some(relay) = relay {
+        registry.register("relay_open", "Connections and UDP sessions the relay has", relay.open.clone());
+        let (sent, received) = (relay.sent(), relay.received());
+        for (name, help, counter) in [
+            ("relay_connections", "TCP connections the relay took", relay.connections),
+            ("relay_sessions", "UDP sessions the relay began", relay.sessions),
+            ("relay_retries", "Endpoints that did not answer where another was tried", relay.retries),
+            ("relay_failed", "Connections that no endpoint took", relay.failed),
+            ("relay_refused", "Connections and sessions refused at a limit", relay.refused),
+            ("relay_sent_bytes", "Bytes from clients to endpoints", sent),
+            ("relay_received_bytes", "Bytes from endpoints to clients", received),
+        ] {
+            registry.register(name, help, counter);
+        }
     }
     Arc::new(move || {
         let mut text = String::new();
