@@ -24,10 +24,11 @@ pub struct Relay {
     shared: Arc<Shared>,
     locals: Locals,
     services: BTreeMap<ObjectKey, Served>,
-    /// Sockets that could not be had, and why.
-    faults: BTreeMap<(ObjectKey, Seat), String>,
+    /// Sockets that could not be had, and why. By Service, as all here: a change
+    /// costs what its Service has, not what ten thousand others lack.
+    faults: BTreeMap<ObjectKey, BTreeMap<Seat, String>>,
     /// Sockets that need a privilege we do not have.
-    beyond: BTreeSet<(ObjectKey, Seat)>,
+    beyond: BTreeMap<ObjectKey, BTreeSet<Seat>>,
     told_beyond: bool,
     /// What Services are to be told of.
     notices: Vec<Notice>,
@@ -82,7 +83,7 @@ impl Relay {
             options: Arc::new(options),
             services: BTreeMap::new(),
             faults: BTreeMap::new(),
-            beyond: BTreeSet::new(),
+            beyond: BTreeMap::new(),
             told_beyond: false,
             notices: Vec::new(),
             retiring: Vec::new(),
@@ -124,12 +125,11 @@ impl Relay {
 
     /// Tries again what could not be had, and answers what the kernel is to be told of it.
     pub async fn retry(&mut self) -> Vec<Change> {
-        let keys: BTreeSet<ObjectKey> = self.faults.keys().map(|(key, _)| key.clone()).collect();
         let again = |key: &ObjectKey| {
             let contribution = Arc::clone(&self.services.get(key)?.contribution);
             Some(Change { key: key.clone(), before: Some(Arc::clone(&contribution)), after: Some(contribution) })
         };
-        let changes: Vec<Change> = keys.iter().filter_map(again).collect();
+        let changes: Vec<Change> = self.faults.keys().filter_map(again).collect();
         self.apply(&changes).await
     }
 
@@ -146,8 +146,9 @@ impl Relay {
     /// Why the sockets are not what the Services ask for. What needs a privilege that
     /// we do not have is none: it was told once, and a restart would not mend it.
     pub fn fault(&self) -> Option<String> {
-        let ((key, seat), why) = self.faults.first_key_value()?;
-        Some(format!("relay: {} of the sockets cannot be had; {key} {seat}: {why}", self.faults.len()))
+        let (key, faults) = self.faults.first_key_value()?;
+        let (seat, why) = faults.first_key_value()?;
+        Some(format!("relay: sockets of {} Services cannot be had; {key} {seat}: {why}", self.faults.len()))
     }
 
     /// What has come up since the last call.
@@ -161,9 +162,11 @@ impl Relay {
 
     async fn close_unwanted(&mut self, key: &ObjectKey, after: Option<&Arc<Contribution>>) {
         let wanted = after.map(|contribution| seats(contribution, &self.options)).unwrap_or_default();
-        let is_wanted = |(owner, seat): &(ObjectKey, Seat)| owner != key || wanted.contains_key(seat);
-        self.faults.retain(|at, _| is_wanted(at));
-        self.beyond.retain(is_wanted);
+        if let Some(mut faults) = self.faults.remove(key) {
+            faults.retain(|seat, _| wanted.contains_key(seat));
+            self.faults.extend((!faults.is_empty()).then(|| (key.clone(), faults)));
+        }
+        self.beyond.remove(key);
         let Some(served) = self.services.get_mut(key) else { return };
         let gone: Vec<_> = served.listeners.extract_if(.., |seat, _| !wanted.contains_key(seat)).collect();
         if after.is_none() {
@@ -218,7 +221,7 @@ impl Relay {
             }
             match self.listen(seat, Arc::new(backing)).await {
                 Ok(listener) => {
-                    self.faults.remove(&(key.clone(), seat));
+                    self.forgive(&key, &seat);
                     served.listeners.insert(seat, listener);
                 }
                 Err(error) => self.note(&key, seat, &error),
@@ -292,19 +295,29 @@ impl Relay {
         // An address that is not the box's, or a port below 1024.
         let beyond = matches!(error.kind(), io::ErrorKind::AddrNotAvailable | io::ErrorKind::PermissionDenied);
         if beyond && !self.locals.is_privileged() {
-            self.beyond.insert((key.clone(), seat));
-        } else if self.faults.insert((key.clone(), seat), error.to_string()).is_none() {
+            self.beyond.entry(key.clone()).or_default().insert(seat);
+        } else if self.faults.entry(key.clone()).or_default().insert(seat, error.to_string()).is_none() {
             tracing::error!(service = %key, %seat, %error, "the relay cannot listen; trying again");
             let note = format!("cannot listen on {seat}: {error}");
             self.notices.push(Notice { service: key.clone(), reason: "FailedToListen", note });
         }
     }
 
+    fn forgive(&mut self, key: &ObjectKey, seat: &Seat) {
+        if let Some(faults) = self.faults.get_mut(key) {
+            faults.remove(seat);
+            if faults.is_empty() {
+                self.faults.remove(key);
+            }
+        }
+    }
+
     /// Says once what cannot be served for want of privilege.
     fn tell_beyond(&mut self) {
-        if let Some((key, seat)) = self.beyond.first().filter(|_| !self.told_beyond) {
+        let first = self.beyond.iter().find_map(|(key, seats)| Some((key, seats.first()?)));
+        if let Some((key, seat)) = first.filter(|_| !self.told_beyond) {
             tracing::warn!(
-                frontends = self.beyond.len(), service = %key, %seat,
+                services = self.beyond.len(), service = %key, %seat,
                 "without CAP_NET_ADMIN the addresses of Services cannot be made the box's own: the relay serves node \
                  ports from 1024 on, and addresses the box has already"
             );

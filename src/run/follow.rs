@@ -58,51 +58,54 @@ impl Follower {
         self.tell_zone(&changes);
         self.zone.send_modify(|zone| zone.apply(dns::Change::Synced, seconds()));
         self.report().await;
-        match self.relay.as_ref().and_then(Relay::fault) {
-            // The loop begins with a retry.
-            Some(fault) => drop(self.lag.send_replace(Some(fault))),
-            None => self.equal(snapshot),
-        }
+        self.tell_lag(self.fault());
+        self.at_revision(snapshot);
         Ok(())
     }
 
     /// Follows until the sender of snapshots is gone.
     pub(super) async fn run(mut self, mut snapshots: watch::Receiver<Arc<Snapshot>>) {
-        let lags = self.lag.borrow().is_some();
-        let mut retry = lags.then(|| (Instant::now() + RETRY_PAUSE_MIN, RETRY_PAUSE_MIN));
+        // Apart: a port that somebody holds must not keep the kernel from following.
+        let (mut kernel, mut sockets) = (Retry::default(), Retry::default());
+        let mut refusal = None;
+        if self.fault().is_some() {
+            sockets.later();
+        }
         loop {
-            let wake = retry.map(|(at, _)| at);
+            let wake = [kernel.at(), sockets.at()].into_iter().flatten().min();
             tokio::select! {
                 changed = snapshots.changed() => if changed.is_err() { return },
                 () = tokio::time::sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
             }
             // Read once: a retry that falls due while we work is not taken for one that was made.
-            let due = wake.is_none_or(|at| at <= Instant::now());
+            let now = Instant::now();
+            let (converge, reopen) = (kernel.is_due(now), sockets.is_due(now));
             let snapshot = snapshots.borrow_and_update().clone();
             let changes = self.tracker.update(&snapshot);
-            self.busy.send_replace(Some(Instant::now()));
+            self.busy.send_replace(Some(now));
             let told = self.relay_changes(changes.clone()).await;
+            let reopened = if reopen { self.reopen().await } else { Vec::new() };
             // A retry that is not due yet will compare everything.
-            let refused = match retry {
-                Some(_) if due => self.again().await,
-                Some(_) => None,
-                None => self.tell_kernel(told).await,
-            };
+            let tried = converge || kernel.at().is_none();
+            if tried {
+                let done = if converge { self.converge().await } else { self.tell_kernel(told, reopened).await };
+                refusal = done.err().map(|error| self.refused(&error));
+                kernel.settle(refusal.is_none());
+            }
             self.busy.send_replace(None);
             self.tell_zone(&changes);
             self.report().await;
-            match refused {
-                Some(why) => {
-                    let pause = retry.map_or(RETRY_PAUSE_MIN, |(_, pause)| (pause * 2).min(RETRY_PAUSE_MAX));
-                    self.lag.send_replace(Some(why));
-                    retry = Some((Instant::now() + pause, pause));
+            if tried && refusal.is_none() {
+                if let Some(relay) = &mut self.relay {
+                    relay.retire();
                 }
-                None if due => {
-                    retry = None;
-                    self.equal(&snapshot);
-                }
-                None => {}
+                self.at_revision(&snapshot);
             }
+            let fault = self.fault();
+            if fault.is_none() || reopen || sockets.at().is_none() {
+                sockets.settle(fault.is_none());
+            }
+            self.tell_lag(refusal.clone().or(fault));
         }
     }
 
@@ -114,25 +117,40 @@ impl Follower {
         }
     }
 
-    /// Tells the kernel, and answers why it or a socket is not as it should be.
-    async fn tell_kernel(&mut self, told: Vec<desired::Change>) -> Option<String> {
-        let refused = match &self.dataplane {
-            Some(dataplane) if !told.iter().all(only_names) => {
-                self.numbers.kernel_changes.inc();
-                dataplane.apply(told).await.err()
-            }
-            Some(_) | None => None,
-        };
-        self.judge(refused)
+    /// Tries for the sockets that could not be had.
+    async fn reopen(&mut self) -> Vec<desired::Change> {
+        match &mut self.relay {
+            Some(relay) => relay.retry().await,
+            None => Vec::new(),
+        }
     }
 
-    /// Compares everything once more.
-    async fn again(&mut self) -> Option<String> {
-        if let Some(relay) = &mut self.relay {
-            relay.retry().await;
+    /// Why a socket is not as it should be.
+    fn fault(&self) -> Option<String> {
+        self.relay.as_ref().and_then(Relay::fault)
+    }
+
+    /// Tells the kernel the changes, and after them those of sockets had at last,
+    /// which may be of the same Services.
+    async fn tell_kernel(
+        &self,
+        told: Vec<desired::Change>,
+        reopened: Vec<desired::Change>,
+    ) -> Result<(), DataplaneError> {
+        let Some(dataplane) = &self.dataplane else { return Ok(()) };
+        for changes in [told, reopened] {
+            if !changes.iter().all(only_names) {
+                self.numbers.kernel_changes.inc();
+                dataplane.apply(changes).await?;
+            }
         }
-        let refused = self.converge().await.err();
-        self.judge(refused)
+        Ok(())
+    }
+
+    fn refused(&self, error: &DataplaneError) -> String {
+        tracing::error!(%error, "the kernel refused a change; trying again");
+        self.numbers.kernel_failures.inc();
+        error.to_string()
     }
 
     /// Makes the whole kernel equal to the store.
@@ -145,17 +163,6 @@ impl Follower {
         dataplane.converge(self.tracker.contributions().map(view).collect()).await.map(drop)
     }
 
-    fn judge(&mut self, refused: Option<DataplaneError>) -> Option<String> {
-        if let Some(error) = refused {
-            tracing::error!(%error, "the kernel refused a change; trying again");
-            self.numbers.kernel_failures.inc();
-            return Some(error.to_string());
-        }
-        let relay = self.relay.as_mut()?;
-        relay.retire();
-        relay.fault()
-    }
-
     async fn report(&mut self) {
         let notices = self.relay.as_mut().map(Relay::take_notices).unwrap_or_default();
         if !notices.is_empty() {
@@ -164,9 +171,17 @@ impl Follower {
         }
     }
 
-    fn equal(&self, snapshot: &Snapshot) {
+    /// The kernel equals this snapshot.
+    fn at_revision(&self, snapshot: &Snapshot) {
         self.numbers.kernel_revision.set(i64::try_from(snapshot.revision().0).unwrap_or(i64::MAX));
-        self.lag.send_if_modified(|lag| lag.take().is_some());
+    }
+
+    fn tell_lag(&self, why: Option<String>) {
+        self.lag.send_if_modified(|lag| {
+            let news = *lag != why;
+            *lag = why;
+            news
+        });
     }
 
     /// One patch of the zone for a whole snapshot: readers see all of it or none.
@@ -194,6 +209,29 @@ impl Follower {
                 zone.apply(dns::Change::Service { key: change.key.clone(), records }, at);
             }
         });
+    }
+}
+
+/// When what was refused is tried again: at growing pauses.
+#[derive(Debug, Default)]
+struct Retry(Option<(Instant, Duration)>);
+
+impl Retry {
+    fn at(&self) -> Option<Instant> {
+        self.0.map(|(at, _)| at)
+    }
+
+    fn is_due(&self, now: Instant) -> bool {
+        self.at().is_some_and(|at| at <= now)
+    }
+
+    fn later(&mut self) {
+        let pause = self.0.map_or(RETRY_PAUSE_MIN, |(_, pause)| (pause * 2).min(RETRY_PAUSE_MAX));
+        self.0 = Some((Instant::now() + pause, pause));
+    }
+
+    fn settle(&mut self, done: bool) {
+        if done { self.0 = None } else { self.later() }
     }
 }
 
