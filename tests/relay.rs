@@ -10,8 +10,8 @@ mod cases;
 mod limits;
 mod support;
 
-use std::io::{BufRead as _, BufReader};
-use std::process::{Child, ChildStdin, Stdio};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -86,6 +86,17 @@ struct Held {
     child: Child,
     said: String,
     stdin: Option<ChildStdin>,
+    stdout: BufReader<ChildStdout>,
+}
+
+impl Held {
+    /// What it says when it is asked again.
+    fn again(&mut self) -> String {
+        self.stdin.as_mut().unwrap().write_all(b"again\n").unwrap();
+        let mut said = String::new();
+        self.stdout.read_line(&mut said).unwrap();
+        said.trim().to_owned()
+    }
 }
 
 fn hold(world: &World, place: Place, words: &[&str]) -> Held {
@@ -93,9 +104,10 @@ fn hold(world: &World, place: Place, words: &[&str]) -> Held {
     command.args(["-c", CLIENT_PROGRAM]).args(words).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = command.spawn().expect("nsenter runs");
     let mut said = String::new();
-    BufReader::new(child.stdout.take().unwrap()).read_line(&mut said).unwrap();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    stdout.read_line(&mut said).unwrap();
     let stdin = child.stdin.take();
-    Held { child, said: said.trim().to_owned(), stdin }
+    Held { child, said: said.trim().to_owned(), stdin, stdout }
 }
 
 impl Drop for Held {

@@ -134,8 +134,19 @@ impl Relay {
     }
 
     /// Closes what the kernel leads nobody to any more.
-    pub fn retire(&mut self) {
-        self.retiring.clear();
+    pub async fn retire(&mut self) {
+        for listener in std::mem::take(&mut self.retiring) {
+            self.close(listener).await;
+        }
+    }
+
+    async fn close(&mut self, mut listener: Listener) {
+        // Only when its task is over is the port free for another.
+        listener.task.abort();
+        drop((&mut listener.task).await);
+        if listener.covered {
+            self.locals.uncover(listener.addr.ip()).await;
+        }
     }
 
     /// A Service as the kernel is told of it.
@@ -172,17 +183,10 @@ impl Relay {
         if after.is_none() {
             self.services.remove(key);
         }
-        for (seat, mut listener) in gone {
+        for (seat, listener) in gone {
             match seat.place {
                 Place::Behind(..) => self.retiring.push(listener),
-                Place::At(_) | Place::NodePort(..) => {
-                    // Only when its task is over is the port free for another.
-                    listener.task.abort();
-                    drop((&mut listener.task).await);
-                    if listener.covered {
-                        self.locals.uncover(listener.addr.ip()).await;
-                    }
-                }
+                Place::At(_) | Place::NodePort(..) => self.close(listener).await,
             }
         }
     }
@@ -252,19 +256,21 @@ impl Relay {
             Place::NodePort(..) => Gate::NodePorts(Arc::clone(&self.options)),
             Place::At(_) | Place::Behind(..) => Gate::Any,
         };
-        match self.spawn(seat.protocol, wanted, false, gate.clone(), &backing) {
-            Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {
-                if !self.locals.cover(wanted.ip()).await {
-                    return Err(error);
-                }
-                let opened = self.spawn(seat.protocol, wanted, true, gate, &backing);
-                if opened.is_err() {
-                    self.locals.uncover(wanted.ip()).await;
-                }
-                opened
+        // Every socket on a route of ours counts, or the first to go would take it from the others.
+        if !self.locals.has_route(wanted.ip()) {
+            match self.spawn(seat.protocol, wanted, false, gate.clone(), &backing) {
+                Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {}
+                opened => return opened,
             }
-            opened => opened,
         }
+        if !self.locals.cover(wanted.ip()).await {
+            return Err(io::ErrorKind::AddrNotAvailable.into());
+        }
+        let opened = self.spawn(seat.protocol, wanted, true, gate, &backing);
+        if opened.is_err() {
+            self.locals.uncover(wanted.ip()).await;
+        }
+        opened
     }
 
     fn spawn(

@@ -56,6 +56,11 @@ impl Locals {
         self.privileged
     }
 
+    /// Whether the address has a route of its own, made for another socket.
+    pub(super) fn has_route(&self, addr: IpAddr) -> bool {
+        self.hosts.contains_key(&addr)
+    }
+
     /// Whether the address is local by a route of ours, which is made if need be.
     pub(super) async fn cover(&mut self, addr: IpAddr) -> bool {
         if self.ranges.iter().any(|range| range.contains(&addr)) {

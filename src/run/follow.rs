@@ -97,7 +97,7 @@ impl Follower {
             self.report().await;
             if tried && refusal.is_none() {
                 if let Some(relay) = &mut self.relay {
-                    relay.retire();
+                    relay.retire().await;
                 }
                 self.at_revision(&snapshot);
             }

@@ -173,6 +173,29 @@ fn dead_endpoints_cost_no_connection() {
 }
 
 #[test]
+fn a_connection_stays_when_its_endpoint_leaves_the_service() {
+    let world = World::new();
+    let _servers = endpoints(&world);
+    let edgesvc = relay(&world, &[]);
+    edgesvc.apply(&web("edgesvc.io/balance: rr", SPEC, &[11, 12]));
+    let host = edgesvc.cluster_ip("web");
+    answers(&world, CLIENT, &host, 80);
+    let mut held = hold(&world, CLIENT, &["hold", &host, "80", "4"]);
+    edgesvc.apply(&slice(4, &[13]));
+    eventually(SOON, || match names(&world, CLIENT, &host, 80, 1).remove(0) {
+        name if name == "backend3" => Ok(()),
+        other => Err(other),
+    });
+    assert_eq!(held.again(), held.said);
+    edgesvc.cli(&["delete", "service", "web"]).ok();
+    eventually(SOON, || match names(&world, CLIENT, &host, 80, 1).remove(0) {
+        name if name == "ConnectionRefusedError" => Ok(()),
+        other => Err(other),
+    });
+    assert_eq!(held.again(), held.said);
+}
+
+#[test]
 fn a_service_without_endpoints_is_refused_and_answers_when_they_come() {
     let world = World::new();
     let _servers = endpoints(&world);
@@ -315,6 +338,14 @@ fn source_ranges_hold_for_the_load_balancers_address_alone() {
     answers(&world, CLIENT, &edgesvc.cluster_ip("web"), 80);
     let routed = || world.run(NODE, &["ip", "route", "show", "table", "local"]).ok().contains("198.51.100.7");
     assert!(routed());
+    // One port goes, and the address stays for the other.
+    let (http, _) = spec.split_once("  - {name: dns").unwrap();
+    edgesvc.apply(&web("", &format!("{http}  loadBalancerSourceRanges: [\"10.9.0.0/24\"]\n"), &[11]));
+    eventually(SOON, || {
+        let sockets = world.run(NODE, &["ss", "-ulnH"]).ok();
+        if sockets.contains("198.51.100.7:53") { Err(sockets) } else { Ok(()) }
+    });
+    assert_eq!(names(&world, "backend2", "198.51.100.7", 80, 1), ["backend1"]);
     // With the Service goes the route that made the address ours.
     edgesvc.cli(&["delete", "service", "web"]).ok();
     eventually(SOON, || if routed() { Err("still routed") } else { Ok(()) }.map_err(str::to_owned));

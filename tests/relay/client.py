@@ -26,10 +26,11 @@ def attempt():
 
 if what == "names":  # COUNT: one short connection after the other
     print(" ".join(attempt() for _ in range(int(rest[0]))))
-elif what == "hold":  # COUNT: connections that stay open, in order; then wait to be ended
+elif what == "hold":  # COUNT: connections that stay open, in order, and are asked again for each line
     held = [connect() for _ in range(int(rest[0]))]
     print(" ".join(who(sock) for sock in held), flush=True)
-    sys.stdin.read()
+    for _ in sys.stdin:
+        print(" ".join(who(sock) for sock in held), flush=True)
 elif what == "fill":  # COUNT: as many as there is room for; then how long a refusal takes
     held, refused, slowest = [], 0, 0.0
     resource.setrlimit(resource.RLIMIT_NOFILE, (4096, 4096))
