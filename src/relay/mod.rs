@@ -46,6 +46,9 @@ const SERVICE_SHARE: usize = 2;
 /// How long open connections may go on when we are told to stop.
 pub const DRAIN_MAX: Duration = Duration::from_secs(5);
 
+/// How long connections that are cut may take to see it.
+const CUT_MAX: Duration = Duration::from_secs(1);
+
 /// What the relay is told once, at start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
@@ -177,10 +180,15 @@ impl Drain {
     /// Resolves when all have ended, or when [`DRAIN_MAX`] is over and they are cut.
     pub async fn finish(self) {
         let all = u32::try_from(self.0.connections_max).unwrap_or(u32::MAX);
-        if timeout(DRAIN_MAX, self.0.connections.acquire_many(all)).await.is_err() {
-            let open = self.0.connections_max - self.0.connections.available_permits();
-            tracing::warn!(open, "relayed connections are cut by the stop");
-            self.0.cut.send_replace(true);
+        if timeout(DRAIN_MAX, self.0.connections.acquire_many(all)).await.is_ok() {
+            return;
+        }
+        let open = self.0.connections_max - self.0.connections.available_permits();
+        tracing::warn!(open, "relayed connections are cut by the stop");
+        self.0.cut.send_replace(true);
+        // The process must outlive their resets: what the kernel closes for us ends in order.
+        if timeout(CUT_MAX, self.0.connections.acquire_many(all)).await.is_err() {
+            tracing::warn!("some end as if in order");
         }
     }
 }

@@ -84,59 +84,79 @@ fn take(
     let Some(admission) = shared.admit(&picker.backing().share) else { return reset(stream) };
     let Some(chosen) = picker.choose(client, local, &[], shared.now()) else { return reset(stream) };
     shared.numbers.connections.inc();
-    let (again, shared, mut cut) = (again.clone(), Arc::clone(shared), shared.cut.subscribe());
+    let asker = Asker { client, local, again: again.clone() };
+    let (shared, cut) = (Arc::clone(shared), shared.cut.subscribe());
     tokio::spawn(async move {
         let _admission = admission;
-        tokio::select! {
-            () = carry(stream, client, local, chosen, again, &shared) => {}
-            _ = cut.wait_for(|cut| *cut) => {}
-        }
+        carry(stream, chosen, asker, cut, &shared).await;
     });
 }
 
-/// Carries one connection to its end.
-async fn carry(
-    stream: TcpStream,
-    client: IpAddr,
-    local: IpAddr,
-    mut chosen: Chosen,
-    again: mpsc::Sender<Again>,
-    shared: &Shared,
-) {
+/// Carries one connection to its end, or until it is cut.
+async fn carry(stream: TcpStream, chosen: Chosen, asker: Asker, mut cut: watch::Receiver<bool>, shared: &Shared) {
+    let connected = tokio::select! {
+        connected = connect(chosen, asker, shared) => connected,
+        _ = cut.wait_for(|cut| *cut) => None,
+    };
+    // Counts as open until both sides have ended.
+    let Some((endpoint, _chosen)) = connected else { return reset(stream) };
+    let whole = async {
+        prepare(&stream)?;
+        prepare(&endpoint)?;
+        pump(&stream, &endpoint, &shared.numbers.bytes).await
+    };
+    let ended = tokio::select! {
+        ended = whole => ended,
+        _ = cut.wait_for(|cut| *cut) => Err(io::ErrorKind::Interrupted.into()),
+    };
+    if ended.is_err() {
+        // One side broke, or we do: nobody must take it for an orderly end.
+        reset(stream);
+        reset(endpoint);
+    }
+}
+
+/// Connects to the chosen endpoint, or to another when it does not answer.
+async fn connect(mut chosen: Chosen, asker: Asker, shared: &Shared) -> Option<(TcpStream, Chosen)> {
     let mut tried = Vec::new();
-    let endpoint = loop {
+    loop {
         let error = match timeout(limit(tried.len(), chosen.others), TcpStream::connect(chosen.addr)).await {
-            Ok(Ok(endpoint)) => break endpoint,
+            Ok(Ok(endpoint)) => return Some((endpoint, chosen)),
             Ok(Err(error)) => error,
             Err(_) => io::ErrorKind::TimedOut.into(),
         };
         tracing::debug!(endpoint = %chosen.addr, %error, "does not take a connection");
         if is_ours(&error) {
             shared.numbers.refused.inc();
-            return reset(stream);
+            return None;
         }
         chosen.failed(shared.now());
         tried.push(chosen.addr);
-        let next = if tried.len() < TRIES_MAX { ask(&again, client, local, &tried).await } else { None };
+        let next = if tried.len() < TRIES_MAX { asker.ask(&tried).await } else { None };
         let Some(next) = next else {
             shared.numbers.failed.inc();
-            return reset(stream);
+            return None;
         };
         shared.numbers.retries.inc();
         chosen = next;
-    };
-    drop((again, tried));
-    let prepared = prepare(&stream).and_then(|()| prepare(&endpoint));
-    let ended = match prepared {
-        Ok(()) => pump(&stream, &endpoint, &shared.numbers.bytes).await,
-        Err(error) => Err(error),
-    };
-    if ended.is_err() {
-        // One side broke: the other must not take it for an orderly end.
-        reset(stream);
-        reset(endpoint);
     }
-    drop(chosen);
+}
+
+/// Who asks the task of the frontend for another endpoint.
+struct Asker {
+    client: IpAddr,
+    local: IpAddr,
+    again: mpsc::Sender<Again>,
+}
+
+impl Asker {
+    async fn ask(&self, tried: &[SocketAddr]) -> Option<Chosen> {
+        let (answer, answered) = oneshot::channel();
+        let again = Again { client: self.client, local: self.local, tried: tried.to_vec(), answer };
+        // The frontend may be gone, and with it the choice.
+        self.again.send(again).await.ok()?;
+        answered.await.ok()?
+    }
 }
 
 /// How long this try may take.
@@ -145,13 +165,6 @@ fn limit(tried: usize, others: bool) -> Duration {
         (false, _) => LAST_TRY_MAX,
         (true, [.., longest]) => TRY_MAX.get(tried).copied().unwrap_or(longest),
     }
-}
-
-async fn ask(again: &mpsc::Sender<Again>, client: IpAddr, local: IpAddr, tried: &[SocketAddr]) -> Option<Chosen> {
-    let (answer, answered) = oneshot::channel();
-    // The frontend may be gone, and with it the choice.
-    again.send(Again { client, local, tried: tried.to_vec(), answer }).await.ok()?;
-    answered.await.ok()?
 }
 
 /// A failure that says nothing about the endpoint: no descriptor, no memory, no free port here.

@@ -324,6 +324,31 @@ fn a_port_that_is_taken_is_told_and_taken_when_it_is_free() {
 }
 
 #[test]
+fn a_port_that_stays_taken_holds_no_change_of_the_kernel_back() {
+    let world = World::new();
+    let _servers = endpoints(&world);
+    let _taker = serve_program(&world, NODE, ENDPOINT_PROGRAM, 30080);
+    let home = Arc::new(Home::new());
+    let edgesvc = Edgesvc::start_in(&world, &home, &["--nodeport-addresses", "0.0.0.0/0,localhost"]);
+    edgesvc.apply(&web("", SPEC, &[11]));
+    let host = edgesvc.cluster_ip("web");
+    answers(&world, CLIENT, &host, 80);
+    edgesvc.wait_for_line(SOON, |line| line.contains("cannot listen") && line.contains("127.0.0.1:30080"));
+    // The pauses between its tries grow; a change that waited for one would be late by the end.
+    let begun = tokio::time::Instant::now();
+    let mut hosts = [12_u8, 13].iter().cycle();
+    while begun.elapsed() < SOON {
+        let next = hosts.next().unwrap();
+        edgesvc.apply(&slice(4, &[*next]));
+        let name = format!("backend{}", next - 10);
+        eventually(Duration::from_secs(2), || match names(&world, CLIENT, &host, 80, 1).remove(0) {
+            met if met == name => Ok(()),
+            other => Err(format!("{other} instead of {name}")),
+        });
+    }
+}
+
+#[test]
 fn source_ranges_hold_for_the_load_balancers_address_alone() {
     let world = World::new();
     let _servers = endpoints(&world);

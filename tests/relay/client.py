@@ -15,11 +15,19 @@ def who(sock):
     return sock.recv(100).decode().split()[0]
 
 
+def heard(sock):
+    """The same, or what went wrong."""
+    try:
+        return who(sock)
+    except (OSError, IndexError) as error:
+        return type(error).__name__
+
+
 def attempt():
     """One short connection: the endpoint's name, or what went wrong."""
     try:
         with connect() as sock:
-            return who(sock)
+            return heard(sock)
     except OSError as error:
         return type(error).__name__
 
@@ -30,7 +38,7 @@ elif what == "hold":  # COUNT: connections that stay open, in order, and are ask
     held = [connect() for _ in range(int(rest[0]))]
     print(" ".join(who(sock) for sock in held), flush=True)
     for _ in sys.stdin:
-        print(" ".join(who(sock) for sock in held), flush=True)
+        print(" ".join(heard(sock) for sock in held), flush=True)
 elif what == "fill":  # COUNT: as many as there is room for; then how long a refusal takes
     held, refused, slowest = [], 0, 0.0
     resource.setrlimit(resource.RLIMIT_NOFILE, (4096, 4096))

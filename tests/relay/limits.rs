@@ -99,10 +99,12 @@ fn a_stop_waits_for_open_connections_and_then_cuts_them() {
     let edgesvc = relay(&world, &[]);
     edgesvc.apply(&web("", SPEC, &[11]));
     answers(&world, CLIENT, NODE_ADDRESS, 30080);
-    let held = hold(&world, CLIENT, &["hold", NODE_ADDRESS, "30080", "1"]);
+    let mut held = hold(&world, CLIENT, &["hold", NODE_ADDRESS, "30080", "1"]);
     assert_eq!(held.said, "backend1");
     let home = Arc::clone(&edgesvc.home);
     assert_eq!(edgesvc.stop(), 0);
+    let seen = held.again();
+    assert!(["ConnectionResetError", "BrokenPipeError"].contains(&seen.as_str()), "a cut is no orderly end: {seen}");
     assert_eq!(names(&world, CLIENT, NODE_ADDRESS, 30080, 1), ["ConnectionRefusedError"]);
     let edgesvc = Edgesvc::start_in(&world, &home, &["--proxy-mode", "relay"]);
     answers(&world, CLIENT, NODE_ADDRESS, 30080);
