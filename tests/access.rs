@@ -28,6 +28,27 @@ fn kubectl(edgesvc: &Edgesvc<'_>, place: Place, file: &str, words: &[&str], inpu
 }
 
 #[test]
+fn rolebindings_say_what_a_role_in_a_namespace_means() {
+    let world = World::new();
+    let edgesvc = Edgesvc::start(&world);
+    edgesvc.kubectl(&["create", "namespace", "shop"]).ok();
+    eventually(SOON, || {
+        let shown = edgesvc.kubectl(&["get", "rolebindings", "-A", "-o", "wide"]).result()?;
+        let words: Vec<Vec<&str>> = shown.lines().map(|line| line.split_whitespace().collect()).collect();
+        let said = |role: &str, class: &str, group: &str| {
+            words.iter().any(|row| row.starts_with(&["shop", role, class]) && row.last() == Some(&group))
+        };
+        let whole = said("edit", "ClusterRole/edit", "edgesvc:edit:shop")
+            && said("view", "ClusterRole/view", "edgesvc:view:shop");
+        if whole { Ok(()) } else { Err(shown) }
+    });
+    edgesvc.kubectl(&["-n", "shop", "delete", "rolebinding", "edit"]).fails(1);
+    edgesvc.kubectl(&["delete", "namespace", "shop"]).ok();
+    let left = edgesvc.kubectl(&["get", "rolebindings", "-A"]).ok();
+    assert!(!left.contains("shop"), "{left}");
+}
+
+#[test]
 fn an_editor_edits_his_namespace_and_nothing_else() {
     let world = World::new();
     let edgesvc = Edgesvc::start(&world);

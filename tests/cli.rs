@@ -123,6 +123,20 @@ fn status_says_that_all_is_well() {
 }
 
 #[test]
+fn a_bare_namespace_applied_again_is_unchanged() {
+    let world = World::new();
+    let edgesvc = Edgesvc::start(&world);
+    let shop = "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n";
+    for word in ["created", "unchanged", "unchanged"] {
+        assert_eq!(edgesvc.apply(shop).trim(), format!("namespace/shop {word}"));
+    }
+    let labelled = shop.replace("{name: shop}", "{name: shop, labels: {a: b}}");
+    for word in ["configured", "unchanged"] {
+        assert_eq!(edgesvc.apply(&labelled).trim(), format!("namespace/shop {word}"));
+    }
+}
+
+#[test]
 fn a_sound_store_has_nothing_to_repair() {
     let world = World::new();
     let edgesvc = Edgesvc::start(&world);

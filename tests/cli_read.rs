@@ -138,11 +138,36 @@ fn what_cannot_be_shown_is_refused_by_name() {
         ("get svc kubernetes -A", 64, "cannot be retrieved by name across all namespaces"),
         ("get svc kubernetes -l a=b", 64, "name cannot be provided when a selector is specified"),
         ("get svc,pods -w", 64, "only specify a single resource type"),
+        ("describe svc kubernetes -l a=b", 64, "name cannot be provided when a selector is specified"),
+        ("explain svc.spec..ports", 64, "between two dots stands the name of a field"),
+        ("get --raw api", 64, "--raw must be a valid URL path"),
         ("get -k folder", 64, "kustomize is not supported here"),
         ("get -f https://example.com/a.yaml", 64, "not fetched from the network"),
     ] {
         let said = edgesvc.cli(&line.split(' ').collect::<Vec<_>>()).fails(code);
         assert!(said.contains(words), "{line}: {said}");
+    }
+}
+
+#[test]
+fn what_an_object_says_cannot_steer_the_terminal() {
+    let world = World::new();
+    let edgesvc = Edgesvc::start(&world);
+    edgesvc.apply(
+        "apiVersion: v1\nkind: Event\nmetadata: {name: sly, annotations: {a: \"x\\e[31my\"}}\n\
+         involvedObject: {kind: Service, name: web, namespace: default}\nreason: R\n\
+         message: \"a\\e[2Jb\\rc\\nd\"\ntype: Normal\nlastTimestamp: \"2026-01-01T02:30:00Z\"\n---\n\
+         apiVersion: v1\nkind: ConfigMap\nmetadata: {name: sly}\ndata: {a: \"x\\e[31my\\nz\\tw\"}\n",
+    );
+    for line in [
+        "get events sly",
+        "get events sly -o custom-columns=A:.message,B:.reason",
+        "get cm sly -o custom-columns=A:.data.a,B:.kind",
+        "describe event sly",
+        "describe cm sly",
+    ] {
+        let said = same(&edgesvc, &line.split(' ').collect::<Vec<_>>());
+        assert!(said.contains("^[") && !said.contains('\u{1b}'), "{line}: {said}");
     }
 }
 
@@ -240,11 +265,52 @@ fn describe_shows_every_kind_as_kubectl_does() {
         "describe event told",
         "describe pods -l app=nobody",
         "describe pods,configmaps -A",
+        "describe ingress",
+        "describe ingress full",
+        "describe ingress nope",
+        "describe ingressclass",
+        "describe ingress,ingressclass -l a=b",
+        "describe sa",
+        "describe sa robot",
+        "describe lease held",
+        "describe events.events.k8s.io",
+        "describe endpoints by-hand",
+        "describe clusterroles",
+        "describe clusterrolebindings",
+        "describe roles -A",
     ] {
         same(&edgesvc, &line.split(' ').collect::<Vec<_>>());
     }
     let ours = edgesvc.cli(&["describe", "svc", "web"]).ok();
     assert!(ours.contains("Events:") && ours.contains("all is well"), "{ours}");
+}
+
+/// kubectl 1.32 does not know these kinds; the text is that of kubectl 1.36.
+#[test]
+fn addresses_and_ranges_are_described_as_newer_kubectls_do() {
+    let world = World::new();
+    let edgesvc = Edgesvc::start(&world);
+    let since = |kind: &str, name: &str| {
+        let path = "jsonpath={.status.conditions[0].lastTransitionTime}";
+        edgesvc.cli(&["get", kind, name, "-o", path]).ok()
+    };
+    let range = edgesvc.cli(&["describe", "servicecidr", "kubernetes"]).ok();
+    let (head, row) = range.split_once("  Ready  True    ").unwrap();
+    assert_eq!(
+        head,
+        "Name:         kubernetes\nLabels:       <none>\nAnnotations:  <none>\nCIDRs:        10.43.0.0/16\nStatus:\nConditions:\n  \
+         Type   Status  LastTransitionTime               Reason  Message\n  \
+         ----   ------  ------------------               ------  -------\n"
+    );
+    assert!(row.ends_with(" +0000          Kubernetes Service CIDR is ready\nEvents:  <none>\n"), "{row}");
+    assert!(row.contains(&since("servicecidr", "kubernetes")[11..19]), "{row}");
+    let address = edgesvc.cli(&["describe", "ipaddress", "10.43.0.1"]).ok();
+    assert_eq!(
+        address,
+        "Name:         10.43.0.1\nLabels:       ipaddress.kubernetes.io/ip-family=IPv4\n              \
+         ipaddress.kubernetes.io/managed-by=ipallocator.k8s.io\nAnnotations:  <none>\nParent Reference:\n  \
+         Group:      \n  Resource:   services\n  Namespace:  default\n  Name:       kubernetes\nEvents:       <none>\n"
+    );
 }
 
 #[test]
@@ -262,6 +328,10 @@ fn api_resources_and_explain_print_what_kubectl_prints() {
         "explain service.spec",
         "explain services.spec.ports",
         "explain svc.spec.ports.port",
+        "explain svc.spec.type",
+        "explain svc.spec.ipFamilies",
+        "explain pods.spec.volumes.hostPath",
+        "explain pods.spec.volumes.hostPath.type",
         "explain svc.spec.selector",
         "explain svc --recursive",
         "explain pods.spec.containers --recursive",
@@ -283,34 +353,66 @@ fn api_resources_and_explain_print_what_kubectl_prints() {
 }
 
 #[test]
-fn the_shell_completes_verbs_types_and_live_names() {
+fn every_shell_completes_verbs_types_flags_and_live_names() {
     let world = World::new();
     let edgesvc = stocked(&world);
+    let file = edgesvc.home.file("only-one.yaml", "");
+    let part = file.strip_suffix("-one.yaml").unwrap().to_owned();
+    // What is typed before TAB, and what then stands there. Where several words fit, it is what they share.
+    let cases = [
+        ("desc".to_owned(), "describe ".to_owned()),
+        ("get confi".into(), "get configmaps ".into()),
+        ("get svc,confi".into(), "get svc,configmaps ".into()),
+        ("get svc web-1".into(), "get svc web-10 ".into()),
+        ("get svc we".into(), "get svc web".into()),
+        ("describe pod/o".into(), "describe pod/one ".into()),
+        ("get clusterroles system:ba".into(), "get clusterroles system:basic-user ".into()),
+        ("-n kube-system get svc w".into(), "-n kube-system get svc w".into()),
+        ("-n default get svc web-1".into(), "-n default get svc web-10 ".into()),
+        ("get svc -n kube-s".into(), "get svc -n kube-system ".into()),
+        ("get svc --namespace=kube-s".into(), "get svc --namespace=kube-system ".into()),
+        ("get svc --show-l".into(), "get svc --show-labels ".into()),
+        ("get svc -o ya".into(), "get svc -o yaml ".into()),
+        ("get svc --output=ya".into(), "get svc --output=yaml ".into()),
+        ("get svc -o jsonpath-f".into(), "get svc -o jsonpath-file=".into()),
+        ("apply --dry-run=se".into(), "apply --dry-run=server ".into()),
+        ("apply --prune-allowlist core/v1/Serv".into(), "apply --prune-allowlist core/v1/Service".into()),
+        ("dataplane sh".into(), "dataplane show ".into()),
+        (format!("apply -f {part}"), format!("apply -f {file} ")),
+        (format!("apply --filename={part}"), format!("apply --filename={file} ")),
+    ];
     let binary = env!("CARGO_BIN_EXE_edgesvc");
-    let completed = |line: &str| {
-        let words: Vec<String> = line.split(' ').map(|word| format!("'{word}'")).collect();
-        let script = format!(
-            "eval \"$({binary} completions bash)\"; COMP_WORDS=({binary} {}); COMP_CWORD={}; _edgesvc; echo \"${{COMPREPLY[*]}}\"",
-            words.join(" "),
-            words.len()
-        );
-        let mut command = world.command(support::NODE, "bash");
-        command.args(["-c", &script]).env("EDGESVC_SOCKET", edgesvc.home.socket());
-        support::Output::of(command, "").ok().trim().to_owned()
+    let run = |program: &str, words: &[&str], input: &str| {
+        let mut command = world.command(support::NODE, program);
+        command.args(words).env("EDGESVC_SOCKET", edgesvc.home.socket()).env("HOME", edgesvc.home.text_path(""));
+        support::Output::of(command, input).ok()
     };
-    assert_eq!(completed("desc"), "describe");
-    assert_eq!(completed("get confi"), "configmaps");
-    assert_eq!(completed("get svc web-"), "web-10 web-9");
-    assert_eq!(completed("describe pod/o"), "pod/one");
-    assert_eq!(completed("-n kube-system get svc w"), "");
-    assert_eq!(completed("get svc -n kube-s"), "kube-system");
-    assert_eq!(completed("get svc --show-l"), "--show-labels");
-    assert_eq!(completed("get svc -o js"), "json jsonpath= jsonpath-as-json= jsonpath-file=");
-    for shell in ["zsh", "fish"] {
-        assert!(edgesvc.home.tool(&world, &["completions", shell]).ok().contains("__complete"));
+    let typist = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/type_and_tab.py");
+    for shell in ["bash", "zsh"] {
+        let lines: String = cases.iter().map(|(typed, _)| format!("{typed}\n")).collect();
+        let stood: Vec<String> = run("python3", &[typist, shell, binary], &lines).lines().map(str::to_owned).collect();
+        let wanted: Vec<String> = cases.iter().map(|(_, stands)| stands.clone()).collect();
+        assert_eq!(stood, wanted, "{shell}");
+    }
+    // fish says what it would offer without a terminal.
+    for (typed, stands) in &cases {
+        let script =
+            format!("alias edgesvc {binary}; edgesvc completions fish | source; complete -C \"edgesvc {typed}\"");
+        let offered = run("fish", &["--no-config", "-c", &script], "");
+        let offered: Vec<&str> = offered.lines().map(|line| line.split('\t').next().unwrap()).collect();
+        let last = stands.split_whitespace().last().unwrap();
+        if stands == typed {
+            assert!(offered.is_empty(), "fish: {typed}: {offered:?}");
+        } else {
+            assert!(
+                !offered.is_empty() && offered.iter().all(|word| word.starts_with(last)),
+                "fish: {typed}: {offered:?}"
+            );
+        }
     }
     // Without a daemon there are no names, and no noise either.
-    let quiet = support::Home::new().cli(&world, &["__complete", "--", "get", "svc", ""]);
+    let home = support::Home::new();
+    let quiet = home.tool(&world, &["__complete", "--", "get", "--socket", &home.socket(), "svc", ""]);
     assert_eq!((quiet.stdout.as_str(), quiet.stderr.as_str()), ("", ""));
 }
 
@@ -393,4 +495,56 @@ ports: [{name: http, port: 9}]
 endpoints:
 - {addresses: [10.9.0.11], conditions: {ready: false}, zone: z, hostname: h}
 - {addresses: [10.9.0.12]}
+---
+apiVersion: networking.k8s.io/v1
+kind: IngressClass
+metadata: {name: proxy, labels: {a: b}, annotations: {ingressclass.kubernetes.io/is-default-class: \"true\"}}
+spec: {controller: example.com/proxy, parameters: {apiGroup: example.com, kind: Settings, name: main}}
+---
+apiVersion: networking.k8s.io/v1
+kind: IngressClass
+metadata: {name: plain}
+spec: {controller: example.com/plain}
+---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: full, labels: {a: b}, annotations: {c: d}}
+spec:
+  ingressClassName: proxy
+  defaultBackend: {service: {name: web-10, port: {number: 90}}}
+  tls: [{hosts: [a.example.com, b.example.com], secretName: key}, {hosts: [c.example.com]}, {secretName: key}]
+  rules:
+  - host: a.example.com
+    http:
+      paths:
+      - {path: /, pathType: Prefix, backend: {service: {name: web, port: {number: 80}}}}
+      - {path: /named, pathType: Exact, backend: {service: {name: web, port: {name: http}}}}
+      - {path: /none, pathType: Exact, backend: {service: {name: nowhere, port: {name: http}}}}
+  - http: {paths: [{pathType: ImplementationSpecific, backend: {resource: {apiGroup: example.com, kind: Bucket, name: b}}}]}
+  - host: empty.example.com
+---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: lone}
+spec: {defaultBackend: {resource: {kind: Bucket, name: b}}}
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: robot}
+secrets: [{name: key}, {name: nowhere}]
+imagePullSecrets: [{name: lost}]
+---
+apiVersion: coordination.k8s.io/v1
+kind: Lease
+metadata: {name: held, labels: {a: b}}
+spec: {holderIdentity: me, leaseDurationSeconds: 15, acquireTime: \"2026-01-01T00:00:00.123456Z\", leaseTransitions: 3}
+---
+apiVersion: v1
+kind: Endpoints
+metadata: {name: by-hand}
+subsets:
+- addresses: [{ip: 10.9.0.1, hostname: h}, {ip: 10.9.0.2}]
+  notReadyAddresses: [{ip: 10.9.0.3}]
+  ports: [{name: a, port: 80}, {name: b, port: 81, protocol: UDP}]
+- {addresses: [{ip: 10.9.1.1}], ports: [{port: 81}]}
 ";

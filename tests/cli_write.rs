@@ -108,6 +108,8 @@ fn every_type_of_patch_works_as_kubectls() {
         &["patch", "svc", "NAME", "-p", r#"{"spec":{"type":"NodePort"}}"#, "--dry-run=server"],
         &["patch", "svc", "NAME", "--subresource=status", "--type=merge", "-p", r#"{"status":{"loadBalancer":{}}}"#],
         &["patch", "svc", "nope", "-p", "{}"],
+        &["patch", "svc", "NAME", "--type=json", "-p", r#"[{"op":"remove","path":"/spec/nope"}]"#],
+        &["annotate", "svc", "NAME", "a.b/c/d=e"],
         &["patch", "svc", "NAME", "-p", r#"{"metadata":{"labels":{"a":"b"}}}"#, "-o", "name"],
     ] {
         same(&edgesvc, words);
@@ -182,6 +184,8 @@ fn diff_exits_1_when_something_would_change() {
     let diff = edgesvc.cli(&["diff", "-f", &changed]);
     assert!(diff.code == 1 && diff.stdout.contains("-    port: 80\n+    port: 81\n"), "{diff:?}");
     assert_eq!(edgesvc.field("service", "web", &["spec", "ports", "0", "port"]).unwrap(), "80");
+    let others = edgesvc.cli(&["diff", "-f", &changed, "-l", "nobody=has"]);
+    assert_eq!((others.code, others.stdout.as_str()), (0, ""));
     let wrong = edgesvc.home.file("wrong.yaml", &web.replace("port: 80,", "port: 70000,"));
     let said = edgesvc.cli(&["diff", "-f", &wrong]).fails(2);
     assert!(said.contains("wrong.yaml:8") && said.contains("spec.ports[0].port"), "{said}");
@@ -270,7 +274,9 @@ fn create_and_replace_say_what_kubectls_say() {
         ),
         ("create service web", 64, "`create service` is not supported here"),
         ("create", 64, "must specify -f FILE"),
-        ("create ns", 64, "exactly one NAME is required"),
+        ("create ns", 64, "exactly one NAME is required, got 0"),
+        ("create ns a b", 64, "exactly one NAME is required, got 2"),
+        ("delete svc --all -l a=b", 64, "setting 'all' parameter but found a non empty selector."),
     ] {
         let said = edgesvc.cli(&line.split(' ').collect::<Vec<_>>()).fails(code);
         assert!(said.contains(words), "{line}: {said}");
@@ -309,9 +315,7 @@ fn apply_takes_kubectls_flags_and_refuses_others_by_name() {
     assert!(warned.code == 0 && warned.stderr.contains("Warning: unknown field \"spec.foo\""), "{warned:?}");
     edgesvc.cli(&["create", "-f", &unknown, "-n", "kube-system", "--validate=false"]).ok();
     for (more, words) in [
-        ("--prune", "--prune"),
-        ("--applyset=x", "--applyset"),
-        ("-l a=b", "-l are not supported"),
+        ("--prune --all --applyset=x", "--applyset is not supported"),
         ("--force-conflicts", "only works with --server-side"),
         ("-k folder", "kustomize"),
         ("-f https://example.com/x.yaml", "not fetched from the network"),
@@ -323,6 +327,127 @@ fn apply_takes_kubectls_flags_and_refuses_others_by_name() {
     }
     assert!(edgesvc.cli(&["apply", "-f", "/nope"]).fails(74).contains("the path \"/nope\" does not exist"));
     drop(other);
+}
+
+/// Applies lines of manifests with further words in a namespace of one's own; both
+/// must say the same and leave the same.
+#[track_caller]
+fn same_prune(edgesvc: &Edgesvc<'_>, manifest: &str, more: &str) -> String {
+    let words = |namespace| ["-n", namespace, "apply", "-f", "-"].into_iter().chain(more.split_whitespace());
+    let ours = edgesvc.home.cli_with(edgesvc.world, &words("ours").collect::<Vec<_>>(), manifest);
+    let theirs = edgesvc.kubectl_with(&words("theirs").collect::<Vec<_>>(), manifest);
+    let said = |output: &Output| (output.code == 0, output.stdout.clone(), output.stderr.trim_end().to_owned());
+    assert_eq!(said(&ours), said(&theirs), "{more}");
+    let left = |namespace| edgesvc.cli(&["-n", namespace, "get", "svc,cm,secret,endpointslices", "-o", "name"]).ok();
+    assert_eq!(left("ours"), left("theirs"), "{more}");
+    ours.stdout
+}
+
+#[test]
+fn apply_prune_deletes_what_kubectls_deletes() {
+    let world = World::new();
+    let edgesvc = Edgesvc::start(&world);
+    let object = |kind: &str, name: &str, app: &str| {
+        format!("apiVersion: v1\nkind: {kind}\nmetadata: {{name: {name}, labels: {{app: {app}}}}}\n")
+    };
+    let web = object("Service", "web", "shop") + "spec: {ports: [{port: 80}]}\n";
+    let slice = "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: manual}\naddressType: IPv4\nendpoints: []\n";
+    let all = stream(&[
+        web.clone(),
+        object("ConfigMap", "old", "shop"),
+        object("ConfigMap", "other", "forum"),
+        object("Secret", "key", "shop"),
+        slice.to_owned(),
+    ]);
+    for namespace in ["ours", "theirs"] {
+        edgesvc.cli(&["create", "ns", namespace]).ok();
+        // Nobody applied this one.
+        let made = object("ConfigMap", "made", "shop");
+        edgesvc.home.cli_with(&world, &["-n", namespace, "create", "-f", "-"], &made).ok();
+    }
+    same_prune(&edgesvc, &all, "");
+    let kinds = ["core/v1/ConfigMap", "core/v1/Secret", "core/v1/Service", "discovery.k8s.io/v1/EndpointSlice"];
+    let kinds = kinds.map(|kind| format!("--prune-allowlist={kind}")).join(" ");
+    for more in [
+        "--prune",
+        "--prune --all -l app=shop",
+        "--all --dry-run=server",
+        "--prune --all --prune-allowlist=foo",
+        "--prune --all --prune-allowlist=core/v1/Service,core/v1/Secret",
+        "--prune --all --prune-allowlist=a/b/c",
+        "--prune --all --prune-allowlist=core/v1/services",
+        "--prune -l app=nobody",
+        "-l app=shop --dry-run=server",
+        "--prune --all --server-side --dry-run=client",
+        &format!("--prune --all --dry-run=server {kinds}"),
+        &format!("--prune -l app=shop --dry-run=server {kinds} -o name"),
+        &format!("--prune -l app=shop --grace-period=-1 --cascade=orphan {kinds}"),
+        &format!("--prune --all {kinds}"),
+        &format!("--prune --all {kinds}"),
+    ] {
+        same_prune(&edgesvc, &web, more);
+    }
+    let left = edgesvc.cli(&["-n", "ours", "get", "cm,svc,secret,endpointslices", "-o", "name"]).ok();
+    assert_eq!(left, "configmap/made\nservice/web\n");
+    // What kubectl applied goes too, whoever prunes.
+    edgesvc.kubectl_with(&["-n", "ours", "apply", "-f", "-"], &all).ok();
+    let ours = |manifest: &str, more: &[&str]| {
+        let words: Vec<&str> = ["-n", "ours", "apply", "-f", "-"].into_iter().chain(more.iter().copied()).collect();
+        edgesvc.home.cli_with(&world, &words, manifest)
+    };
+    // kubectl's own list names kinds that are not served, and fails; here it is what is served of it.
+    let said = ours(&web, &["--prune", "-l", "app=shop", "--dry-run=client"]).ok();
+    assert_eq!(said, "service/web unchanged (dry run)\nconfigmap/old pruned (dry run)\nsecret/key pruned (dry run)\n");
+    // A refusal deletes nothing.
+    ours(&web.replace("80", "0"), &["--prune", "--all"]).fails(1);
+    edgesvc.cli(&["-n", "ours", "get", "cm", "old"]).ok();
+    // Fields applied by another manager are another's, whom kubectl refuses to prune for.
+    let theirs = object("ConfigMap", "theirs", "shop");
+    ours(&theirs, &["--server-side", "--field-manager=other"]).ok();
+    let said = ours(&web, &["--prune", "--all", "--server-side"]).ok();
+    assert_eq!(
+        said,
+        "service/web serverside-applied\nconfigmap/old pruned\nconfigmap/other pruned\nsecret/key pruned\n"
+    );
+    let said = ours(&web, &["--prune", "--all", "--server-side", "--field-manager=other", "--force-conflicts"]).ok();
+    assert_eq!(said, "service/web serverside-applied\nconfigmap/theirs pruned\n");
+}
+
+#[test]
+fn apply_prune_looks_into_the_namespaces_it_applied_to_and_no_other() {
+    let world = World::new();
+    let edgesvc = Edgesvc::start(&world);
+    let map = |name: &str, namespace: &str| {
+        format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}, namespace: {namespace}}}\n")
+    };
+    let space = |name: &str| format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {name}}}\n");
+    edgesvc.apply(&stream(&[
+        space("one"),
+        space("two"),
+        map("keep", "one"),
+        map("old", "one"),
+        map("old", "two"),
+        map("old", "default"),
+    ]));
+    let prune = |manifests: &[String], more: &[&str]| {
+        let words: Vec<&str> =
+            ["apply", "-f", "-", "--prune", "--all"].into_iter().chain(more.iter().copied()).collect();
+        edgesvc.home.cli_with(&world, &words, &stream(manifests)).ok()
+    };
+    let said = prune(&[space("one"), space("two"), map("keep", "one")], &[]);
+    assert_eq!(
+        said,
+        "namespace/one unchanged\nnamespace/two unchanged\nconfigmap/keep unchanged\nconfigmap/old pruned\n"
+    );
+    edgesvc.cli(&["get", "cm", "old", "-n", "two"]).ok();
+    edgesvc.cli(&["get", "cm", "old"]).ok();
+    // A Namespace that is named no more goes, with everything in it.
+    let said = prune(&[space("one"), map("keep", "one")], &["--prune-allowlist=core/v1/Namespace"]);
+    assert!(said.ends_with("configmap/keep unchanged\nnamespace/two pruned\n"), "{said}");
+    eventually(SOON, || match edgesvc.cli(&["get", "ns", "two"]).code {
+        0 => Err("still there".to_owned()),
+        _ => Ok(()),
+    });
 }
 
 #[test]
@@ -378,4 +503,125 @@ fn a_thousand_manifests_take_seconds_and_are_told_in_order() {
     let refused = edgesvc.cli(&["apply", "-f", &edgesvc.home.file("one.yaml", &text)]);
     assert_eq!((refused.code, refused.stdout.lines().count()), (1, 1000));
     assert!(refused.stderr.contains("one.yaml:13: spec.ports[0].port"), "{}", refused.stderr);
+}
+
+/// Words whose meaning readers of YAML do not agree on.
+const WORDS: &str = "n y N Yes no on Off tRue oN true ~ null 0o17 0x1f -0x1f 0b11 010 -010 08 1_000 1__0 1_ _1 1:30 190:20:30 \
+    1.5 1. .5 -.5 +1 1e3 1.5e-3 1e400 2001-01-01 2001-01-01T00:00:00Z 0x7fffffffffffffff \"n\" 'yes' = 10.0.0.1 1.10 123456789.5 \
+    0.000001 0b1_0 0o8 0x 00 -0 -0.0 . .. - + e1 12e03 685.230_15e+03 !foo !!str !!float a#b b:c";
+
+#[test]
+fn yaml_means_what_it_means_to_kubectl() {
+    let world = World::new();
+    let edgesvc = Edgesvc::start(&world);
+    let head = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n";
+    let data = |output: Output| -> Result<serde_json::Value, String> {
+        let text = output.result()?;
+        let value: serde_json::Value = serde_json::from_str(&text).map_err(|error| format!("{error}: {text}"))?;
+        Ok(value["data"].clone())
+    };
+    let same = |what: &str, text: &str| {
+        let words = ["create", "--dry-run=client", "--validate=false", "-o", "json", "-f", "-"];
+        let ours = data(edgesvc.home.cli_with(&world, &words, text));
+        let theirs = data(edgesvc.kubectl_with(&words, text));
+        assert!(ours == theirs || ours.is_err() && theirs.is_err(), "{what}: {ours:?} is not {theirs:?}\n{text}");
+    };
+    let words: Vec<&str> = WORDS.split_whitespace().collect();
+    // A tag has a word behind it.
+    let word = |word: &str| if word.starts_with('!') { format!("{word} 5") } else { word.to_owned() };
+    let values: String = words.iter().enumerate().map(|(at, text)| format!("  k{at}: {}\n", word(text))).collect();
+    same("values", &format!("{head}data:\n{values}"));
+    for (at, text) in words.iter().enumerate() {
+        // Readers that have no null or duplicate keys need no test against each other.
+        if !["~", "null", "-"].contains(text) && at % 3 == 0 {
+            same("key", &format!("{head}data:\n  {} : x\n", word(text)));
+        }
+    }
+    let keys = ["yes", "n", "0x1f", "010", "1.10", "1e3", ".5", "2001-01-01", "1:30", "123456789.5", "'no'", "a b"];
+    let keys: String = keys.iter().map(|key| format!("  {key}: x\n")).collect();
+    same("keys", &format!("{head}data:\n{keys}"));
+    for (what, text) in [
+        ("a merge", format!("{head}x: &b {{a: m, c: m}}\ndata:\n  <<: *b\n  a: own\n")),
+        ("a merge behind", format!("{head}x: &b {{a: m, c: m}}\ndata:\n  a: own\n  <<: *b\n")),
+        ("two merges", format!("{head}x: [&b {{a: 1, c: 1}}, &d {{a: 2}}]\ndata:\n  <<: *b\n  <<: *d\n")),
+        ("a list of merges", format!("{head}x: [&b {{a: 1, c: 1}}, &d {{a: 2}}]\ndata:\n  <<: [*b, *d]\n")),
+        ("a merge of nothing", format!("{head}data:\n  <<: 5\n")),
+        ("an alias as a key", format!("{head}x: &k yes\ndata:\n  *k : v\n")),
+        ("a second anchor", format!("{head}x: &a 1\nz: &a 2\ndata: {{k: *a}}\n")),
+        ("an alias in itself", format!("{head}data: &a {{a: *a}}\n")),
+        ("a tab for an indent", format!("{head}data:\n\ta: v\n")),
+        ("a tab behind a colon", format!("{head}data:\n  a:\t5\n")),
+        ("line ends of other systems", format!("{head}data:\n  a: |\n    x\n    y\n").replace('\n', "\r\n")),
+        ("a byte order mark", format!("\u{feff}{head}data: {{a: v}}\n")),
+        ("remarks alone", format!("# a\n---\n# b\n---\n{head}data: {{a: v}}\n---\n# c\n")),
+        ("folded lines", format!("{head}data:\n  a: >\n    x\n    y\n\n    z\n  b: x\n   y\n\n   z\n")),
+        ("a key of null", format!("{head}data:\n  ~: v\n")),
+        ("a key of a list", format!("{head}data:\n  [a]: v\n")),
+        (
+            "JSON",
+            r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a"},"data":{"a":1.0,"b":1e3}}"#.to_owned(),
+        ),
+    ] {
+        same(what, &text);
+    }
+}
+
+/// Runs a command with its standard error, and its standard output if wanted, on a
+/// pseudo terminal; prints what came there as JSON, and after it what came elsewhere.
+const ON_A_TERMINAL: &str = r#"
+import json, os, pty, subprocess, sys
+leader, follower = pty.openpty()
+out = follower if sys.argv[1] == "both" else subprocess.PIPE
+run = subprocess.Popen(sys.argv[2:], stdin=subprocess.DEVNULL, stdout=out, stderr=follower)
+os.close(follower)
+import threading
+rest = []
+if run.stdout:
+    reader = threading.Thread(target=lambda: rest.append(run.stdout.read())); reader.start()
+seen = b""
+while True:
+    try: more = os.read(leader, 65536)
+    except OSError: break
+    if not more: break
+    seen += more
+if run.stdout: reader.join()
+json.dump([seen.decode(), b"".join(rest).decode(), run.wait()], sys.stdout)
+"#;
+
+/// What is left on a screen that shows `text`: a carriage return goes to the line's
+/// start, and `ESC [ K` clears what follows.
+fn screen(text: &str) -> Vec<String> {
+    let lines =
+        text.split('\n').map(|line| line.rsplit("\r\u{1b}[K").next().unwrap().trim_end_matches('\r').to_owned());
+    lines.collect()
+}
+
+#[test]
+fn a_long_apply_says_how_far_it_is_on_a_terminal_and_leaves_it_clean() {
+    let world = World::new();
+    let edgesvc = Edgesvc::start(&world);
+    let names: Vec<String> = (0..2500).map(|n| format!("many-{n}")).collect();
+    let map = |name: &String| format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}}}\ndata: {{a: b}}\n");
+    let file = edgesvc.home.file("many.yaml", &stream(&names.iter().map(map).collect::<Vec<_>>()));
+    let run = |streams: &str, term: &str| -> (String, String) {
+        let mut command = world.command(NODE, "python3");
+        command.args(["-c", ON_A_TERMINAL, streams, env!("CARGO_BIN_EXE_edgesvc"), "apply", "-f", &file]);
+        command.args(["--socket", &edgesvc.home.socket()]).env("TERM", term);
+        let (seen, rest, code): (String, String, i32) = serde_json::from_str(&Output::of(command, "").ok()).unwrap();
+        assert_eq!(code, 0, "{seen}");
+        (seen, rest)
+    };
+    let lines = |word: &str| names.iter().map(|name| format!("configmap/{name} {word}\n")).collect::<String>();
+    // Results in a pipe: the line stands until the end, and nothing of it stays.
+    let (seen, results) = run("stderr", "xterm");
+    assert_eq!(results, lines("created"));
+    assert!(seen.matches("applied ").count() > 1 && seen.contains(" of 2500"), "{seen}");
+    assert_eq!(screen(&seen), [""], "{seen}");
+    assert_eq!(seen.matches("\r\u{1b}[K").count(), seen.matches("applied ").count() + 1, "cleared once, at the end");
+    // Results on the same terminal stand above it.
+    let (seen, _) = run("both", "xterm");
+    assert!(seen.contains("applied "), "{seen}");
+    assert_eq!(screen(&seen).join("\n"), lines("unchanged"));
+    let (seen, _) = run("stderr", "dumb");
+    assert_eq!(seen, "");
 }

@@ -114,6 +114,35 @@ fn an_external_name_is_a_cname() {
 }
 
 #[test]
+fn reverse_names_of_a_further_range_are_ours_while_its_service_cidr_is_there() {
+    let world = World::new();
+    let edgesvc = Edgesvc::start(&world);
+    let denied = |text: &str| text.contains("status: NXDOMAIN,") && text.contains("hostmaster.cluster.local. ");
+    let asks = |address: &str, ours: bool| {
+        // The grace of a range that is going is ten seconds.
+        eventually(2 * SOON, || {
+            let text = world.dig_whole(CLIENT, SERVER, &["-x", address]);
+            if denied(&text) == ours { Ok(()) } else { Err(format!("{address} ours={ours}: {text}")) }
+        });
+    };
+    asks("10.50.0.9", false);
+    edgesvc.apply(
+        "apiVersion: networking.k8s.io/v1\nkind: ServiceCIDR\nmetadata: {name: more}\n\
+         spec: {cidrs: [10.50.0.0/24, \"fd50::/112\"]}\n",
+    );
+    for address in ["10.50.0.9", "fd50::9"] {
+        asks(address, true);
+    }
+    edgesvc.apply(&service("web", "web", 80, "8080", "  clusterIP: 10.50.0.9\n"));
+    answers(&world, CLIENT, &["-x", "10.50.0.9"], &["web.default.svc.cluster.local."]);
+    edgesvc.cli(&["delete", "service/web"]).ok();
+    edgesvc.cli(&["delete", "servicecidr/more", "--wait=false"]).ok();
+    for address in ["10.50.0.9", "fd50::9"] {
+        asks(address, false);
+    }
+}
+
+#[test]
 fn a_dual_stack_service_answers_in_both_families() {
     let world = World::new();
     let home = Arc::new(Home::new());

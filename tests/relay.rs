@@ -8,6 +8,8 @@
 mod cases;
 #[path = "relay/limits.rs"]
 mod limits;
+#[path = "relay/site.rs"]
+mod site;
 mod support;
 
 use std::io::{BufRead as _, BufReader, Write as _};

@@ -304,6 +304,86 @@ fn our_link_comes_back_when_it_is_removed() {
     assert!(wait_until(SOON, || world.dig(CLIENT, "10.43.0.10", &name) == [address.clone()]));
 }
 
+const MORE: &str = "apiVersion: networking.k8s.io/v1\nkind: ServiceCIDR\nmetadata: {name: more}\n\
+                    spec: {cidrs: [10.50.0.0/24, \"fd50::/112\"]}\n";
+
+fn routes(world: &World) -> String {
+    let four = world.run(NODE, &["ip", "-4", "route", "show"]).ok();
+    four + &world.run(NODE, &["ip", "-6", "route", "show"]).ok()
+}
+
+/// Waits until routes and rules know a range, or neither does.
+#[track_caller]
+fn range_is(world: &World, range: &str, there: bool) {
+    // The grace of a range that is going is ten seconds.
+    eventually(2 * SOON, || {
+        let routed = routes(world).contains(&format!("{range} dev edgesvc0"));
+        let rules = world.run(NODE, &["nft", "list", "ruleset"]).result()?;
+        let guarded = rules.contains(&format!("/0 . {range}"));
+        if (routed, guarded) == (there, there) { Ok(()) } else { Err(format!("{range} {routed} {guarded}: {rules}")) }
+    });
+}
+
+#[test]
+fn a_further_range_is_reached_and_guarded_while_its_service_cidr_is_there() {
+    let world = World::new();
+    let _servers = BACKENDS.map(|(name, ..)| echo_name(&world, name, 8080));
+    let home = std::sync::Arc::new(support::Home::new());
+    let flags = ["--service-cluster-ip-range", "10.43.0.0/16,fd43::/112"];
+    let edgesvc = Edgesvc::start_in(&world, &home, &flags);
+    edgesvc.apply(MORE);
+    for range in ["10.50.0.0/24", "fd50::/112"] {
+        range_is(&world, range, true);
+    }
+    let spec =
+        "  ipFamilyPolicy: RequireDualStack\n  clusterIP: 10.50.0.80\n  clusterIPs: [10.50.0.80, \"fd50::80\"]\n";
+    edgesvc.apply(&with_backends(&[service("web", "web", 80, "web", spec)]));
+    let urls = ["http://10.50.0.80/", "http://[fd50::80]/"];
+    for place in [CLIENT, NODE, "backend1"] {
+        urls.iter().for_each(|url| drop(answers(&world, place, url)));
+    }
+    is_dropped(&world, CLIENT, "http://10.50.0.81/");
+    // Going, but blocked by the address of a Service: everything stays, over a kill too.
+    edgesvc.cli(&["delete", "servicecidr", "more", "--wait=false"]).ok();
+    edgesvc.kill();
+    let edgesvc = Edgesvc::start_in(&world, &home, &flags);
+    urls.iter().for_each(|url| drop(answers(&world, NODE, url)));
+    is_dropped(&world, CLIENT, "http://10.50.0.81/");
+    edgesvc.cli(&["delete", "service", "web"]).ok();
+    for range in ["10.50.0.0/24", "fd50::/112"] {
+        range_is(&world, range, false);
+    }
+    range_is(&world, "10.43.0.0/16", true);
+}
+
+/// Waits until nobody answers, not even to say no.
+#[track_caller]
+fn is_dropped(world: &World, place: &'static str, url: &str) {
+    eventually(SOON, || {
+        let output = world.run(place, &["curl", "--silent", "--noproxy", "*", "--max-time", "1", url]);
+        if output.code == 28 { Ok(()) } else { Err(format!("{place} -> {url}: curl ended with {}", output.code)) }
+    });
+}
+
+#[test]
+fn a_range_laid_over_the_boxs_own_network_takes_neither_its_route_nor_its_addresses() {
+    let world = World::new();
+    let _server = echo_name(&world, NODE, 8080);
+    let edgesvc = Edgesvc::start(&world);
+    edgesvc.apply(&MORE.replace("10.50.0.0/24", "192.168.5.0/24").replace("fd50::/112", "fd05::/64"));
+    edgesvc.wait_for_line(SOON, |line| line.contains("192.168.5.0/24") && line.contains("stays"));
+    let routes = routes(&world);
+    assert!(routes.contains("192.168.5.0/24 dev c0") && !routes.contains("192.168.5.0/24 dev edgesvc0"), "{routes}");
+    assert!(routes.contains("fd05::/64 dev c0") && !routes.contains("fd05::/64 dev edgesvc0"), "{routes}");
+    answers(&world, CLIENT, &format!("http://{NODE_ADDRESS}:8080/"));
+    answers(&world, CLIENT, "http://[fd05::1]:8080/");
+    edgesvc.kill();
+    let home = support::Home::new();
+    home.tool(&world, &["dataplane", "cleanup"]).ok();
+    let routes = self::routes(&world);
+    assert!(routes.contains("192.168.5.0/24 dev c0") && !routes.contains("10.43.0.0"), "{routes}");
+}
+
 #[test]
 fn foreign_rules_are_left_alone_and_a_foreign_flush_stops_nothing() {
     let world = World::new();
@@ -317,4 +397,76 @@ fn foreign_rules_are_left_alone_and_a_foreign_flush_stops_nothing() {
     // An owned table refuses the flush; nft may say so with an error.
     let _ = world.run(NODE, &["nft", "flush", "ruleset"]);
     answers(&world, CLIENT, &url);
+}
+
+/// Headers and body a load balancer gets, from one place and address.
+fn health(world: &World, address: &str, port: &str) -> Result<String, String> {
+    let url = format!("http://{address}:{port}/any/path");
+    let curl = ["curl", "--silent", "--noproxy", "*", "--globoff", "--include", "--max-time", "2", &url];
+    world.run(CLIENT, &curl).result()
+}
+
+#[test]
+fn a_load_balancer_learns_whether_the_box_has_endpoints_as_kube_proxy_tells_it() {
+    let world = World::new();
+    let edgesvc = Edgesvc::start(&world);
+    let local = "  type: LoadBalancer\n  externalTrafficPolicy: Local\n";
+    edgesvc.apply(&stream(&[
+        pod("one", "web", "10.9.0.11", 8080),
+        pod("two", "web", "10.9.0.12", 8080),
+        service("web", "web", 80, "8080", local),
+    ]));
+    let port = edgesvc.field("service", "web", &["spec", "healthCheckNodePort"]).unwrap();
+    let body = |count: u32| {
+        format!(
+            "{{\n\t\"service\": {{\n\t\t\"namespace\": \"default\",\n\t\t\"name\": \"web\"\n\t}},\n\t\
+             \"localEndpoints\": {count},\n\t\"serviceProxyHealthy\": true\n}}"
+        )
+    };
+    for address in [NODE_ADDRESS, "[fd05::1]"] {
+        let answer = eventually(SOON, || {
+            health(&world, address, &port)
+                .and_then(|answer| if answer.contains("weight: 2") { Ok(answer) } else { Err(answer) })
+        });
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+        for header in [
+            "content-type: application/json\r\n",
+            "x-content-type-options: nosniff\r\n",
+            "x-load-balancing-endpoint-weight: 2\r\n",
+        ] {
+            assert!(answer.contains(header), "{header} in {answer}");
+        }
+        assert_eq!(answer.split_once("\r\n\r\n").unwrap().1, body(2));
+    }
+    edgesvc.cli(&["delete", "pod", "one", "two", "--now"]).ok();
+    let gone = eventually(SOON, || {
+        health(&world, NODE_ADDRESS, &port)
+            .and_then(|answer| if answer.contains("weight: 0") { Ok(answer) } else { Err(answer) })
+    });
+    assert!(gone.starts_with("HTTP/1.1 503 Service Unavailable\r\n") && gone.ends_with(&body(0)), "{gone}");
+    edgesvc.cli(&["delete", "service", "web"]).ok();
+    is_refused(&world, CLIENT, &format!("http://{NODE_ADDRESS}:{port}/"));
+}
+
+#[test]
+fn a_health_check_port_keeps_to_its_addresses_and_one_that_is_taken_is_reported() {
+    let world = World::new();
+    let _taken = echo_name(&world, NODE, 31_999);
+    let home = std::sync::Arc::new(support::Home::new());
+    let edgesvc = Edgesvc::start_in(&world, &home, &["--nodeport-addresses", "br0"]);
+    let local =
+        |port: u16| format!("  type: LoadBalancer\n  externalTrafficPolicy: Local\n  healthCheckNodePort: {port}\n");
+    edgesvc.apply(&stream(&[
+        service("free", "web", 80, "8080", &local(31_998)),
+        service("taken", "web", 80, "8080", &local(31_999)),
+    ]));
+    eventually(SOON, || health(&world, "10.9.0.1", "31998"));
+    is_refused(&world, CLIENT, &format!("http://{NODE_ADDRESS}:31998/"));
+    let reason = "FailedToStartServiceHealthcheck";
+    let told = wait_until(SOON, || edgesvc.cli(&["describe", "service", "taken"]).ok().contains(reason));
+    assert!(told, "{}", edgesvc.cli(&["describe", "service", "taken"]).ok());
+    assert!(!edgesvc.cli(&["describe", "service", "free"]).ok().contains(reason));
+    // An address that comes is listened on.
+    world.run(NODE, &["ip", "address", "add", "10.9.0.99/24", "dev", "br0"]).ok();
+    eventually(SOON, || health(&world, "10.9.0.99", "31998"));
 }

@@ -194,7 +194,8 @@ impl ApiError {
         ApiError::invalid_kind(&qualified, "meta.k8s.io", options, "", causes)
     }
 
-    fn invalid_kind(qualified: &str, group: &str, kind: &str, name: &str, causes: &[Cause]) -> ApiError {
+    /// 422 about anything else that has fields.
+    pub fn invalid_kind(qualified: &str, group: &str, kind: &str, name: &str, causes: &[Cause]) -> ApiError {
         // The sentence says each fault once, however often the causes list it.
         let mut said = BTreeSet::new();
         let lines: Vec<String> =

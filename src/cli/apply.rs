@@ -4,23 +4,28 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use hyper::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::args::{Files, Server};
 use super::client::{Answer, Ask, AskError, Client};
-use super::exit::Failure;
+use super::exit::{Code, Failure};
 use super::fleet::{self, Plan};
 use super::format::Format;
 use super::manifests::{self, Manifest};
 use super::output;
 use super::pick;
 use super::progress::Progress;
+use super::prune::{self, Prune};
 use super::resource;
+use crate::model::selector::LabelSelector;
 
 /// Who owns the fields that `edgesvc apply` writes.
 pub(super) const FIELD_MANAGER: &str = "edgesvc";
 /// The media type of server-side apply.
 pub(super) const APPLY_PATCH: &str = "application/apply-patch+yaml";
+
+/// Where kubectl's client-side apply keeps what was applied.
+pub(super) const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// What `apply` was asked.
 #[derive(Clone, Debug)]
@@ -34,6 +39,9 @@ pub(super) struct Options {
     pub(super) force_conflicts: bool,
     pub(super) field_manager: String,
     pub(super) validation: &'static str,
+    /// Manifests with other labels are left alone.
+    pub(super) selector: Option<LabelSelector>,
+    pub(super) prune: Option<Prune>,
 }
 
 /// `--dry-run`.
@@ -67,7 +75,13 @@ impl DryRun {
 
 /// Applies everything; goes on after a refusal, as kubectl does, and reports all.
 pub(super) async fn apply(server: &Server, options: Options) -> Result<(), Failure> {
-    let manifests = manifests::read(&options.files, options.namespace.as_deref())?;
+    let mut manifests = manifests::read(&options.files, options.namespace.as_deref())?;
+    if let Some(selector) = &options.selector {
+        manifests.retain(|manifest| manifest.is_selected(selector));
+        if manifests.is_empty() {
+            return Err(Failure::new(Code::Manifest, "error: no objects passed to apply"));
+        }
+    }
     let mut clients = fleet::launch(server, manifests.len()).await?;
     let mut progress = Progress::new(manifests.len());
     let plan = Arc::new(Plan { manifests, options });
@@ -96,7 +110,11 @@ pub(super) async fn apply(server: &Server, options: Options) -> Result<(), Failu
         let value = if let [one] = applied.as_slice() { one.clone() } else { output::list(applied.clone()) };
         output::print(&output::rendered(&value, &applied, format, true)?)?;
     }
-    pick::verdict(&refusals)
+    pick::verdict(&refusals)?;
+    match (&plan.options.prune, clients.first_mut()) {
+        (Some(prune), Some(client)) => prune::prune(client, prune, &applied, &plan.options).await,
+        _ => Ok(()),
+    }
 }
 
 fn report(
@@ -122,22 +140,50 @@ pub(super) async fn one(
 ) -> Result<(&'static str, Answer), AskError> {
     let namespace = manifest.namespace.as_deref().unwrap_or_else(|| client.namespace());
     let path = resource::object(manifest.kind, namespace, &manifest.name);
+    let body = body(manifest, namespace, options.server_side);
     let before = match client.ask(Ask::get(&path)).await {
         Ok(answer) => Some(answer.value),
         Err(AskError::Refused(refusal)) if refusal.is_not_found() => None,
         Err(error) => return Err(error),
     };
     let path = format!("{path}?{}", query(options));
-    let body = Bytes::from(manifest.document.value.to_string());
     let answer = client.ask(Ask::with(Method::PATCH, &path, APPLY_PATCH, body)).await?;
     let word = match before {
         _ if options.server_side => "serverside-applied",
         None => "created",
         Some(_) if answer.created => "created",
-        Some(before) if version(&before) == version(&answer.value) => "unchanged",
+        Some(before) if is_same(&before, &answer.value) => "unchanged",
         Some(_) => "configured",
     };
     Ok((word, answer))
+}
+
+/// What is sent. Who applies nothing but a name owns no field, and the server keeps
+/// no trace of him: such an object gets kubectl's annotation, so that a later apply
+/// finds it unchanged and `--prune` finds that it was applied.
+pub(super) fn body(manifest: &Manifest, namespace: &str, server_side: bool) -> Bytes {
+    let mut object = manifest.document.value.clone();
+    if !server_side && is_bare(&object) {
+        let mut applied = object.clone();
+        if let Some(metadata) = applied.get_mut("metadata").and_then(Value::as_object_mut) {
+            metadata.insert("annotations".to_owned(), json!({}));
+            if manifest.kind.resource().namespaced {
+                metadata.insert("namespace".to_owned(), namespace.into());
+            }
+        }
+        if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+            metadata.insert("annotations".to_owned(), json!({LAST_APPLIED: format!("{applied}\n")}));
+        }
+    }
+    Bytes::from(object.to_string())
+}
+
+/// Whether an object says no more than which it is.
+fn is_bare(object: &Value) -> bool {
+    let only = |value: Option<&Value>, known: [&str; 3]| {
+        value.and_then(Value::as_object).is_some_and(|map| map.keys().all(|key| known.contains(&key.as_str())))
+    };
+    only(Some(object), ["apiVersion", "kind", "metadata"]) && only(object.get("metadata"), ["name", "namespace", ""])
 }
 
 /// The manifest is the user's word: fields that others set otherwise are taken
@@ -150,6 +196,43 @@ fn query(options: &Options) -> String {
     format!("fieldManager={manager}&force={force}&fieldValidation={}{dry_run}", options.validation)
 }
 
+/// Whether nothing has changed for a user. The server notes at the second apply of a
+/// Namespace who set its label, and gives it a new version for that.
+fn is_same(before: &Value, after: &Value) -> bool {
+    content(before).eq(content(after))
+}
+
+fn content(object: &Value) -> impl Iterator<Item = (&String, &Value)> {
+    let members = object.as_object().into_iter().flatten().filter(|(member, _)| *member != "metadata");
+    let metadata = object.get("metadata").and_then(Value::as_object).into_iter().flatten();
+    members.chain(metadata.filter(|(member, _)| *member != "managedFields" && *member != "resourceVersion"))
+}
+
 pub(super) fn version(object: &Value) -> Option<&str> {
     object.pointer("/metadata/resourceVersion").and_then(Value::as_str)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest;
+    use crate::model::Kind;
+
+    #[test]
+    fn an_object_of_a_name_alone_says_that_it_was_applied() {
+        let sent = |text: &str, server_side| {
+            let document = manifest::read("f", text.as_bytes()).unwrap().remove(0);
+            let manifest = Manifest { document, kind: Kind::ConfigMap, namespace: None, name: "a".to_owned() };
+            serde_json::from_slice::<Value>(&body(&manifest, "shop", server_side)).unwrap()
+        };
+        let bare = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n";
+        let object = sent(bare, false);
+        let applied =
+            r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"annotations":{},"name":"a","namespace":"shop"}}"#;
+        assert_eq!(object["metadata"]["annotations"][LAST_APPLIED], format!("{applied}\n"));
+        assert!(sent(bare, true)["metadata"].get("annotations").is_none());
+        for more in ["data: {a: b}\n", "immutable: true\n"] {
+            assert!(sent(&format!("{bare}{more}"), false)["metadata"].get("annotations").is_none());
+        }
+    }
 }

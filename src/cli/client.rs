@@ -240,13 +240,21 @@ impl Refusal {
 }
 
 impl Refusal {
-    /// One cause behind the object, several below it.
+    /// One cause behind the object, several below it, each once.
     fn invalid(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Some((kind, name)) = self.about.as_ref().filter(|_| !self.causes.is_empty()) else {
-            return f.write_str(&self.message);
-        };
-        write!(f, "The {kind} {name:?} is invalid: ")?;
-        match self.causes.as_slice() {
+        match &self.about {
+            Some((kind, name)) => write!(f, "The {kind} {name:?} is invalid")?,
+            None => f.write_str("The request is invalid")?,
+        }
+        let mut causes: Vec<&(String, String)> = Vec::with_capacity(self.causes.len());
+        for cause in &self.causes {
+            if !causes.contains(&cause) {
+                causes.push(cause);
+            }
+        }
+        f.write_str(": ")?;
+        match causes.as_slice() {
+            [] => f.write_str(&self.message),
             [(field, message)] => write!(f, "{field}: {message}"),
             causes => causes.iter().try_for_each(|(field, message)| write!(f, "\n* {field}: {message}")),
         }

@@ -15,6 +15,7 @@ use super::manifests::{self, Manifest};
 use super::output::{self, Report};
 use super::pick::{self, Target};
 use super::resource;
+use super::token_request::{self, TokenFlags};
 use crate::model::Kind;
 
 /// What was asked.
@@ -35,13 +36,39 @@ impl Options {
     }
 }
 
-/// `create namespace NAME`; other objects are made from files.
-pub(super) async fn by_words(server: &Server, words: &[String], options: &Options) -> Result<(), Failure> {
+/// Flags that say something of a token only.
+pub(super) fn refuse_token_flags(flags: &TokenFlags) -> Result<(), Failure> {
+    if *flags == TokenFlags::default() {
+        return Ok(());
+    }
+    let which = "--duration, --audience and --bound-object-*";
+    Err(Failure::new(Code::Usage, format!("error: {which} can only be used with `create token NAME`")))
+}
+
+/// `create namespace NAME` and `create token NAME`; other objects are made from files.
+pub(super) async fn by_words(
+    server: &Server,
+    words: &[String],
+    flags: &TokenFlags,
+    options: &Options,
+) -> Result<(), Failure> {
     let usage = |message: String| Err(Failure::new(Code::Usage, message));
+    if let [word, names @ ..] = words
+        && word == "token"
+    {
+        let [name] = names else {
+            return usage(format!("error: exactly one NAME is required, got {}", names.len()));
+        };
+        if options.dry_run != DryRun::None {
+            return usage("error: --dry-run can not be used with `create token NAME`: nothing is stored".to_owned());
+        }
+        return token_request::create(&mut super::connect(server).await?, name, flags, options).await;
+    }
+    refuse_token_flags(flags)?;
     let name = match words {
         [word, name] if resource::kind(word).is_ok_and(|kind| kind == Kind::Namespace) => name,
-        [word] if resource::kind(word).is_ok_and(|kind| kind == Kind::Namespace) => {
-            return usage("error: exactly one NAME is required, got 0".to_owned());
+        [word, names @ ..] if resource::kind(word).is_ok_and(|kind| kind == Kind::Namespace) => {
+            return usage(format!("error: exactly one NAME is required, got {}", names.len()));
         }
         [word, ..] => {
             // A kind we do not serve says why first.
@@ -50,7 +77,7 @@ pub(super) async fn by_words(server: &Server, words: &[String], options: &Option
                 "error: `create {word}` is not supported here: write the {kind} into a file and use `create -f FILE`, or `create namespace NAME`"
             ));
         }
-        [] => return usage("error: must specify -f FILE, or `namespace NAME`".to_owned()),
+        [] => return usage("error: must specify -f FILE, `namespace NAME` or `token ACCOUNT`".to_owned()),
     };
     let object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
     let mut report = Report::new(options.format.clone());
@@ -147,7 +174,7 @@ async fn anew(
     manifest: &Manifest,
     options: &Options,
 ) -> Result<Answer, AskError> {
-    match delete::one(client, target, &delete::Manner::default()).await {
+    match delete::one(client, target, &delete::Manner::default(), DryRun::None).await {
         Ok(uid) => {
             let singular = resource::qualified_singular(target.kind);
             output::line(&format!("{singular} \"{}\" deleted", target.name))?;

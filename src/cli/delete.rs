@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::Method;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tokio::time::Instant;
 
 use super::apply::DryRun;
@@ -80,8 +80,7 @@ pub(super) async fn delete(client: &mut Client, options: &Options) -> Result<(),
         let done = match options.dry_run {
             // Nothing is asked but whether it is there.
             DryRun::Client => client.ask(Ask::get(&target.path())).await.map(|_| None),
-            DryRun::Server => dry(client, &target).await,
-            DryRun::None => one(client, &target, &options.manner).await,
+            DryRun::Server | DryRun::None => one(client, &target, &options.manner, options.dry_run).await,
         };
         match done {
             Ok(uid) => {
@@ -111,20 +110,24 @@ pub(super) async fn delete(client: &mut Client, options: &Options) -> Result<(),
 }
 
 /// Deletes an object; answers the uid of what was there.
-pub(super) async fn one(client: &mut Client, target: &Target, manner: &Manner) -> Result<Option<String>, AskError> {
-    let mut body = serde_json::json!({"propagationPolicy": manner.cascade.word()});
-    if let (Some(seconds), Some(members)) = (manner.grace_seconds, body.as_object_mut()) {
-        members.insert("gracePeriodSeconds".to_owned(), seconds.into());
+pub(super) async fn one(
+    client: &mut Client,
+    target: &Target,
+    manner: &Manner,
+    dry_run: DryRun,
+) -> Result<Option<String>, AskError> {
+    let mut body = Map::from_iter([("propagationPolicy".to_owned(), manner.cascade.word().into())]);
+    if let Some(seconds) = manner.grace_seconds {
+        body.insert("gracePeriodSeconds".to_owned(), seconds.into());
     }
-    let body = Bytes::from(body.to_string());
+    // In the body, because with one the server passes over the query.
+    if dry_run != DryRun::None {
+        body.insert("dryRun".to_owned(), vec!["All"].into());
+    }
+    let body = Bytes::from(Value::Object(body).to_string());
     let answer = client.ask(Ask::with(Method::DELETE, &target.path(), JSON, body)).await?;
     output::warn(&answer.warnings);
     Ok(uid(&answer.value))
-}
-
-async fn dry(client: &mut Client, target: &Target) -> Result<Option<String>, AskError> {
-    let path = format!("{}?dryRun=All", target.path());
-    client.ask(Ask::with(Method::DELETE, &path, JSON, Bytes::new())).await.map(|answer| uid(&answer.value))
 }
 
 fn uid(answer: &Value) -> Option<String> {

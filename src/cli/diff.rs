@@ -2,11 +2,10 @@
 
 use std::process::Command;
 
-use bytes::Bytes;
 use hyper::Method;
 use serde_json::Value;
 
-use super::apply::{APPLY_PATCH, FIELD_MANAGER};
+use super::apply::{self, APPLY_PATCH, FIELD_MANAGER};
 use super::args::{Files, Server};
 use super::client::{Ask, AskError, Client};
 use super::exit::{Code, Failure};
@@ -15,6 +14,7 @@ use super::resource;
 use super::scratch::Scratch;
 use crate::manifest::emit;
 use crate::model::Kind;
+use crate::model::selector::LabelSelector;
 
 /// What `diff` was asked.
 #[derive(Clone, Debug)]
@@ -25,6 +25,7 @@ pub(super) struct Options {
     pub(super) managed_fields: bool,
     pub(super) server_side: bool,
     pub(super) force_conflicts: bool,
+    pub(super) selector: Option<LabelSelector>,
 }
 
 /// Shows the differences; fails with 1 when there are any, with more when they
@@ -33,7 +34,8 @@ pub(super) async fn diff(server: &Server, options: &Options) -> Result<(), Failu
     let manifests = manifests::read(&options.files, options.namespace.as_deref())?;
     let mut client = super::connect(server).await?;
     let (live, merged) = (Scratch::new("LIVE")?, Scratch::new("MERGED")?);
-    for manifest in &manifests {
+    let selected = |manifest: &&Manifest| options.selector.as_ref().is_none_or(|only| manifest.is_selected(only));
+    for manifest in manifests.iter().filter(selected) {
         let namespace = manifest.namespace.clone().unwrap_or_else(|| client.namespace().to_owned());
         let (before, after) = match both(&mut client, manifest, &namespace, options).await {
             Ok(both) => both,
@@ -72,7 +74,7 @@ async fn both(
     let manager = if options.field_manager.is_empty() { FIELD_MANAGER } else { &options.field_manager };
     let manager = resource::escaped(manager);
     let path = format!("{path}?fieldManager={manager}&force={force}&fieldValidation=Strict&dryRun=All");
-    let body = Bytes::from(manifest.document.value.to_string());
+    let body = apply::body(manifest, namespace, options.server_side);
     let answer = client.ask(Ask::with(Method::PATCH, &path, APPLY_PATCH, body)).await?;
     Ok((before, answer.value))
 }

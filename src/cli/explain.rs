@@ -10,15 +10,21 @@ use crate::model::Kind;
 
 /// Columns of a description.
 const WIDTH: usize = 76;
+/// How many values a list of fields shows of each.
+const VALUES_MAX: usize = 4;
 /// How deep types may hold themselves.
 const DEPTH_MAX: usize = 24;
 
 /// Prints what a field means: `service.spec.ports`.
 pub(super) async fn explain(client: &mut Client, path: &str, recursive: bool) -> Result<(), Failure> {
-    let mut words = path.split('.').filter(|word| !word.is_empty());
-    let Some(word) = words.next() else {
+    // One dot at the end is nothing, as with kubectl.
+    let mut words = path.strip_suffix('.').unwrap_or(path).split('.');
+    let Some(word) = words.next().filter(|word| !word.is_empty()) else {
         return Err(Failure::new(Code::Usage, "error: say which type, for instance `service.spec`"));
     };
+    if words.clone().any(str::is_empty) {
+        return Err(Failure::new(Code::Usage, format!("error: {path:?}: between two dots stands the name of a field")));
+    }
     let kind = resource::kind(word)?;
     let document = document(client, kind).await?;
     let page = Page { document: &document, recursive };
@@ -66,7 +72,9 @@ impl<'a> Page<'a> {
                 .ok_or_else(|| format!("error: field \"{field}\" does not exist"))?;
         }
         if let Some(field) = fields.last() {
-            out.push_str(&format!("FIELD: {field} <{}>\n\n\n", self.type_of(schema)));
+            let values: String = values(schema).iter().map(|value| format!("\n    {value}")).collect();
+            let values = if values.is_empty() { values } else { format!("ENUM:{values}") };
+            out.push_str(&format!("FIELD: {field} <{}>\n{values}\n\n", self.type_of(schema)));
         }
         out.push_str("DESCRIPTION:\n");
         self.descriptions(schema, &mut out);
@@ -158,7 +166,14 @@ impl<'a> Page<'a> {
     fn fields(&self, holder: &'a Value, level: usize, above: &mut Vec<&'a Value>, out: &mut String) {
         for (name, schema) in properties(holder).into_iter().flatten() {
             let mark = if is_required(holder, name) { " -required-" } else { "" };
-            out.push_str(&format!("{}{name}\t<{}>{mark}\n", "  ".repeat(level), self.type_of(schema)));
+            let indent = "  ".repeat(level);
+            out.push_str(&format!("{indent}{name}\t<{}>{mark}\n", self.type_of(schema)));
+            let values = values(schema);
+            if !values.is_empty() {
+                let more = if values.len() > VALUES_MAX { ", ...." } else { "" };
+                let shown: Vec<&str> = values.iter().take(VALUES_MAX).map(String::as_str).collect();
+                out.push_str(&format!("{indent}enum: {}{more}\n", shown.join(", ")));
+            }
             if !self.recursive {
                 let described = self.described(schema);
                 wrapped(described, 4, out);
@@ -187,6 +202,12 @@ impl<'a> Page<'a> {
 
 fn properties(schema: &Value) -> Option<&Map<String, Value>> {
     schema.get("properties").and_then(Value::as_object)
+}
+
+/// The only values of a field, the empty one as `""`.
+fn values(schema: &Value) -> Vec<String> {
+    let values = schema.get("enum").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+    values.map(|value| if value.is_empty() { "\"\"".to_owned() } else { value.to_owned() }).collect()
 }
 
 fn is_required(holder: &Value, field: &str) -> bool {

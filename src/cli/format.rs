@@ -168,7 +168,7 @@ impl CustomColumns {
                 let found =
                     template.values(object).map_err(|error| Failure::new(Code::Refused, format!("error: {error}")))?;
                 let words: Vec<String> = found.iter().map(|value| go_text(value)).collect();
-                Ok(if words.is_empty() { "<none>".to_owned() } else { words.join(",") })
+                Ok(if words.is_empty() { "<none>".to_owned() } else { tabs::harmless(&words.join(",")).into_owned() })
             });
             text.push_str(&cells.collect::<Result<Vec<_>, Failure>>()?.join("\t"));
             text.push('\n');

@@ -73,6 +73,12 @@ impl Options {
 
 /// `get --raw`: what a path answers, as it is.
 pub(super) async fn raw(client: &mut Client, path: &str) -> Result<(), Failure> {
+    if !path.starts_with('/') {
+        return Err(Failure::new(
+            Code::Usage,
+            format!("error: --raw must be a valid URL path: {path:?} has no / in front"),
+        ));
+    }
     let response = client.send(Ask { accept: "*/*", ..Ask::get(path) }).await?;
     let status = response.status();
     let body = whole(response.into_body()).await?;

@@ -13,6 +13,7 @@ use super::exit::{Code, Failure};
 use super::resource::{self, Named};
 use crate::manifest::{self, Document};
 use crate::model::Kind;
+use crate::model::selector::LabelSelector;
 
 /// Files of one command: a directory given by mistake ends here.
 const FILES_MAX: usize = 10_000;
@@ -121,6 +122,12 @@ fn refuse_unsupported(files: &Files) -> Result<(), Failure> {
 }
 
 impl Manifest {
+    /// Whether its labels are as `-l` wants them.
+    pub(super) fn is_selected(&self, selector: &LabelSelector) -> bool {
+        let labels = self.document.value.pointer("/metadata/labels").and_then(Value::as_object).into_iter().flatten();
+        selector.matches(&labels.filter_map(|(key, value)| Some((key.as_str(), value.as_str()?))).collect())
+    }
+
     /// The object it names.
     pub(super) fn named(self) -> Named {
         Named { kind: self.kind, name: Some(self.name), namespace: self.namespace }

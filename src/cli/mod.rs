@@ -22,6 +22,7 @@ mod explain;
 mod fleet;
 mod format;
 mod get;
+mod grant;
 mod jsonpath;
 mod kubeconfig;
 mod manifests;
@@ -30,6 +31,7 @@ mod output;
 mod patch;
 mod pick;
 mod progress;
+mod prune;
 mod repair;
 mod resource;
 mod scratch;
@@ -38,6 +40,7 @@ mod status;
 mod table;
 mod tabs;
 mod token;
+mod token_request;
 mod verbs;
 mod wait;
 mod watch;
@@ -147,6 +150,7 @@ fn dispatch(verb: Verb, daemon: &Daemon) -> Result<(), Failure> {
             block_on(async move { repair::repair(&mut connect(&server).await?, dry_run).await })
         }
         Verb::Kubeconfig(verb) => block_on(token::run(verb)),
+        Verb::Grant(verb) => block_on(grant::run(verb)),
         Verb::Env(args) => block_on(env::env(args)),
         Verb::Exec(args) => env::exec(&args),
         Verb::Status(server) => block_on(async move { status::status(&mut connect(&server).await?).await }),

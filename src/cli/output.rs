@@ -47,6 +47,11 @@ impl Report {
         Report { format, printed: 0 }
     }
 
+    /// A report behind so many objects that were printed already.
+    pub(super) fn following(format: Format, printed: usize) -> Report {
+        Report { format, printed }
+    }
+
     /// Tells of one object, for instance `service/web` and `labeled`.
     pub(super) fn tell(&mut self, kind: Kind, object: &Value, word: &str) -> Result<(), Failure> {
         self.printed += 1;

@@ -92,6 +92,9 @@ impl Pick {
         if named && selected {
             return usage("error: name cannot be provided when a selector is specified");
         }
+        if !named && self.all && self.selector.as_ref().is_some_and(|text| !text.is_empty()) {
+            return usage("error: setting 'all' parameter but found a non empty selector.");
+        }
         if named && self.all {
             return usage("error: name cannot be provided when --all is specified");
         }

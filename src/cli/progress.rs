@@ -21,28 +21,39 @@ pub(super) struct Progress {
     total: usize,
     shown: bool,
     terminal: bool,
+    /// Results go to the terminal too, above the line.
+    results_above: bool,
+    patience_ends: Instant,
     next: Instant,
 }
 
 impl Progress {
     /// Begins with nothing done.
     pub(super) fn new(total: usize) -> Progress {
-        let terminal = std::io::stderr().is_terminal();
-        Progress { total, shown: false, terminal, next: Instant::now() + PATIENCE }
+        // A terminal that calls itself dumb cannot clear a line.
+        let terminal = std::io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
+        let results_above = std::io::stdout().is_terminal();
+        let patience_ends = Instant::now() + PATIENCE;
+        Progress { total, shown: false, terminal, results_above, patience_ends, next: patience_ends }
     }
 
-    /// Prints a line of the result above the progress.
+    /// Prints a line of the result above the progress. Results that go elsewhere
+    /// leave it standing: cleared by each of them it would never be seen.
     pub(super) fn line(&mut self, text: &str) -> Result<(), Failure> {
-        self.clear();
+        if self.results_above {
+            self.clear();
+        }
         output::line(text)
     }
 
     /// So much is done.
     pub(super) fn at(&mut self, done: usize) {
-        if !self.terminal || Instant::now() < self.next {
+        let now = Instant::now();
+        let due = now >= self.next || !self.shown;
+        if !self.terminal || now < self.patience_ends || !due {
             return;
         }
-        self.next = Instant::now() + PAUSE;
+        self.next = now + PAUSE;
         self.shown = true;
         draw(&format!("{CLEAR}applied {done} of {}", self.total));
     }

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::resource::display;
+use super::tabs::harmless;
 use crate::model::Kind;
 
 /// The least width of a column and the blanks behind it, as kubectl's tables have them.
@@ -119,7 +120,11 @@ fn pairs(labels: Option<&Value>) -> String {
 
 fn cell(value: &Value) -> String {
     match value {
-        Value::String(text) => text.clone(),
+        Value::String(text) => match text.split_once(['\n', '\r', '\u{c}']) {
+            // The rest would stand where the next row's cells do.
+            Some((first, _)) => format!("{}...", harmless(first)),
+            None => harmless(text).into_owned(),
+        },
         Value::Null => "<none>".to_owned(),
         other => other.to_string(),
     }

@@ -2,6 +2,18 @@
 //! has them: cells end with a tab, a column is as wide as its widest cell in
 //! the lines that follow one another. Pure.
 
+use std::borrow::Cow;
+
+/// A text that cannot steer the terminal it is printed on: whoever writes an Event's
+/// message must not clear the screen of whoever reads it.
+pub(super) fn harmless(text: &str) -> Cow<'_, str> {
+    if text.contains(['\u{1b}', '\r']) {
+        Cow::Owned(text.replace('\u{1b}', "^[").replace('\r', "\\r"))
+    } else {
+        Cow::Borrowed(text)
+    }
+}
+
 /// Text with tabs to text with blanks; `padding` blanks part two columns, which
 /// are at least `least` wide.
 pub(super) fn align(text: &str, least: usize, padding: usize) -> String {

@@ -172,8 +172,7 @@ fn host(url: &str) -> Result<&str, Failure> {
 fn table(items: &[Value]) -> String {
     let text =
         |item: &Value, member: &str, none: &str| item.get(member).and_then(Value::as_str).unwrap_or(none).to_owned();
-    let mut rows = vec![TITLES.map(str::to_owned)];
-    rows.extend(items.iter().map(|item| {
+    let rows = items.iter().map(|item| {
         [
             text(item, "name", ""),
             text(item, "role", ""),
@@ -181,12 +180,17 @@ fn table(items: &[Value]) -> String {
             text(item, "created", ""),
             text(item, "expires", "<never>"),
         ]
-    }));
+    });
+    aligned(TITLES, rows)
+}
+
+/// Rows under titles, each column as wide as its widest cell.
+pub(super) fn aligned<const N: usize>(titles: [&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
+    let rows: Vec<[String; N]> = std::iter::once(titles.map(str::to_owned)).chain(rows).collect();
     let width = |column: usize| rows.iter().filter_map(|row| row.get(column).map(String::len)).max().unwrap_or(0);
-    let widths = [width(0), width(1), width(2), width(3), width(4)];
     let mut out = String::new();
     for row in &rows {
-        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
+        let cells = row.iter().enumerate().map(|(column, cell)| format!("{cell:0$}", width(column)));
         out.push_str(cells.collect::<Vec<_>>().join("   ").trim_end());
         out.push('\n');
     }

@@ -1,16 +1,18 @@
 //! From the flags of each client command to what it was asked.
 
 use super::args::{
-    ApiResources, Apply, Change, Create, Delete, Describe, Diff, Edit, Explain, Files, Get, Modify, Patch, Replace,
-    Scope, Selection, Targets, Wait,
+    ApiResources, Apply, Change, Create, Delete, Describe, Diff, Edit, Explain, Files, Get, Manner, Modify, Patch,
+    Replace, Scope, Selection, Targets, Wait,
 };
 use super::exit::{Code, Failure};
 use super::format::Format;
 use super::modify::{self, Changes, Pairs};
 use super::pick::Pick;
+use super::prune::Prune;
 use super::resource::{self, Named};
 use super::{api_resources, apply, connect, create, delete, describe, diff, edit, explain, get, jsonpath, manifests};
 use super::{patch, wait};
+use crate::model::selector::LabelSelector;
 
 fn format(output: Option<&str>) -> Result<Format, Failure> {
     Format::parse(output, None)
@@ -45,9 +47,14 @@ fn by_name(words: &[String], files: Files, scope: Scope) -> Result<Pick, Failure
 
 pub(super) async fn apply(args: Apply) -> Result<(), Failure> {
     let usage = |message: &str| Err(Failure::new(Code::Usage, message));
-    if args.prune || args.applyset.is_some() || args.selector.is_some() {
+    if args.applyset.is_some() {
         return usage(
-            "error: --prune, --applyset and -l are not supported by apply: delete by name what a manifest no longer names, or `delete TYPE -l SELECTOR`",
+            "error: --applyset is not supported: it is an alpha of kubectl's that keeps the members of a set in an object of its own; use --prune with -l SELECTOR or --all",
+        );
+    }
+    if args.server_side && args.change.dry_run == apply::DryRun::Client {
+        return usage(
+            "error: --dry-run=client doesn't work with --server-side (did you mean --dry-run=server instead?)",
         );
     }
     if args.force_conflicts && !args.server_side {
@@ -55,6 +62,8 @@ pub(super) async fn apply(args: Apply) -> Result<(), Failure> {
             "error: --force-conflicts only works with --server-side; without it, apply takes over fields anyway",
         );
     }
+    let prune = prune(&args)?;
+    let selector = selector(args.selector.as_deref())?;
     let options = apply::Options {
         format: format(args.change.output.as_deref())?,
         files: args.files,
@@ -64,15 +73,48 @@ pub(super) async fn apply(args: Apply) -> Result<(), Failure> {
         force_conflicts: args.force_conflicts,
         field_manager: args.change.field_manager.unwrap_or_else(|| apply::FIELD_MANAGER.to_owned()),
         validation: args.validate.word(),
+        selector,
+        prune,
     };
     apply::apply(&args.server, options).await
+}
+
+/// `-l`, where the manifests are what is selected.
+fn selector(text: Option<&str>) -> Result<Option<LabelSelector>, Failure> {
+    let parsed = text.filter(|text| !text.is_empty()).map(|text| {
+        let said =
+            |why| format!("error: the provided selector {text:?} is not valid: unable to parse requirement: {why}");
+        LabelSelector::parse(text).map_err(|why| Failure::new(Code::Usage, said(why)))
+    });
+    parsed.transpose()
+}
+
+/// `--prune` and what belongs to it.
+fn prune(args: &Apply) -> Result<Option<Prune>, Failure> {
+    let selector = args.selector.as_deref().filter(|text| !text.is_empty());
+    if args.all && selector.is_some() {
+        return Err(Failure::new(Code::Usage, "error: cannot set --all and --selector at the same time"));
+    }
+    let prune = args.prune.then(|| Prune::of(args.all, selector, &args.prune_allowlist, manner(&args.manner)));
+    prune.transpose()
+}
+
+fn manner(args: &Manner) -> delete::Manner {
+    let cascade = match args.cascade.as_str() {
+        "foreground" => delete::Cascade::Foreground,
+        "orphan" => delete::Cascade::Orphan,
+        _ => delete::Cascade::Background,
+    };
+    // Negative means unsaid, as kubectl's default -1.
+    delete::Manner { grace_seconds: args.grace_period.and_then(|seconds| u32::try_from(seconds).ok()), cascade }
 }
 
 pub(super) async fn create(args: Create) -> Result<(), Failure> {
     let options = made(args.files, args.scope, args.change, args.validate.word(), "create")?;
     if options.files.files.is_empty() && options.files.kustomize.is_none() {
-        return create::by_words(&args.server, &args.words, &options).await;
+        return create::by_words(&args.server, &args.words, &args.token, &options).await;
     }
+    create::refuse_token_flags(&args.token)?;
     create::create(&args.server, &options).await
 }
 
@@ -191,15 +233,11 @@ pub(super) async fn edit(args: Edit) -> Result<(), Failure> {
 }
 
 pub(super) async fn delete(args: Delete) -> Result<(), Failure> {
-    let grace_seconds = match (args.now, args.force) {
+    let mut manner = manner(&args.manner);
+    manner.grace_seconds = match (args.now, args.force) {
         (true, _) => Some(1),
-        (false, true) => Some(args.grace_period.unwrap_or(0)),
-        (false, false) => args.grace_period,
-    };
-    let cascade = match args.cascade.as_str() {
-        "foreground" => delete::Cascade::Foreground,
-        "orphan" => delete::Cascade::Orphan,
-        _ => delete::Cascade::Background,
+        (false, true) => manner.grace_seconds.or(Some(0)),
+        (false, false) => manner.grace_seconds,
     };
     let options = delete::Options {
         pick: pick(&args.things, args.targets)?,
@@ -207,7 +245,7 @@ pub(super) async fn delete(args: Delete) -> Result<(), Failure> {
         ignore_not_found: args.ignore_not_found,
         wait: args.wait && !args.force,
         timeout: args.timeout,
-        manner: delete::Manner { grace_seconds, cascade },
+        manner,
         forced: args.force,
         dry_run: args.dry_run,
     };
@@ -222,6 +260,7 @@ pub(super) async fn diff(args: Diff) -> Result<(), Failure> {
         managed_fields: args.show_managed_fields,
         server_side: args.server_side,
         force_conflicts: args.force_conflicts,
+        selector: selector(args.selector.as_deref())?,
     };
     diff::diff(&args.server, &options).await
 }

@@ -106,7 +106,7 @@ impl Reading {
             listen: self.one("listen", value::listen).flatten(),
             metrics_listen: self.one("metrics-listen", value::listen).flatten(),
             node_port_range: self.one("service-node-port-range", value::ports).unwrap_or(1..=1),
-            nodeport_addresses: self.nodeport_addresses(),
+            nodeport_addresses: self.list("nodeport-addresses", value::node_port_address),
             cluster_domain: self.one("cluster-domain", value::domain).unwrap_or_default(),
             cluster_dns: self.cluster_dns(&service_cluster_ip_ranges),
             upstream_dns: self.list("upstream-dns", value::dns_server),
@@ -163,17 +163,6 @@ impl Reading {
             }
         }
         items
-    }
-
-    /// The word localhost stands for the loopback address of each family.
-    fn nodeport_addresses(&mut self) -> Vec<IpNet> {
-        const NAME: &str = "nodeport-addresses";
-        let mut nets = self.list(NAME, value::node_port_network);
-        let v6 = IpNet::from(IpAddr::from(Ipv6Addr::LOCALHOST));
-        if self.given(NAME).words.iter().any(|word| word == "localhost") && !nets.contains(&v6) {
-            nets.push(v6);
-        }
-        nets
     }
 
     fn directory(&mut self, name: &'static str) -> PathBuf {

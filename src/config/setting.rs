@@ -82,7 +82,7 @@ pub const SETTINGS: [Setting; 16] = [
     setting!("service-node-port-range", "A-B", defaults::SERVICE_NODE_PORT_RANGE, "", "Where node ports come from"),
     setting!(
         "nodeport-addresses",
-        "CIDR[,CIDR...]",
+        "CIDR|primary|LINK|localhost[,...]",
         "",
         "all local addresses but loopback",
         "Which local addresses answer on node ports; localhost adds loopback"

@@ -193,12 +193,3 @@ fn a_named_file_must_exist_and_the_default_one_need_not() {
     let named = Inputs { file: Some(path), ..Inputs::default() };
     assert_eq!(load(&named).unwrap().cluster_domain, "box.test");
 }
-
-#[test]
-fn localhost_is_the_loopback_address_of_both_families() {
-    let addresses = |text: &str| of(&[("nodeport-addresses", text)], &[], None).map(|config| config.nodeport_addresses);
-    let nets = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<ipnet::IpNet>>();
-    assert_eq!(addresses("10.0.0.0/8,localhost").unwrap(), nets(&["10.0.0.0/8", "127.0.0.1/32", "::1/128"]));
-    assert_eq!(addresses("127.0.0.0/8").unwrap(), nets(&["127.0.0.0/8"]));
-    assert!(faults(of(&[("nodeport-addresses", "elsewhere")], &[], None))[0].contains("localhost"));
-}

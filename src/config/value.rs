@@ -1,13 +1,13 @@
 //! Texts to domain values: one small function for each shape of setting. Each
 //! answers with the value or with the sentence that says what is right.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 
 use ipnet::IpNet;
 
 use super::{AddressRange, LogFormat, LogLevel, ProxyMode, defaults};
-use crate::model::name;
+use crate::model::{NodePortAddress, name};
 
 /// `ADDR:PORT`, or `none`.
 pub(super) fn listen(text: &str) -> Result<Option<SocketAddr>, String> {
@@ -48,12 +48,9 @@ pub(super) fn network(text: &str) -> Result<IpNet, String> {
     Ok(net)
 }
 
-/// A network whose addresses answer on node ports, or `localhost`.
-pub(super) fn node_port_network(text: &str) -> Result<IpNet, String> {
-    match text {
-        "localhost" => Ok(IpNet::from(IpAddr::from(Ipv4Addr::LOCALHOST))),
-        _ => network(text).map_err(|fault| format!("{fault}, or localhost")),
-    }
+/// A network, `primary`, `localhost`, or the name of a link.
+pub(super) fn node_port_address(text: &str) -> Result<NodePortAddress, String> {
+    text.parse()
 }
 
 /// A network Services may take their cluster IPs from.

@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use serde_json::{Value, json};
 
 use super::draft::{create, replace, set};
+use super::trigger::Triggers;
 use super::worker::Truth;
 use super::{Decision, Facts, Scene};
 use super::{roles, service_cidr};
@@ -26,7 +27,8 @@ const PODS_MAX: u32 = 110;
 /// the box and live in memory.
 pub async fn bootstrap<T: Truth>(truth: &T, facts: &Facts) -> Result<(), BootstrapError> {
     let snapshot = std::sync::Arc::clone(&truth.subscribe().borrow());
-    let mut scene = Scene { snapshot: &snapshot, facts, now: clock::now(), random: fastrand::Rng::new() };
+    let (now, random, triggers) = (clock::now(), fastrand::Rng::new(), &mut Triggers::default());
+    let mut scene = Scene { snapshot: &snapshot, facts, now, random, triggers };
     let (flash, memory) = (durable(&mut scene)?, observed(&mut scene)?);
     for (ops, durability) in [(flash, Durability::Flash), (memory, Durability::Memory)] {
         // One by one: a Service that cannot have its address must not keep the box down.

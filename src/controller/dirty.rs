@@ -26,6 +26,12 @@ pub(super) fn all(snapshot: &Snapshot) -> BTreeSet<Task> {
     tasks
 }
 
+/// The tasks made necessary by other facts of the box.
+pub(super) fn by_facts(snapshot: &Snapshot) -> BTreeSet<Task> {
+    let pods = snapshot.list(Kind::Pod, None).map(|pod| Task::Pod(pod.key.clone()));
+    pods.chain([Task::Permanent]).collect()
+}
+
 /// The tasks made necessary by what happened after `since`.
 pub(super) fn since(snapshot: &Snapshot, since: Revision) -> Result<BTreeSet<Task>, Expired> {
     let mut tasks = BTreeSet::new();
@@ -109,7 +115,10 @@ fn of_object(snapshot: &Snapshot, object: &Object, tasks: &mut BTreeSet<Task>) {
         Kind::EndpointSlice => tasks.extend(of_slice(object)),
         Kind::Pod => tasks.extend([Task::Pod(key())]),
         Kind::Namespace if object.meta.deleting => tasks.extend([Task::Namespace(key())]),
-        Kind::Namespace => tasks.extend([Task::ServiceAccount(ObjectKey::new(&object.key.name, "default"))]),
+        Kind::Namespace => {
+            let account = ObjectKey::new(&object.key.name, "default");
+            tasks.extend([Task::ServiceAccount(account), Task::RoleBindings(key())]);
+        }
         _ => {}
     }
     if !object.meta.owners.is_empty() || (object.meta.deleting && object.meta.finalizers) {

@@ -6,14 +6,14 @@ use serde_json::{Value, json};
 
 use super::Scene;
 use super::draft::{self, set};
-use super::selected::{Selected, is_managed, selected, trigger_time};
+use super::selected::{Selected, is_managed, selected};
+use super::trigger::TRIGGER;
 use crate::model::object::ParseError;
 use crate::model::{IpFamily, Kind, Object, ObjectKey, Service};
 use crate::store::Op;
 
 /// Most addresses one Endpoints object holds.
 const ADDRESSES_MAX: usize = 1000;
-const TRIGGER: &str = "endpoints.kubernetes.io/last-change-trigger-time";
 const OVER_CAPACITY: &str = "endpoints.kubernetes.io/over-capacity";
 pub(super) const LEADER: &str = "control-plane.alpha.kubernetes.io/leader";
 const MANAGED_BY: &str = "endpoints.kubernetes.io/managed-by";
@@ -28,11 +28,13 @@ type Shape = Vec<(String, String, bool)>;
 pub(super) fn reconcile(scene: &mut Scene<'_>, key: &ObjectKey) -> Result<Vec<Op>, ParseError> {
     let current = scene.snapshot.get(Kind::Endpoints, key);
     let Some(object) = scene.snapshot.get(Kind::Service, key) else {
+        scene.triggers.endpoints.forget(key);
         let orphan = current.filter(|endpoints| !endpoints.meta.annotations.contains_key(LEADER));
         return Ok(orphan.map(|endpoints| draft::delete(endpoints)).into_iter().collect());
     };
     let Some(service) = object.as_service().filter(|service| is_managed(service)) else { return Ok(Vec::new()) };
     let pods = selected(scene.snapshot, object, service);
+    let trigger = scene.triggers.endpoints.changed(object, &pods);
     let (subsets, truncated) = cap(subsets(object, service, &pods));
     let mut labels = object.meta.labels.to_map();
     labels.insert(MANAGED_BY.into(), "endpoint-controller".into());
@@ -49,7 +51,6 @@ pub(super) fn reconcile(scene: &mut Scene<'_>, key: &ObjectKey) -> Result<Vec<Op
     if current.is_some_and(|c| same_subsets && c.meta.labels == labels && was_truncated == truncated) {
         return Ok(Vec::new());
     }
-    let trigger = trigger_time(current.map(|c| c.meta.annotations.get(TRIGGER)), object, &pods);
     set(&mut value, "subsets", subsets);
     if let Some(metadata) = value.get_mut("metadata") {
         let mut annotations = metadata.get("annotations").cloned().unwrap_or_else(|| json!({}));

@@ -8,6 +8,7 @@ use super::Scene;
 use super::draft::{self, set};
 use super::endpoints::LEADER;
 use super::slices::{Desired, MANAGED_BY, apply, managed};
+use super::trigger::TRIGGER;
 use crate::model::endpoints::SERVICE_NAME_LABEL;
 use crate::model::object::ParseError;
 use crate::model::{IpFamily, Kind, Object, ObjectKey, name};
@@ -15,7 +16,6 @@ use crate::store::Op;
 
 const CONTROLLER: &str = "endpointslicemirroring-controller.k8s.io";
 const SKIP: &str = "endpointslice.kubernetes.io/skip-mirror";
-const TRIGGER: &str = "endpoints.kubernetes.io/last-change-trigger-time";
 /// Most addresses mirrored from one subset.
 const ADDRESSES_MAX: usize = 1000;
 
@@ -31,9 +31,9 @@ pub(super) fn reconcile(scene: &mut Scene<'_>, key: &ObjectKey) -> Result<Vec<Op
     labels.insert(MANAGED_BY.into(), CONTROLLER.into());
     let mut annotations = object.meta.annotations.to_map();
     annotations.remove(TRIGGER);
-    let trigger = |_: Option<Option<&str>>| object.meta.annotations.get(TRIGGER).map(str::to_owned);
+    let trigger = object.meta.annotations.get(TRIGGER).map(str::to_owned);
     let sets = BTreeMap::new();
-    let mut desired = Desired { owner: object, labels, annotations, sets, max: ADDRESSES_MAX, trigger: &trigger };
+    let mut desired = Desired { owner: object, labels, annotations, sets, max: ADDRESSES_MAX, trigger };
     for subset in object.value().get("subsets").and_then(Value::as_array).into_iter().flatten() {
         let ports = ports(subset.get("ports"));
         let addresses = ["addresses", "notReadyAddresses"].into_iter().flat_map(|member| {

@@ -23,13 +23,15 @@ mod selected;
 mod service_account;
 mod service_cidr;
 mod slices;
+mod trigger;
 mod worker;
 
 #[cfg(test)]
 mod tests;
 
 pub use bootstrap::bootstrap;
-pub use repair::{Unserved, report, report_unserved};
+pub use event::{Report, warn};
+pub use repair::report;
 pub use worker::{Truth, run, settle};
 
 use std::net::{IpAddr, SocketAddr};
@@ -102,6 +104,8 @@ enum Task {
     ServiceCidr(ObjectKey),
     /// The account `default` of a namespace.
     ServiceAccount(ObjectKey),
+    /// The roles that groups hold in a namespace.
+    RoleBindings(ObjectKey),
     /// A namespace that is going.
     Namespace(ObjectKey),
     /// An object whose owner may be gone, or that waits for its dependents.
@@ -115,6 +119,8 @@ struct Scene<'a> {
     facts: &'a Facts,
     now: OffsetDateTime,
     random: fastrand::Rng,
+    /// What the endpoints of Services were changed by last.
+    triggers: &'a mut trigger::Triggers,
 }
 
 /// What to write, and when to look again although nothing changed.
@@ -135,6 +141,7 @@ fn decide(scene: &mut Scene<'_>, task: &Task) -> Result<Decision, ParseError> {
     let ops = match task {
         Task::Permanent => return bootstrap::reconcile(scene),
         Task::Pod(key) => return pods::reconcile(scene, key),
+        Task::ServiceAccount(key) => return service_account::reconcile(scene, key),
         Task::IpAddress(key) => return ip_address::reconcile(scene, key),
         Task::Event(key) => return Ok(event::reconcile(scene, key)),
         Task::Repair(key) => return repair::reconcile(scene, key),
@@ -142,7 +149,7 @@ fn decide(scene: &mut Scene<'_>, task: &Task) -> Result<Decision, ParseError> {
         Task::Endpoints(key) => endpoints::reconcile(scene, key)?,
         Task::Slices(key) => slices::reconcile(scene, key)?,
         Task::Mirror(key) => mirror::reconcile(scene, key)?,
-        Task::ServiceAccount(key) => service_account::reconcile(scene, key)?.into_iter().collect(),
+        Task::RoleBindings(key) => roles::reconcile(scene, key)?,
         Task::Namespace(key) => namespace::reconcile(scene, key)?,
         Task::Garbage(kind, key) => garbage::reconcile(scene, *kind, key)?,
     };

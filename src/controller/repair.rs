@@ -11,6 +11,7 @@ use serde_json::Value;
 use time::Duration;
 
 use super::event::{self, Report};
+use super::trigger::Triggers;
 use super::worker::Truth;
 use super::{Decision, Facts, Scene};
 use crate::clock;
@@ -20,7 +21,6 @@ use crate::store::{Durability, Fault, Problem, Write};
 
 const IPS: &str = "ipallocator-repair-controller";
 const PORTS: &str = "portallocator-repair-controller";
-const RELAY: &str = "edgesvc-relay";
 /// How often a Service that is not well is looked at again, as in Kubernetes.
 const RESYNC: Duration = Duration::minutes(3);
 
@@ -52,10 +52,7 @@ fn wrong(scene: &Scene<'_>, key: &ObjectKey, claim: Claim) -> Option<Report<'sta
                 family(addr)
             ),
         )),
-        Claim::ClusterIp(addr) if another => Some(of_ip(
-            "ClusterIPAlreadyAllocated",
-            format!("Cluster IP [{}]:{addr} was assigned to multiple services; please recreate service", family(addr)),
-        )),
+        Claim::ClusterIp(_) if another => Some(held_by_another(claim)),
         Claim::NodePort(port) => {
             let range = scene.facts.node_ports.as_ref().filter(|range| !range.contains(&port));
             if let Some(range) = range {
@@ -63,10 +60,23 @@ fn wrong(scene: &Scene<'_>, key: &ObjectKey, claim: Claim) -> Option<Report<'sta
                 let note = format!("Port {port} is not within the port range {first}-{last}; please recreate service");
                 return Some(of_port("PortOutOfRange", note));
             }
-            let note = || format!("Port {port} was assigned to multiple services; please recreate service");
-            another.then(|| of_port("PortAlreadyAllocated", note()))
+            another.then(|| held_by_another(claim))
         }
         Claim::ClusterIp(_) => None,
+    }
+}
+
+/// What the younger of two Services hears that show one address or port.
+fn held_by_another(claim: Claim) -> Report<'static> {
+    match claim {
+        Claim::ClusterIp(addr) => of_ip(
+            "ClusterIPAlreadyAllocated",
+            format!("Cluster IP [{}]:{addr} was assigned to multiple services; please recreate service", family(addr)),
+        ),
+        Claim::NodePort(port) => of_port(
+            "PortAlreadyAllocated",
+            format!("Port {port} was assigned to multiple services; please recreate service"),
+        ),
     }
 }
 
@@ -83,13 +93,14 @@ fn family(addr: IpAddr) -> &'static str {
 }
 
 fn in_range(scene: &Scene<'_>, addr: IpAddr) -> bool {
-    let further = scene.snapshot.list(Kind::ServiceCidr, None).filter(|range| !range.meta.deleting);
+    // One that is going too: it waits for just this Service.
+    let further = scene.snapshot.list(Kind::ServiceCidr, None);
     scene.facts.service_ranges.iter().any(|range| range.contains(&addr))
-        || further.flat_map(|range| super::service_cidr::ranges(range)).any(|range| range.contains(&addr))
+        || further.flat_map(|range| crate::model::service_cidr::ranges(range)).any(|range| range.contains(&addr))
 }
 
 /// Whether an event of the last hour says so already.
-fn is_told(scene: &Scene<'_>, about: &Object, report: &Report<'_>) -> bool {
+pub(super) fn is_told(scene: &Scene<'_>, about: &Object, report: &Report<'_>) -> bool {
     let says = |event: &Arc<Object>| {
         let value = event.value();
         let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -100,49 +111,18 @@ fn is_told(scene: &Scene<'_>, about: &Object, report: &Report<'_>) -> bool {
     scene.snapshot.list(Kind::Event, Some(&about.key.namespace)).any(says)
 }
 
-/// Reports what the audit of the file found, and put right, at the start. A store
-/// that refuses leaves it to the log, which has it too.
+/// Reports what the audit of the file found and put right, at the start and when it
+/// is asked for. A store that refuses leaves it to the log, which has it too.
 pub async fn report<T: Truth>(truth: &T, facts: &Facts, faults: &[Fault]) {
     if faults.is_empty() {
         return;
     }
     let snapshot = Arc::clone(&truth.subscribe().borrow());
-    let mut scene = Scene { snapshot: &snapshot, facts, now: clock::now(), random: fastrand::Rng::new() };
+    let (now, random, triggers) = (clock::now(), fastrand::Rng::new(), &mut Triggers::default());
+    let mut scene = Scene { snapshot: &snapshot, facts, now, random, triggers };
     let ops: Vec<_> = faults.iter().filter_map(|fault| told(&mut scene, fault)).collect();
     if let Err(error) = truth.submit(Write { ops, durability: Durability::Memory }).await {
         tracing::warn!(%error, "mended claims could not be reported");
-    }
-}
-
-/// What the relay could not do for a Service.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unserved {
-    /// The Service.
-    pub service: ObjectKey,
-    /// A word for programs.
-    pub reason: &'static str,
-    /// A sentence for people.
-    pub note: String,
-}
-
-/// Reports what the relay could not do, each once an hour.
-pub async fn report_unserved<T: Truth>(truth: &T, facts: &Facts, unserved: Vec<Unserved>) {
-    let snapshot = Arc::clone(&truth.subscribe().borrow());
-    let mut scene = Scene { snapshot: &snapshot, facts, now: clock::now(), random: fastrand::Rng::new() };
-    let mut ops = Vec::new();
-    for Unserved { service, reason, note } in unserved {
-        let report = Report { controller: RELAY, action: "Listen", reason, note };
-        if let Some(object) = snapshot.get(Kind::Service, &service).filter(|object| !is_told(&scene, object, &report)) {
-            ops.extend(event::warning(&mut scene, object, &report).inspect_err(|error| {
-                tracing::error!(%error, "a report is malformed");
-            }));
-        }
-    }
-    if ops.is_empty() {
-        return;
-    }
-    if let Err(error) = truth.submit(Write { ops, durability: Durability::Memory }).await {
-        tracing::warn!(%error, "what the relay cannot serve could not be reported");
     }
 }
 
@@ -165,10 +145,15 @@ fn told(scene: &mut Scene<'_>, fault: &Fault) -> Option<crate::store::Op> {
         ("port", Problem::NotRecorded | Problem::RecordedFor(_)) => {
             of_port("PortNotAllocated", format!("Port {value} is not allocated; repairing"))
         }
-        // The younger of two holders is reported as long as it is there; a row
-        // without an object concerns nobody.
-        (_, Problem::HeldByOther(_) | Problem::Leaked) | (_, _) => return None,
+        // The younger of two holders is reported as long as it is there, too.
+        ("ip", Problem::HeldByOther(_)) => held_by_another(Claim::ClusterIp(value.parse().ok()?)),
+        ("port", Problem::HeldByOther(_)) => held_by_another(Claim::NodePort(value.parse().ok()?)),
+        // A row without an object concerns nobody.
+        (_, Problem::Leaked) | (_, _) => return None,
     };
+    if matches!(fault.problem, Problem::HeldByOther(_)) && is_told(scene, &object, &report) {
+        return None;
+    }
     match event::warning(scene, &object, &report) {
         Ok(op) => Some(op),
         Err(error) => {

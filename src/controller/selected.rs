@@ -67,15 +67,6 @@ pub(super) fn selected<'a>(snapshot: &'a Snapshot, object: &Object, service: &Se
         .collect()
 }
 
-/// The trigger time of a change: the Service's creation for a new object, then
-/// the earliest Ready transition after `previous`, else nothing.
-pub(super) fn trigger_time(previous: Option<Option<&str>>, service: &Object, pods: &[Selected<'_>]) -> Option<String> {
-    let Some(previous) = previous else { return Some(service.meta.created.clone()).filter(|text| !text.is_empty()) };
-    let ready = pods.iter().flat_map(|s| &s.pod.status.conditions).filter(|c| c.r#type == "Ready");
-    let times = ready.filter_map(|condition| condition.last_transition_time.as_deref());
-    times.filter(|at| previous.is_none_or(|previous| *at > previous)).min().map(str::to_owned)
-}
-
 fn endpoint_port(port: &ServicePort, number: u16) -> Value {
     let mut value = json!({"name": port.name, "port": number, "protocol": port.protocol.as_str()});
     super::draft::set(&mut value, "appProtocol", Value::from(port.app_protocol.clone()));

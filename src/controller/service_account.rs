@@ -1,20 +1,21 @@
-//! Every namespace has an account `default`, in memory: whoever deletes it sees
-//! it come back.
+//! Every namespace has an account `default`: whoever deletes it sees it come back.
+//! On flash, like the namespace, because tokens name it by its uid: after a restart
+//! they must find the same one.
 
 use serde_json::json;
 
-use super::Scene;
-use super::draft;
+use super::{Decision, Scene, draft};
 use crate::model::object::ParseError;
 use crate::model::{Kind, ObjectKey};
-use crate::store::Op;
+use crate::store::Durability;
 
-pub(super) fn reconcile(scene: &mut Scene<'_>, key: &ObjectKey) -> Result<Option<Op>, ParseError> {
+pub(super) fn reconcile(scene: &mut Scene<'_>, key: &ObjectKey) -> Result<Decision, ParseError> {
     let namespace = scene.snapshot.get(Kind::Namespace, &ObjectKey::new("", &key.namespace));
     let lives = namespace.is_some_and(|namespace| !namespace.meta.deleting);
     if !lives || scene.snapshot.get(Kind::ServiceAccount, key).is_some() {
-        return Ok(None);
+        return Ok(Decision::default());
     }
     let value = json!({"metadata": scene.metadata(key)});
-    draft::create(Kind::ServiceAccount, &value, Vec::new()).map(Some)
+    let op = draft::create(Kind::ServiceAccount, &value, Vec::new())?;
+    Ok(Decision { ops: vec![op], durability: Durability::Flash, again: None })
 }

@@ -12,6 +12,7 @@ use super::draft::{self, set};
 use super::{Decision, Scene};
 use crate::clock::rfc3339;
 use crate::model::object::ParseError;
+use crate::model::service_cidr::ranges;
 use crate::model::{Kind, Object, ObjectKey, ip_address};
 
 const FINALIZER: &str = "networking.k8s.io/service-cidr-finalizer";
@@ -83,10 +84,6 @@ fn may_go(scene: &Scene<'_>, object: &Object) -> bool {
     let mut addrs = addresses.filter_map(|address| address.key.name.parse::<IpAddr>().ok());
     let holds = |ranges: &[IpNet], addr: &IpAddr| ranges.iter().any(|range| range.contains(addr));
     !addrs.any(|addr| holds(&own, &addr) && !holds(&others, &addr))
-}
-
-pub(super) fn ranges(object: &Object) -> Vec<IpNet> {
-    texts(&object.value(), "/spec/cidrs").iter().filter_map(|text| text.parse().ok()).collect()
 }
 
 /// Sets the condition Ready; its time says when the status changed last.

@@ -10,7 +10,8 @@ use super::Scene;
 use super::draft::{self, Labels, set};
 use super::endpoints::HEADLESS;
 use super::pack::{ENDPOINTS_MAX, pack};
-use super::selected::{Selected, is_managed, selected, trigger_time};
+use super::selected::{Selected, is_managed, selected};
+use super::trigger::TRIGGER;
 use crate::model::balance::{AGE_ANNOTATION, BALANCE_ANNOTATION, Schedule, WEIGHT_ANNOTATION, parse_weight};
 use crate::model::endpoints::SERVICE_NAME_LABEL;
 use crate::model::object::ParseError;
@@ -19,7 +20,6 @@ use crate::store::{Op, Snapshot};
 
 pub(super) const MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
 pub(super) const CONTROLLER: &str = "endpointslice-controller.k8s.io";
-const TRIGGER: &str = "endpoints.kubernetes.io/last-change-trigger-time";
 const ZONE: &str = "topology.kubernetes.io/zone";
 
 /// Notes for balancing.
@@ -44,8 +44,8 @@ pub(super) struct Desired<'a> {
     pub(super) sets: BTreeMap<SetKey, (&'static str, Value, Vec<Value>)>,
     /// Most endpoints in one slice.
     pub(super) max: usize,
-    /// Earliest change among the Pods, given what the slice says now.
-    pub(super) trigger: &'a dyn Fn(Option<Option<&str>>) -> Option<String>,
+    /// When what is changed or made now came about.
+    pub(super) trigger: Option<String>,
 }
 
 impl Desired<'_> {
@@ -58,7 +58,10 @@ impl Desired<'_> {
 pub(super) fn reconcile(scene: &mut Scene<'_>, key: &ObjectKey) -> Result<Vec<Op>, ParseError> {
     let existing = managed(scene.snapshot, key, CONTROLLER);
     // A Service that is gone leaves its slices to the garbage collector.
-    let Some(object) = scene.snapshot.get(Kind::Service, key) else { return Ok(Vec::new()) };
+    let Some(object) = scene.snapshot.get(Kind::Service, key) else {
+        scene.triggers.slices.forget(key);
+        return Ok(Vec::new());
+    };
     let Some(service) = object.as_service().filter(|service| is_managed(service)) else { return Ok(Vec::new()) };
     let pods = selected(scene.snapshot, object, service);
     let mut labels = object.meta.labels.to_map();
@@ -68,9 +71,9 @@ pub(super) fn reconcile(scene: &mut Scene<'_>, key: &ObjectKey) -> Result<Vec<Op
     if service.is_headless() {
         labels.insert(HEADLESS.into(), String::new());
     }
-    let trigger = |previous: Option<Option<&str>>| trigger_time(previous, object, &pods);
+    let trigger = scene.triggers.slices.changed(object, &pods);
     let (annotations, sets) = (notes(object, &pods), BTreeMap::new());
-    let mut desired = Desired { owner: object, labels, annotations, sets, max: ENDPOINTS_MAX, trigger: &trigger };
+    let mut desired = Desired { owner: object, labels, annotations, sets, max: ENDPOINTS_MAX, trigger };
     let families = if service.spec.ip_families.is_empty() { &[IpFamily::V4][..] } else { &service.spec.ip_families };
     for family in families {
         let before = desired.sets.len();
@@ -216,12 +219,11 @@ fn update(
         return Ok(None);
     }
     fill(&mut value, ports, endpoints);
-    let trigger = (desired.trigger)(Some(object.meta.annotations.get(TRIGGER)));
     if let Some(metadata) = value.get_mut("metadata") {
         let raise = !same_content || object.meta.labels != desired.labels;
         set(metadata, "generation", json!(object.meta.generation + u64::from(raise)));
         set(metadata, "labels", json!(desired.labels));
-        annotate(metadata, desired, trigger);
+        annotate(metadata, desired);
     }
     draft::replace(object, &value).map(Some)
 }
@@ -231,7 +233,7 @@ fn is_stale(desired: &Desired<'_>, there: Option<&str>, name: &str) -> bool {
     there.is_some() && !desired.annotations.contains_key(name)
 }
 
-fn annotate(metadata: &mut Value, desired: &Desired<'_>, trigger: Option<String>) {
+fn annotate(metadata: &mut Value, desired: &Desired<'_>) {
     let mut annotations = metadata.get("annotations").cloned().unwrap_or_else(|| json!({}));
     for name in NOTES {
         set(&mut annotations, name, Value::Null);
@@ -239,7 +241,7 @@ fn annotate(metadata: &mut Value, desired: &Desired<'_>, trigger: Option<String>
     for (name, text) in &desired.annotations {
         set(&mut annotations, name, Value::from(text.clone()));
     }
-    set(&mut annotations, TRIGGER, Value::from(trigger));
+    set(&mut annotations, TRIGGER, Value::from(desired.trigger.clone()));
     set(metadata, "annotations", annotations);
 }
 
@@ -256,7 +258,7 @@ fn fresh_slice(
     set(&mut metadata, "generateName", Value::from(format!("{}-", owner.key.name)));
     set(&mut metadata, "generation", json!(1));
     set(&mut metadata, "labels", json!(desired.labels));
-    annotate(&mut metadata, desired, (desired.trigger)(None));
+    annotate(&mut metadata, desired);
     let reference = json!({"apiVersion": owner.kind.api_version(), "kind": owner.kind.to_string(), "name": &*owner.key.name,
         "uid": &*owner.meta.uid, "controller": true, "blockOwnerDeletion": true});
     set(&mut metadata, "ownerReferences", json!([reference]));

@@ -1,4 +1,4 @@
-//! Our link, its addresses and routes, and what the box's links say about the
+//! Our link and its addresses, and what the box's links say about the
 //! way of replies.
 
 use std::collections::BTreeMap;
@@ -6,10 +6,9 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use futures_util::TryStreamExt as _;
-use ipnet::IpNet;
 use netlink_packet_route::address::AddressHeaderFlags;
 use netlink_packet_route::link::{InfoBridgePort, InfoPortData, InfoPortKind, LinkAttribute, LinkInfo, LinkMessage};
-use netlink_packet_route::route::{RouteAttribute, RouteMessage, RouteScope, RouteType};
+use netlink_packet_route::route::{RouteAttribute, RouteMessage, RouteType};
 use rtnetlink::{
     Handle, LinkBridge, LinkBridgePort, LinkDummy, LinkUnspec, LinkVeth, RouteMessageBuilder, new_connection,
 };
@@ -51,7 +50,7 @@ pub(super) fn connect() -> io::Result<Handle> {
     Ok(handle)
 }
 
-fn failed(error: rtnetlink::Error) -> io::Error {
+pub(super) fn failed(error: rtnetlink::Error) -> io::Error {
     match error {
         rtnetlink::Error::NetlinkError(refused) => refused.to_io(),
         other => io::Error::other(other),
@@ -96,7 +95,7 @@ fn is_hairpin(infos: &[LinkInfo]) -> bool {
     of_bridge && infos.iter().any(switched)
 }
 
-fn index_of(links: &BoxLinks, name: &str) -> Option<u32> {
+pub(super) fn index_of(links: &BoxLinks, name: &str) -> Option<u32> {
     links.iter().find(|(_, link)| link.name == name).map(|(index, _)| *index)
 }
 
@@ -120,21 +119,6 @@ pub(super) async fn set_up(route: &Handle, dns: &[IpAddr]) -> io::Result<Vec<Str
     for addr in dns {
         if let Err(error) = add_addr(route, index, *addr).await {
             warnings.push(format!("{addr} cannot be put on {LINK}: {error}"));
-        }
-    }
-    Ok(warnings)
-}
-
-/// Puts the service ranges behind our link: without a default route the box would
-/// not even try. Only once the tables are there: a connection that finds the route
-/// and no rules loses its first packet, and waits a second to send it again.
-pub(super) async fn route_ranges(route: &Handle, ranges: &[IpNet]) -> io::Result<Vec<String>> {
-    let links = read_links(route).await?;
-    let index = index_of(&links, LINK).or_else(|| index_of(&links, "lo")).ok_or(io::ErrorKind::NotFound)?;
-    let mut warnings = Vec::new();
-    for range in ranges {
-        if let Err(error) = add_route(route, index, *range).await {
-            warnings.push(format!("no route for {range}: {error}"));
         }
     }
     Ok(warnings)
@@ -180,18 +164,7 @@ async fn add_addr(route: &Handle, index: u32, addr: IpAddr) -> io::Result<()> {
     request.execute().await.map_err(failed)
 }
 
-async fn add_route(route: &Handle, index: u32, range: IpNet) -> io::Result<()> {
-    let scope = if range.addr().is_ipv4() { RouteScope::Link } else { RouteScope::Universe };
-    let message = RouteMessageBuilder::<IpAddr>::new()
-        .destination_prefix(range.network(), range.prefix_len())
-        .map_err(io::Error::other)?
-        .output_interface(index)
-        .scope(scope)
-        .build();
-    route.route().add(message).replace().execute().await.map_err(failed)
-}
-
-/// Removes our link, and with it its addresses and routes.
+/// Removes our link, and with it its addresses and the routes through it.
 pub(super) async fn remove(route: &Handle) -> io::Result<Option<String>> {
     let Some(index) = index_of(&read_links(route).await?, LINK) else { return Ok(None) };
     route.link().del(index).execute().await.map_err(failed)?;

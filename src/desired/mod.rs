@@ -8,6 +8,7 @@
 //! neither the kernel nor the zone has to change.
 
 mod contribution;
+mod ranges;
 mod records;
 mod selection;
 mod service;
@@ -19,7 +20,8 @@ mod fixture;
 mod tests;
 
 pub use contribution::{
-    Balance, Contribution, EndpointRecord, Frontend, FrontendAddr, PortRecord, ServiceRecords, Verdict,
+    Balance, Contribution, EndpointRecord, Frontend, FrontendAddr, HealthCheck, PortRecord, ServiceRecords, Verdict,
 };
+pub use ranges::service_ranges;
 pub use service::{Facts, contribution};
 pub use tracker::{Change, Tracker};

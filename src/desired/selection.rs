@@ -2,7 +2,7 @@
 //! section 1): readiness, termination, topology hints, locality.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use crate::model::balance::{AGE_ANNOTATION, WEIGHT_ANNOTATION, Weights};
@@ -38,10 +38,26 @@ impl<'a> Slice<'a> {
         Some(Slice { content: object.as_endpoint_slice()?, weights, ages })
     }
 
+    fn weight(&self, addr: IpAddr) -> u16 {
+        self.weights.as_ref().map_or(1, |weights| weights.of(addr))
+    }
+
     /// The place in the line of age: as told, or as written.
     fn age(&self, addr: IpAddr, written: u32) -> u32 {
         if self.ages.is_empty() { written } else { self.ages.get(&addr).copied().unwrap_or(u32::MAX) }
     }
+}
+
+/// How many addresses of ready endpoints are on this box: those of weight 0 take
+/// nothing that a load balancer would send.
+pub(super) fn ready_here(slices: &[Slice<'_>], here: Here<'_>) -> u32 {
+    let mut addrs = BTreeSet::new();
+    for slice in slices {
+        let ready = slice.content.endpoints.iter().filter(|endpoint| endpoint.conditions.is_ready());
+        let local = ready.filter(|endpoint| endpoint.node_name.as_deref() == Some(here.node_name));
+        addrs.extend(local.filter_map(Endpoint::addr).filter(|addr| slice.weight(*addr) != 0));
+    }
+    u32::try_from(addrs.len()).unwrap_or(u32::MAX)
 }
 
 /// An endpoint that takes connections.
@@ -93,7 +109,7 @@ impl PortEndpoints {
                     };
                     written += 1;
                     let candidate = Candidate {
-                        weight: slice.weights.as_ref().map_or(1, |weights| weights.of(addr)),
+                        weight: slice.weight(addr),
                         age: Reverse(slice.age(addr, written)),
                         ..Candidate::of(endpoint, here)
                     };
@@ -123,7 +139,14 @@ impl PortEndpoints {
 
     /// Whether any endpoint, wherever it is, could take a connection.
     pub(super) fn any_usable(&self) -> bool {
-        self.by_addr.values().any(|endpoint| endpoint.ready || endpoint.is_draining())
+        self.by_addr.values().any(|endpoint| endpoint.weight != 0 && (endpoint.ready || endpoint.is_draining()))
+    }
+
+    /// Endpoints whose flows go on, whatever policies, hints and weights say, without
+    /// those of a sorted list.
+    pub(super) fn serving_besides(&self, chosen: &[SocketAddr]) -> Vec<SocketAddr> {
+        let serving = self.by_addr.iter().filter(|(_, endpoint)| endpoint.ready || endpoint.serving);
+        serving.map(|(addr, _)| *addr).filter(|addr| chosen.binary_search(addr).is_err()).collect()
     }
 
     fn pick(&self, wanted: impl Fn(&Candidate) -> bool) -> Vec<Taker> {

@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use super::contribution::{Balance, Contribution, Frontend, FrontendAddr, Verdict};
+use super::contribution::{Balance, Contribution, Frontend, FrontendAddr, HealthCheck, Verdict};
 use super::records::service_records;
-use super::selection::{Here, PortEndpoints, Slice, Taker};
+use super::selection::{Here, PortEndpoints, Slice, Taker, ready_here};
 use crate::model::balance::{BALANCE_ANNOTATION, PROXY_MODE_ANNOTATION, RELAY, Schedule};
 use crate::model::endpoints::AddressType;
-use crate::model::service::{ServicePort, ServiceType, TrafficPolicy};
+use crate::model::service::{ServiceType, TrafficPolicy};
 use crate::model::{IpFamily, Kind, Object, ObjectKey, Protocol, Service};
 use crate::store::Snapshot;
 
@@ -59,19 +59,24 @@ pub(super) fn contribution_of(
     let service = object.as_service()?;
     let mut cluster_ips: Vec<IpAddr> = virtual_addrs(service);
     let mut frontends = Vec::new();
+    let mut health = None;
     if object.meta.labels.contains_key(PROXY_NAME_LABEL) {
         // Another proxy guards these addresses; refusing their ports here would break it.
         cluster_ips.clear();
     } else if !cluster_ips.is_empty() {
         let here = Here { node_name: &facts.node_name, zone };
         let schedule = object.meta.annotations.get(BALANCE_ANNOTATION).and_then(Schedule::parse).unwrap_or_default();
-        frontends = service_frontends(service, schedule, &proxied(slices), facts, here);
+        let slices = proxied(slices);
+        frontends = service_frontends(service, schedule, &slices, facts, here);
+        health =
+            service.health_check_port().map(|port| HealthCheck { port, local_endpoints: ready_here(&slices, here) });
     }
     Some(Contribution {
         key: object.key.clone(),
         cluster_ips,
         frontends,
         relayed: object.meta.annotations.get(PROXY_MODE_ANNOTATION) == Some(RELAY),
+        health,
         records: Arc::new(service_records(service, slices)),
     })
 }
@@ -105,41 +110,45 @@ fn service_frontends(
     facts: &Facts,
     here: Here<'_>,
 ) -> Vec<Frontend> {
-    let mut found: BTreeMap<(FrontendAddr, Protocol, u16), (Verdict, Vec<IpNet>)> = BTreeMap::new();
+    let mut found: BTreeMap<(FrontendAddr, Protocol, u16), Frontend> = BTreeMap::new();
     for family in families(service) {
         let ranges = source_ranges(service, family);
         for port in &service.spec.ports {
             let endpoints = PortEndpoints::gather(slices, address_type(family), port, here);
-            let internal = verdict(service, schedule, &endpoints, service.spec.internal_traffic_policy, here);
-            let external = verdict(service, schedule, &endpoints, service.spec.external_traffic_policy, here);
+            let balance = |chosen| balance(schedule, chosen, service.affinity_seconds());
+            let frontend = |policy: TrafficPolicy, addr: FrontendAddr, number: u16| {
+                let verdict = verdict(balance, &endpoints, policy, here);
+                let kept = endpoints.serving_besides(verdict.endpoints());
+                let source_ranges = Vec::new();
+                Frontend { addr, protocol: port.protocol, port: number, verdict, source_ranges, inside: None, kept }
+            };
+            let mut insert = |frontend: Frontend| {
+                found.entry((frontend.addr, frontend.protocol, frontend.port)).or_insert(frontend);
+            };
             for addr in service.cluster_addrs().filter(|addr| IpFamily::of(*addr) == family) {
-                insert(&mut found, FrontendAddr::Virtual(addr), port, port.port, internal.clone(), Vec::new());
+                insert(frontend(service.spec.internal_traffic_policy, FrontendAddr::Virtual(addr), port.port));
             }
+            let external = |addr, number| {
+                let mut found = frontend(service.spec.external_traffic_policy, addr, number);
+                // Clients of the cluster go to any endpoint, whatever the policy says of those outside.
+                let inside = balance(endpoints.cluster_set(here));
+                found.inside = inside.filter(|all| all.endpoints != found.verdict.endpoints());
+                found.kept.retain(|kept| found.inside.iter().all(|all| all.endpoints.binary_search(kept).is_err()));
+                found
+            };
             for addr in load_balancer_addrs(service, family) {
-                insert(&mut found, FrontendAddr::Virtual(addr), port, port.port, external.clone(), ranges.clone());
+                let open = external(FrontendAddr::Virtual(addr), port.port);
+                insert(Frontend { source_ranges: ranges.clone(), ..open });
             }
             for addr in external_addrs(service, family, facts) {
-                insert(&mut found, FrontendAddr::Virtual(addr), port, port.port, external.clone(), Vec::new());
+                insert(external(FrontendAddr::Virtual(addr), port.port));
             }
             if takes_node_ports(service) && port.node_port != 0 {
-                insert(&mut found, FrontendAddr::NodePort(family), port, port.node_port, external, Vec::new());
+                insert(external(FrontendAddr::NodePort(family), port.node_port));
             }
         }
     }
-    let frontend =
-        |((addr, protocol, port), (verdict, source_ranges))| Frontend { addr, protocol, port, verdict, source_ranges };
-    found.into_iter().map(frontend).collect()
-}
-
-fn insert(
-    found: &mut BTreeMap<(FrontendAddr, Protocol, u16), (Verdict, Vec<IpNet>)>,
-    addr: FrontendAddr,
-    port: &ServicePort,
-    number: u16,
-    verdict: Verdict,
-    ranges: Vec<IpNet>,
-) {
-    found.entry((addr, port.protocol, number)).or_insert((verdict, ranges));
+    found.into_values().collect()
 }
 
 /// The families the Service is proxied in: those of its cluster IPs, each once.
@@ -159,12 +168,10 @@ fn takes_node_ports(service: &Service) -> bool {
 }
 
 /// What happens to a connection under a traffic policy (spec/dataplane.md
-/// sections 1 and 2). For external frontends with policy Local the reference
-/// sends clients on the box itself to the cluster set; a frontend has one verdict
-/// for all clients and takes the local set.
+/// sections 1 and 2). Nobody to take it anywhere is a refusal; with somebody
+/// elsewhere, policy Local drops, so that the client asks there.
 fn verdict(
-    service: &Service,
-    schedule: Schedule,
+    balance: impl Fn(Vec<Taker>) -> Option<Balance>,
     endpoints: &PortEndpoints,
     policy: TrafficPolicy,
     here: Here<'_>,
@@ -173,26 +180,27 @@ fn verdict(
         TrafficPolicy::Cluster => endpoints.cluster_set(here),
         TrafficPolicy::Local => endpoints.local_set(),
     };
-    if !chosen.is_empty() {
-        return balance(schedule, chosen, service.affinity_seconds());
+    match balance(chosen) {
+        Some(balance) => Verdict::Balance(balance),
+        None if policy == TrafficPolicy::Local && endpoints.any_usable() => Verdict::Drop,
+        None => Verdict::Refuse,
     }
-    if policy == TrafficPolicy::Local && endpoints.any_usable() { Verdict::Drop } else { Verdict::Refuse }
 }
 
 /// Who of the chosen takes connections. When all are drained by weight 0 nobody
 /// does, as with IPVS.
-fn balance(schedule: Schedule, mut chosen: Vec<Taker>, affinity_seconds: Option<u32>) -> Verdict {
+fn balance(schedule: Schedule, mut chosen: Vec<Taker>, affinity_seconds: Option<u32>) -> Option<Balance> {
     chosen.retain(|taker| taker.weight != 0);
     if schedule == Schedule::Leader {
         chosen = chosen.into_iter().min_by_key(|taker| (taker.age, taker.addr)).into_iter().collect();
     }
     if chosen.is_empty() {
-        return Verdict::Refuse;
+        return None;
     }
     let weighted = chosen.iter().any(|taker| taker.weight != 1);
     let weights = if weighted { chosen.iter().map(|taker| taker.weight).collect() } else { Box::default() };
     let endpoints = chosen.iter().map(|taker| taker.addr).collect();
-    Verdict::Balance(Balance { endpoints, schedule, weights, affinity_seconds })
+    Some(Balance { endpoints, schedule, weights, affinity_seconds })
 }
 
 /// Load-balancer addresses that are ours to answer: ipMode Proxy means that the

@@ -111,6 +111,49 @@ fn cases_16_17_and_27_external_policy_local_keeps_to_this_box() {
 }
 
 #[test]
+fn case_17_policy_local_does_not_bind_clients_of_the_cluster() {
+    let node_port = |more: Value| {
+        let mut spec = json!({"type": "NodePort", "externalTrafficPolicy": "Local",
+            "ports": [{"name": "http", "port": 80, "nodePort": 30080}]});
+        json_patch::merge(&mut spec, &more);
+        service(spec)
+    };
+    let inside = |endpoints: Value| {
+        let found = contribution_to(vec![node_port(json!({})), slice("web-1", endpoints)]);
+        let of = |addr: FrontendAddr| found.frontends.iter().find(|f| f.addr == addr).unwrap().inside.clone();
+        assert_eq!(of(virtual_addr("10.96.0.10")), None, "the cluster IP has one way for all");
+        let text = |all: &super::Balance| all.endpoints.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+        of(FrontendAddr::NodePort(IpFamily::V4)).as_ref().map(text)
+    };
+    assert_eq!(inside(json!([ready(EP1, "n1"), ready(EP2, "n2")])).as_deref(), Some(BOTH));
+    assert_eq!(inside(json!([ready(EP2, "n2")])).as_deref(), Some("10.244.2.10:8080"));
+    assert_eq!(inside(json!([ready(EP1, "n1")])), None, "all are here");
+    assert_eq!(inside(json!([])), None);
+    let cluster = contribution_to(vec![node_port(json!({"externalTrafficPolicy": "Cluster"})), both_ready()]);
+    assert!(cluster.frontends.iter().all(|frontend| frontend.inside.is_none()));
+}
+
+#[test]
+fn cases_28_and_29_a_health_check_counts_addresses_of_ready_endpoints_here() {
+    let lb = |more: Value| {
+        let mut spec = json!({"externalTrafficPolicy": "Local", "healthCheckNodePort": 31000});
+        json_patch::merge(&mut spec, &more);
+        load_balancer(spec, json!([]))
+    };
+    let count = |endpoints: Value| {
+        let found = contribution_to(vec![lb(json!({})), slice("web-1", endpoints.clone()), slice("web-2", endpoints)]);
+        let health = found.health.unwrap();
+        assert_eq!(health.port, 31000);
+        health.local_endpoints
+    };
+    assert_eq!(count(json!([ready(EP1, "n1"), ready("10.244.1.11", "n1"), ready(EP2, "n2")])), 2);
+    assert_eq!(count(json!([endpoint(EP1, "n1", false, true, true)])), 0, "it terminates");
+    assert_eq!(count(json!([])), 0);
+    let cluster = contribution_to(vec![lb(json!({"externalTrafficPolicy": "Cluster"})), both_ready()]);
+    assert_eq!(cluster.health, None);
+}
+
+#[test]
 fn cases_19_and_20_internal_policy_local_drops_when_endpoints_are_elsewhere() {
     let service = || service(json!({"internalTrafficPolicy": "Local"}));
     assert_eq!(internal(vec![service(), slice("web-1", json!([ready(EP2, "n2")]))]), "drop");
@@ -134,6 +177,20 @@ fn cases_25_and_26_terminating_endpoints_serve_only_when_nothing_is_ready() {
     assert_eq!(internal(vec![service(json!({})), mixed]), "10.244.2.10:8080");
     let dead = slice("web-1", json!([endpoint(EP1, "n1", false, false, true)]));
     assert_eq!(internal(vec![service(json!({})), dead]), "refuse");
+}
+
+#[test]
+fn what_serves_without_being_chosen_keeps_its_flows() {
+    let kept = |spec: Value, endpoints: Value| -> Vec<String> {
+        let found = contribution_to(vec![service(spec), slice("web-1", endpoints)]);
+        found.frontends[0].kept.iter().map(ToString::to_string).collect()
+    };
+    let draining = || endpoint(EP1, "n1", false, true, true);
+    assert_eq!(kept(json!({}), json!([draining(), ready(EP2, "n2")])), ["10.244.1.10:8080"]);
+    assert!(kept(json!({}), json!([draining()])).is_empty(), "it is chosen");
+    assert!(kept(json!({}), json!([endpoint(EP1, "n1", false, false, true), ready(EP2, "n2")])).is_empty());
+    let local = json!({"internalTrafficPolicy": "Local"});
+    assert_eq!(kept(local, json!([ready(EP1, "n1"), ready(EP2, "n2")])), ["10.244.2.10:8080"], "a policy cuts no flow");
 }
 
 #[test]
@@ -360,6 +417,30 @@ fn namespaces_come_and_go() {
     assert_eq!(names, ["default", "new"]);
 }
 
+#[test]
+fn ranges_come_with_their_service_cidr_and_go_with_it_sorted_and_once() {
+    let cidr = |name: &str, cidrs: Value| draft(Kind::ServiceCidr, name, json!({}), json!({"spec": {"cidrs": cidrs}}));
+    let first = Arc::new(Snapshot::for_tests([cidr("kubernetes", json!(["10.96.0.0/16"]))]));
+    let mut tracker = Tracker::new(facts());
+    tracker.update(&first);
+    let known = Arc::clone(tracker.ranges());
+    let second = Arc::new(after(&first, vec![put(service(json!({})))]));
+    tracker.update(&second);
+    assert!(Arc::ptr_eq(&known, tracker.ranges()));
+    let more = put(cidr("more", json!(["fd50::/112", "10.50.0.0/24"])));
+    let third = Arc::new(after(&second, vec![more, put(cidr("same", json!(["10.96.0.0/16"])))]));
+    tracker.update(&third);
+    let said = |tracker: &Tracker| tracker.ranges().iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(said(&tracker), ["10.50.0.0/24", "10.96.0.0/16", "fd50::/112"]);
+    let gone = crate::store::Op::Delete {
+        kind: Kind::ServiceCidr,
+        key: crate::model::ObjectKey::new("", "more"),
+        expect: crate::store::Expect::Any,
+    };
+    tracker.update(&Arc::new(after(&third, vec![gone])));
+    assert_eq!(said(&tracker), ["10.96.0.0/16"]);
+}
+
 fn any_endpoint() -> impl Strategy<Value = Value> {
     let name = prop::sample::select(vec!["za", "zb", "n1", "n2"]);
     (1u8..6, any::<[bool; 3]>(), prop::sample::select(vec!["n1", "n2"]), prop::option::of(name)).prop_map(
@@ -457,6 +538,26 @@ fn weights_are_those_of_the_slice_and_0_takes_nothing_new() {
     assert!(balance_of(weighed("1")).weights.is_empty());
     assert_eq!(internal(weighed("10.244.2.10=0")), "10.244.1.10:8080");
     assert_eq!(internal(weighed("0")), "refuse");
+    // Its flows go on.
+    assert_eq!(contribution_to(weighed("10.244.2.10=0")).frontends[0].kept, ["10.244.2.10:8080".parse().unwrap()]);
+}
+
+#[test]
+fn a_box_whose_endpoints_have_weight_0_drops_what_another_could_take() {
+    let found = |text: &str| {
+        let spec = json!({"externalTrafficPolicy": "Local", "healthCheckNodePort": 31000,
+            "ports": [{"name": "http", "port": 80, "nodePort": 30080}]});
+        contribution_to(vec![load_balancer(spec, json!([])), noted("edgesvc.io/weight", text)])
+    };
+    let at = |found: &super::Contribution| {
+        let of = |f: &&super::Frontend| f.addr == FrontendAddr::NodePort(IpFamily::V4);
+        let frontend = found.frontends.iter().find(of).unwrap().clone();
+        (frontend.verdict, frontend.inside.map(|inside| inside.endpoints), found.health.unwrap().local_endpoints)
+    };
+    let elsewhere = vec!["10.244.2.10:8080".parse().unwrap()];
+    assert_eq!(at(&found("10.244.1.10=0")), (Verdict::Drop, Some(elsewhere), 0));
+    // Nobody anywhere is a refusal, for clients inside too.
+    assert_eq!(at(&found("0")), (Verdict::Refuse, None, 0));
 }
 
 #[test]

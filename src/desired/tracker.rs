@@ -9,8 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use imbl::OrdSet;
+use ipnet::IpNet;
 
 use super::contribution::Contribution;
+use super::ranges::service_ranges;
 use super::service::{Facts, contribution_of};
 use crate::model::endpoints::service_of;
 use crate::model::{Kind, Object, ObjectKey, Revision};
@@ -36,12 +38,20 @@ pub struct Tracker {
     zone: Option<String>,
     contributions: BTreeMap<ObjectKey, Arc<Contribution>>,
     namespaces: OrdSet<Arc<str>>,
+    ranges: Arc<[IpNet]>,
 }
 
 impl Tracker {
     /// A tracker that has seen nothing.
     pub fn new(facts: Facts) -> Tracker {
-        Tracker { facts, revision: None, zone: None, contributions: BTreeMap::new(), namespaces: OrdSet::new() }
+        Tracker {
+            facts,
+            revision: None,
+            zone: None,
+            contributions: BTreeMap::new(),
+            namespaces: OrdSet::new(),
+            ranges: Arc::default(),
+        }
     }
 
     /// Moves to `snapshot` and answers what differs, in key order, each Service at
@@ -61,6 +71,7 @@ impl Tracker {
             Some(Err(Expired { .. })) | None => {
                 let namespaces = snapshot.list(Kind::Namespace, None);
                 self.namespaces = namespaces.map(|object| Arc::clone(&object.key.name)).collect();
+                self.follow_ranges(snapshot);
                 self.every_service(snapshot)
             }
         };
@@ -80,6 +91,12 @@ impl Tracker {
         &self.namespaces
     }
 
+    /// The ranges whose addresses are Services' alone, as of the last update. Those
+    /// that did not change are the same `Arc`.
+    pub fn ranges(&self) -> &Arc<[IpNet]> {
+        &self.ranges
+    }
+
     /// The revision of the last update.
     pub fn revision(&self) -> Option<Revision> {
         self.revision
@@ -91,6 +108,9 @@ impl Tracker {
         let services = snapshot.events_since(Kind::Service, since)?;
         let slices = snapshot.events_since(Kind::EndpointSlice, since)?;
         let namespaces = snapshot.events_since(Kind::Namespace, since)?;
+        if !snapshot.events_since(Kind::ServiceCidr, since)?.is_empty() {
+            self.follow_ranges(snapshot);
+        }
         let mut dirty: BTreeSet<ObjectKey> = services.iter().map(|event| event.object.key.clone()).collect();
         for event in &slices {
             let sides = [event.previous.as_deref(), Some(&*event.object)];
@@ -104,6 +124,13 @@ impl Tracker {
             }
         }
         Ok(dirty)
+    }
+
+    fn follow_ranges(&mut self, snapshot: &Snapshot) {
+        let ranges = service_ranges(snapshot);
+        if *self.ranges != *ranges {
+            self.ranges = ranges.into();
+        }
     }
 
     /// Every Service there is or was.

@@ -272,7 +272,7 @@ impl Lookup<'_> {
         let mut keys = self.zone.reverse(addr).peekable();
         let origin = || under(reverse_zone(addr), &Name::root()).map_or(Owner::Question, Owner::Name);
         if keys.peek().is_none() {
-            if !self.authority.owns_reverse(addr) {
+            if !self.zone.owns_reverse(addr) {
                 return Answer::Elsewhere;
             }
             let soa = self.authority.soa(origin(), self.zone.serial());

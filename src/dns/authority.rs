@@ -4,7 +4,6 @@
 use std::net::IpAddr;
 
 use hickory_proto::rr::Name;
-use ipnet::IpNet;
 
 use super::record::{Data, Owner, Record, Soa};
 use crate::model::name;
@@ -61,8 +60,6 @@ pub(crate) struct Authority {
     pub(crate) pod_mode: PodMode,
     /// The server's own addresses, which the name server's name resolves to.
     pub(crate) addresses: Vec<IpAddr>,
-    /// Reverse names of these ranges are ours even when nobody has the address.
-    pub(crate) service_ranges: Vec<IpNet>,
 }
 
 impl Authority {
@@ -71,7 +68,6 @@ impl Authority {
         ttl: u32,
         pod_mode: PodMode,
         addresses: Vec<IpAddr>,
-        service_ranges: Vec<IpNet>,
     ) -> Result<Authority, OptionsError> {
         if ttl > TTL_SECONDS_MAX {
             return Err(OptionsError::Ttl(ttl));
@@ -95,7 +91,6 @@ impl Authority {
                 ttl,
                 pod_mode,
                 addresses,
-                service_ranges,
             })
         });
         made.ok_or_else(|| refused("must consist of labels of at most 63 characters".to_owned()))
@@ -116,11 +111,6 @@ impl Authority {
         let soa = Soa { mname: self.name_server.clone(), rname: self.hostmaster.clone(), serial, minimum: self.ttl };
         Record { owner: origin, ttl: self.ttl.min(SOA_TTL_SECONDS_MAX), data: Data::Soa(Box::new(soa)) }
     }
-
-    /// Whether the reverse name of `addr` is ours to deny.
-    pub(crate) fn owns_reverse(&self, addr: IpAddr) -> bool {
-        self.service_ranges.iter().any(|range| range.contains(&addr))
-    }
 }
 
 /// The absolute name of `labels` under `suffix`; none if it is too long for DNS.
@@ -137,7 +127,7 @@ mod tests {
     use super::*;
 
     fn made(domain: &str, ttl: u32) -> Result<Authority, OptionsError> {
-        Authority::new(domain, ttl, PodMode::Insecure, vec![], vec![])
+        Authority::new(domain, ttl, PodMode::Insecure, vec![])
     }
 
     #[test]

@@ -5,7 +5,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ipnet::IpNet;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
@@ -35,8 +34,6 @@ pub struct Options {
     pub ttl: u32,
     /// How pod names are answered.
     pub pod_mode: PodMode,
-    /// Reverse names of these ranges are never asked upstream.
-    pub service_ranges: Vec<IpNet>,
     /// Who answers the names that are not ours; `None` answers them SERVFAIL.
     pub upstreams: Option<Upstreams>,
 }
@@ -48,7 +45,6 @@ impl Default for Options {
             listen: vec![],
             ttl: 30,
             pod_mode: PodMode::Insecure,
-            service_ranges: vec![],
             upstreams: None,
         }
     }
@@ -105,9 +101,9 @@ impl Server {
     /// is not: it is tried again while the server runs.
     pub fn bind(options: Options, zone: watch::Receiver<Zone>) -> Result<Server, BindError> {
         let addresses: Vec<IpAddr> = options.listen.iter().map(SocketAddr::ip).collect();
-        let Options { domain, listen, ttl, pod_mode, service_ranges, upstreams } = options;
+        let Options { domain, listen, ttl, pod_mode, upstreams } = options;
         let forwarder = upstreams.map(|from| Forwarder::new(Directory::new(from, listen.clone())));
-        let authority = Authority::new(&domain, ttl, pod_mode, addresses, service_ranges)?;
+        let authority = Authority::new(&domain, ttl, pod_mode, addresses)?;
         let listeners = listen.into_iter().map(Listener::open).collect::<Result<_, ListenError>>()?;
         let responder = Responder { authority, counters: Arc::default(), forwarder };
         let connections = Arc::new(Semaphore::new(tcp::CONNECTIONS_MAX));

@@ -11,6 +11,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use imbl::{OrdMap, OrdSet};
+use ipnet::IpNet;
 
 use crate::desired::ServiceRecords;
 use crate::model::ObjectKey;
@@ -24,6 +25,8 @@ pub struct Zone {
     /// One pointer for each name of an address, because there may be a hundred
     /// thousand endpoints; the keys of one Service are shared.
     reverse: OrdSet<(IpAddr, Arc<ObjectKey>)>,
+    /// Reverse names of these are ours even when nobody has the address.
+    service_ranges: Arc<[IpNet]>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -60,6 +63,9 @@ pub enum Change {
         /// `status.podIPs`.
         addresses: Vec<IpAddr>,
     },
+    /// Which ranges cluster IPs come from: reverse names of theirs are never asked
+    /// upstream.
+    ServiceRanges(Arc<[IpNet]>),
     /// Everything there was at start has been told; until then questions about
     /// the zone are answered SERVFAIL.
     Synced,
@@ -73,6 +79,7 @@ impl Zone {
             Change::Service { key, records } => self.set_service(&key, records),
             Change::Namespace { name, exists } => self.set_namespace(name, exists),
             Change::Pod { key, addresses } => self.set_pod(&key, addresses),
+            Change::ServiceRanges(ranges) => std::mem::replace(&mut self.service_ranges, Arc::clone(&ranges)) != ranges,
             Change::Synced => !std::mem::replace(&mut self.synced, true),
         };
         if changed {
@@ -104,6 +111,11 @@ impl Zone {
     pub fn reverse(&self, addr: IpAddr) -> impl Iterator<Item = &ObjectKey> {
         let first = (addr, Arc::new(ObjectKey::new("", "")));
         self.reverse.range(first..).take_while(move |(held, _)| *held == addr).map(|(_, key)| &**key)
+    }
+
+    /// Whether the reverse name of `addr` is ours to deny.
+    pub fn owns_reverse(&self, addr: IpAddr) -> bool {
+        self.service_ranges.iter().any(|range| range.contains(&addr))
     }
 
     /// Whether a Pod of that namespace holds the address.
@@ -232,6 +244,18 @@ mod tests {
         zone.apply(Change::Namespace { name: "dns".into(), exists: true }, 400);
         zone.apply(Change::Namespace { name: "dns".into(), exists: true }, 500);
         assert_eq!(zone.serial(), 400);
+    }
+
+    #[test]
+    fn reverse_names_are_ours_while_their_range_is() {
+        let mut zone = Zone::default();
+        let (ours, theirs): (IpAddr, IpAddr) = ("10.50.0.9".parse().unwrap(), "10.51.0.9".parse().unwrap());
+        zone.apply(Change::ServiceRanges(["10.50.0.0/24".parse().unwrap()].into()), 100);
+        zone.apply(Change::ServiceRanges(["10.50.0.0/24".parse().unwrap()].into()), 200);
+        assert!(zone.owns_reverse(ours) && !zone.owns_reverse(theirs));
+        assert_eq!(zone.serial(), 100);
+        zone.apply(Change::ServiceRanges(Arc::default()), 300);
+        assert!(!zone.owns_reverse(ours));
     }
 
     #[test]

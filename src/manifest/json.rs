@@ -8,6 +8,7 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Vis
 use serde_json::Value;
 
 use super::place::Place;
+use super::scalar;
 
 /// A JSON value and where its text lies.
 pub(super) struct Chunk<'a> {
@@ -30,7 +31,8 @@ pub(super) fn chunks(text: &str) -> Result<Vec<Chunk<'_>>, (Place, String)> {
     let mut stream = serde_json::Deserializer::from_str(text).into_iter::<Value>();
     let mut start = 0;
     while let Some(next) = stream.next() {
-        let value = next.map_err(|fault| (place(&fault), message(&fault)))?;
+        let mut value = next.map_err(|fault| (place(&fault), message(&fault)))?;
+        normalize(&mut value);
         let end = stream.byte_offset();
         let raw = text.get(start..end).unwrap_or_default();
         let skipped = raw.len() - raw.trim_start().len();
@@ -42,6 +44,16 @@ pub(super) fn chunks(text: &str) -> Result<Vec<Chunk<'_>>, (Place, String)> {
         start = end;
     }
     Ok(found)
+}
+
+/// `80.0` is 80, as in YAML and behind kubectl.
+fn normalize(value: &mut Value) {
+    match value {
+        Value::Number(number) => *number = scalar::normal(number.clone()),
+        Value::Array(items) => items.iter_mut().for_each(normalize),
+        Value::Object(members) => members.values_mut().for_each(normalize),
+        Value::Null | Value::Bool(_) | Value::String(_) => {}
+    }
 }
 
 fn place(fault: &serde_json::Error) -> Place {

@@ -9,6 +9,7 @@
 pub mod emit;
 mod json;
 mod place;
+mod scalar;
 #[cfg(test)]
 mod tests;
 pub mod yaml;

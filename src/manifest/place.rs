@@ -17,10 +17,6 @@ impl Place {
     /// The first character.
     pub const START: Place = Place { line: 1, column: 1 };
 
-    pub(super) fn of(location: serde_saphyr::Location) -> Place {
-        Place { line: location.line().max(1), column: location.column().max(1) }
-    }
-
     pub(super) fn lines_down(self, lines: u64) -> Place {
         Place { line: self.line + lines, ..self }
     }

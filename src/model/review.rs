@@ -31,6 +31,7 @@ const fn review(
 }
 
 const AUTHORIZATION: &str = "authorization.k8s.io";
+const AUTHENTICATION: &str = "authentication.k8s.io";
 
 /// May I?
 pub static SELF_ACCESS: Resource =
@@ -46,7 +47,12 @@ pub static LOCAL_ACCESS: Resource =
     review(AUTHORIZATION, "LocalSubjectAccessReview", "localsubjectaccessreviews", "localsubjectaccessreview", true);
 /// Who am I?
 pub static SELF_SUBJECT: Resource =
-    review("authentication.k8s.io", "SelfSubjectReview", "selfsubjectreviews", "selfsubjectreview", false);
+    review(AUTHENTICATION, "SelfSubjectReview", "selfsubjectreviews", "selfsubjectreview", false);
+/// Whose token is this?
+pub static TOKEN: Resource = review(AUTHENTICATION, "TokenReview", "tokenreviews", "tokenreview", false);
+/// A token of a ServiceAccount, please: created below its account, as the
+/// subresource `serviceaccounts/token` of the core group.
+pub static TOKEN_REQUEST: Resource = review(AUTHENTICATION, "TokenRequest", "serviceaccounts/token", "", true);
 
 /// Every review.
-pub static ALL: [&Resource; 5] = [&SELF_ACCESS, &SELF_RULES, &ACCESS, &LOCAL_ACCESS, &SELF_SUBJECT];
+pub static ALL: [&Resource; 6] = [&SELF_ACCESS, &SELF_RULES, &ACCESS, &LOCAL_ACCESS, &SELF_SUBJECT, &TOKEN];

@@ -2,7 +2,8 @@
 //! hold them. The API decides by it and shows it.
 //!
 //! A role belongs to a user through a group, wherever the group was said: in a
-//! certificate (O), in the token's entry, or by the Unix socket. So
+//! certificate (O), in the token's entry, in what a ServiceAccount was granted, or by
+//! the Unix socket. So
 //! `kubectl auth whoami` shows the reason of every permission: `edgesvc:edit` is the
 //! role edit everywhere, `edgesvc:edit:shop` in namespace shop.
 
@@ -10,7 +11,7 @@ use std::sync::LazyLock;
 
 use serde_json::{Value, json};
 
-use super::Kind;
+use super::{Kind, service_account};
 
 /// The group that may do everything.
 pub const MASTERS: &str = "system:masters";
@@ -20,6 +21,9 @@ pub const AUTHENTICATED: &str = "system:authenticated";
 pub const UNAUTHENTICATED: &str = "system:unauthenticated";
 /// What our own groups begin with.
 const OWN: &str = "edgesvc:";
+/// The role of programs that ask who their own clients are.
+const DELEGATOR: &str = "auth-delegator";
+const DELEGATING: &str = "edgesvc:auth-delegator";
 /// Matches whatever stands there.
 pub const ANY: &str = "*";
 /// Who may change these may give himself anything.
@@ -63,14 +67,16 @@ pub struct Grant<'a> {
 }
 
 /// Every role there is.
-pub static ROLES: LazyLock<[Role; 6]> = LazyLock::new(|| {
+pub static ROLES: LazyLock<[Role; 8]> = LazyLock::new(|| {
     [
         Role { name: "cluster-admin", rules: everything() },
         Role { name: "edit", rules: edit() },
         Role { name: "view", rules: view() },
+        Role { name: "system:auth-delegator", rules: auth_delegator() },
         Role { name: "system:basic-user", rules: basic_user() },
         Role { name: "system:discovery", rules: vec![paths(&DISCOVERY_PATHS)] },
         Role { name: "system:public-info-viewer", rules: vec![paths(&PUBLIC_PATHS)] },
+        Role { name: "system:service-account-issuer-discovery", rules: vec![paths(&ISSUER_PATHS)] },
     ]
 });
 
@@ -91,11 +97,19 @@ const DISCOVERY_PATHS: [&str; 11] = [
     "/version/",
 ];
 
-/// The group that holds a role given by a person, `admin`, `edit` or `view`.
+/// The roles that may be held in one namespace.
+pub const NAMESPACED: [&str; 2] = ["edit", "view"];
+
+/// What programs need to tell our tokens from others.
+const ISSUER_PATHS: [&str; 4] =
+    ["/.well-known/openid-configuration", "/.well-known/openid-configuration/", "/openid/v1/jwks", "/openid/v1/jwks/"];
+
+/// The group that holds a role given by a person: `admin`, `edit`, `view` or
+/// `auth-delegator`.
 pub fn group_of(role: &str, namespace: Option<&str>) -> Option<String> {
     match (role, namespace) {
         ("admin", None) => Some(MASTERS.to_owned()),
-        ("edit" | "view", None) => Some(format!("{OWN}{role}")),
+        ("edit" | "view" | DELEGATOR, None) => Some(format!("{OWN}{role}")),
         ("edit" | "view", Some(namespace)) => Some(format!("{OWN}{role}:{namespace}")),
         _ => None,
     }
@@ -110,25 +124,43 @@ pub fn grants_of(group: &str) -> Vec<Grant<'_>> {
             return ["system:basic-user", "system:discovery", "system:public-info-viewer"].map(everywhere).to_vec();
         }
         UNAUTHENTICATED => return vec![everywhere("system:public-info-viewer")],
+        service_account::EVERY => return vec![everywhere("system:service-account-issuer-discovery")],
+        DELEGATING => return vec![everywhere("system:auth-delegator")],
         _ => {}
     }
     let Some(own) = group.strip_prefix(OWN) else { return Vec::new() };
     let (role, namespace) = own.split_once(':').map_or((own, None), |(role, namespace)| (role, Some(namespace)));
     // An empty namespace would be all of them: a group cut short must not hold more.
-    match (["edit", "view"].into_iter().find(|known| *known == role), namespace) {
+    match (NAMESPACED.into_iter().find(|known| *known == role), namespace) {
         (Some(_), Some("")) | (None, _) => Vec::new(),
         (Some(role), namespace) => vec![Grant { role, namespace }],
     }
 }
 
+/// Whether some of these groups can do whatever the others can: nobody gives away
+/// what he does not hold.
+pub fn include(held: &[String], wanted: &[String]) -> bool {
+    let held: Vec<Grant<'_>> = held.iter().flat_map(|group| grants_of(group)).collect();
+    let known = |grant: Grant<'_>| {
+        held.iter().any(|own| {
+            let at_least =
+                own.role == grant.role || own.role == "cluster-admin" || (own.role, grant.role) == ("edit", "view");
+            at_least && (own.namespace.is_none() || own.namespace == grant.namespace)
+        })
+    };
+    wanted.iter().flat_map(|group| grants_of(group)).all(known)
+}
+
 /// Bindings of groups that are always there, as role and groups.
-pub const BINDINGS: [(&str, &[&str]); 6] = [
+pub const BINDINGS: [(&str, &[&str]); 8] = [
     ("cluster-admin", &[MASTERS]),
     ("edit", &["edgesvc:edit"]),
     ("view", &["edgesvc:view"]),
+    ("system:auth-delegator", &[DELEGATING]),
     ("system:basic-user", &[AUTHENTICATED]),
     ("system:discovery", &[AUTHENTICATED]),
     ("system:public-info-viewer", &[AUTHENTICATED, UNAUTHENTICATED]),
+    ("system:service-account-issuer-discovery", &[service_account::EVERY]),
 ];
 
 impl Rule {
@@ -156,14 +188,22 @@ fn everything() -> Vec<Rule> {
     vec![resources, Rule { verbs: vec![ANY], paths: vec![ANY], ..Rule::default() }]
 }
 
-/// Whoever is somebody may ask who he is and what he may.
-fn basic_user() -> Vec<Rule> {
-    let create = |group, resources: &[&str]| Rule {
+fn create(group: &'static str, resources: &[&str]) -> Rule {
+    Rule {
         verbs: vec!["create"],
         groups: vec![group],
         resources: resources.iter().map(|resource| (*resource).to_owned()).collect(),
         ..Rule::default()
-    };
+    }
+}
+
+/// May ask who others are and what they may.
+fn auth_delegator() -> Vec<Rule> {
+    vec![create("authentication.k8s.io", &["tokenreviews"]), create("authorization.k8s.io", &["subjectaccessreviews"])]
+}
+
+/// Whoever is somebody may ask who he is and what he may.
+fn basic_user() -> Vec<Rule> {
     vec![
         create("authentication.k8s.io", &["selfsubjectreviews"]),
         create("authorization.k8s.io", &["selfsubjectaccessreviews", "selfsubjectrulesreviews"]),
@@ -177,10 +217,11 @@ fn view() -> Vec<Rule> {
     rules
 }
 
-/// Reads what view reads and Secrets; writes what lies in namespaces, but neither
-/// permissions nor tokens: those would make an editor an administrator. Of the
-/// subresources only a Pod's status, which is how a Pod is given its address: the
-/// addresses in a Service's status draw other people's traffic.
+/// Reads what view reads and Secrets; writes what lies in namespaces, but no
+/// permissions: those would make an editor an administrator. Of the subresources
+/// only a Pod's status, which is how a Pod is given its address (the addresses in a
+/// Service's status draw other people's traffic), and the tokens of accounts, as
+/// far as these may no more than the editor ([`include`]).
 fn edit() -> Vec<Rule> {
     let mut rules = view();
     rules.extend(per_group(&READ, |kind| if kind == Kind::Secret { with_subresources(kind) } else { Vec::new() }));
@@ -192,6 +233,7 @@ fn edit() -> Vec<Rule> {
             _ => vec![row.plural.to_owned()],
         }
     }));
+    rules.push(create("", &["serviceaccounts/token"]));
     rules
 }
 
@@ -237,9 +279,36 @@ mod tests {
         }
         let shown = BINDINGS.iter().flat_map(|(role, groups)| groups.iter().map(move |group| (*group, *role)));
         let shown: Vec<(&str, &str)> = shown.collect();
-        for group in [MASTERS, AUTHENTICATED, UNAUTHENTICATED, "edgesvc:edit", "edgesvc:view"] {
+        let all = [MASTERS, AUTHENTICATED, UNAUTHENTICATED, "edgesvc:edit", "edgesvc:view"];
+        for group in all.into_iter().chain([service_account::EVERY, DELEGATING]) {
             assert!(grants_of(group).iter().all(|grant| shown.contains(&(group, grant.role))), "{group}");
         }
         assert!(BINDINGS.iter().all(|(name, _)| ROLES.iter().any(|role| role.name == *name)));
+    }
+
+    #[test]
+    fn nobody_gives_what_he_does_not_hold() {
+        let groups = |words: &str| words.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        for (held, wanted, expected) in [
+            ("", "", true),
+            ("", "edgesvc:view:a", false),
+            ("edgesvc:edit:a", "system:serviceaccounts:a edgesvc:other", true),
+            ("edgesvc:edit:a", "edgesvc:edit:a edgesvc:view:a", true),
+            ("edgesvc:edit:a", "edgesvc:view:b", false),
+            ("edgesvc:edit:a", "edgesvc:view", false),
+            ("edgesvc:edit", "edgesvc:view edgesvc:edit:b", true),
+            ("edgesvc:edit", "system:masters", false),
+            ("edgesvc:edit", "edgesvc:auth-delegator", false),
+            ("edgesvc:view", "edgesvc:edit:a", false),
+            ("system:masters", "system:masters edgesvc:auth-delegator edgesvc:edit:b", true),
+        ] {
+            assert_eq!(include(&groups(held), &groups(wanted)), expected, "{held} {wanted}");
+        }
+    }
+
+    #[test]
+    fn an_editor_may_whatever_a_viewer_may() {
+        let held = edit();
+        assert!(view().iter().all(|rule| held.contains(rule)));
     }
 }

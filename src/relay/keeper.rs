@@ -5,16 +5,18 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
 use super::locals::Locals;
 use super::picker::{Backend, Backing, Live};
-use super::plan::{Place, Seat, behind, handed, sctp, seats};
+use super::plan::{Place, Seat, handed, sctp, seats};
+use super::site::Site;
 use super::socket::{open_tcp, open_udp};
-use super::{Drain, Gate, Numbers, Options, Shared, tcp, udp};
-use crate::desired::{Change, Contribution, Frontend, FrontendAddr, Verdict};
-use crate::model::{IpFamily, ObjectKey, Protocol};
+use super::{Drain, Gate, Numbers, Options, Shared, behind, tcp, udp};
+use crate::desired::{Balance, Change, Contribution, Frontend, FrontendAddr, Verdict};
+use crate::model::{BoxAddresses, IpFamily, ObjectKey, Protocol};
 
 /// The relay's sockets. Dropping it closes them; connections that are open stay
 /// until [`Drain`] or the process ends them.
@@ -23,6 +25,7 @@ pub struct Relay {
     options: Arc<Options>,
     shared: Arc<Shared>,
     locals: Locals,
+    ranges: watch::Sender<Arc<[IpNet]>>,
     services: BTreeMap<ObjectKey, Served>,
     /// Sockets that could not be had, and why. By Service, as all here: a change
     /// costs what its Service has, not what ten thousand others lack.
@@ -74,12 +77,14 @@ impl Drop for Listener {
 }
 
 impl Relay {
-    /// Makes the service ranges local, in the mode that carries everything.
-    pub async fn open(options: Options) -> Relay {
-        let ranges = if options.whole { options.service_ranges.as_slice() } else { &[] };
+    /// Takes away what a relay before us made local; nothing is served yet.
+    pub async fn open(options: Options, addresses: watch::Receiver<BoxAddresses>) -> Relay {
+        let (ranges, ranged) = watch::channel(options.service_ranges.as_slice().into());
+        let site = Site::new(&options, addresses, ranged);
         Relay {
-            locals: Locals::open(ranges).await,
-            shared: Arc::new(Shared::new(options.connections_max)),
+            locals: Locals::open().await,
+            ranges,
+            shared: Arc::new(Shared::new(options.connections_max, site)),
             options: Arc::new(options),
             services: BTreeMap::new(),
             faults: BTreeMap::new(),
@@ -98,6 +103,19 @@ impl Relay {
     /// Waits for open connections after this value is gone.
     pub fn drain(&self) -> Drain {
         Drain(Arc::clone(&self.shared))
+    }
+
+    /// Takes cluster IPs to come from these ranges from now on. In the mode that
+    /// carries everything they are made local.
+    pub async fn follow_ranges(&mut self, ranges: &Arc<[IpNet]>) {
+        self.ranges.send_replace(Arc::clone(ranges));
+        if self.options.whole {
+            let listeners = self.services.values().flat_map(|served| served.listeners.values());
+            let covered = listeners.filter(|listener| listener.covered).map(|listener| listener.addr.ip());
+            // An address that the box has besides needs no route of ours.
+            let covered = covered.filter(|addr| !self.shared.site.has(*addr));
+            self.locals.follow(ranges, covered).await;
+        }
     }
 
     /// Makes the sockets what the changed Services ask for, and answers the changes
@@ -248,17 +266,17 @@ impl Relay {
             Place::NodePort(IpFamily::V4, port) => SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port),
             Place::NodePort(IpFamily::V6, port) => SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port),
             Place::Behind(frontend, _) => {
-                let addr = behind(frontend.family(), &self.options);
+                let addr = behind(&self.options.service_ranges, frontend.family());
                 SocketAddr::new(addr.ok_or(io::ErrorKind::AddrNotAvailable)?, 0)
             }
         };
         let gate = match seat.place {
-            Place::NodePort(..) => Gate::NodePorts(Arc::clone(&self.options)),
+            Place::NodePort(..) => Gate::NodePorts,
             Place::At(_) | Place::Behind(..) => Gate::Any,
         };
         // Every socket on a route of ours counts, or the first to go would take it from the others.
         if !self.locals.has_route(wanted.ip()) {
-            match self.spawn(seat.protocol, wanted, false, gate.clone(), &backing) {
+            match self.spawn(seat.protocol, wanted, false, gate, &backing) {
                 Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {}
                 opened => return opened,
             }
@@ -333,15 +351,25 @@ impl Relay {
 }
 
 impl Served {
-    /// What a frontend's connections may go to; none when it balances over nothing.
-    fn backing(&mut self, seat: Seat, frontend: &Frontend) -> Option<Backing> {
-        let Verdict::Balance(balance) = &frontend.verdict else { return None };
+    fn backends(&mut self, protocol: Protocol, balance: &Balance) -> Vec<Backend> {
         let weights = balance.weights.iter().copied().chain(std::iter::repeat(1));
         let mut backends = Vec::with_capacity(balance.endpoints.len());
         for (addr, weight) in balance.endpoints.iter().zip(weights) {
-            let live = Arc::clone(self.live.entry((frontend.protocol, *addr)).or_default());
+            let live = Arc::clone(self.live.entry((protocol, *addr)).or_default());
             backends.push(Backend { addr: *addr, weight: weight.into(), live });
         }
+        backends
+    }
+
+    /// What a frontend's connections may go to; none when it balances over nothing.
+    fn backing(&mut self, seat: Seat, frontend: &Frontend) -> Option<Backing> {
+        let outside = match &frontend.verdict {
+            Verdict::Balance(balance) => Some(balance),
+            Verdict::Refuse | Verdict::Drop => None,
+        };
+        let balance = outside.or(frontend.inside.as_ref())?;
+        let backends = outside.map(|balance| self.backends(frontend.protocol, balance)).unwrap_or_default();
+        let inside = frontend.inside.as_ref().map(|balance| self.backends(frontend.protocol, balance));
         let (dest, source_ranges): (Option<IpAddr>, _) = match (seat.place, frontend.addr) {
             // The kernel has looked at the source already.
             (Place::Behind(..), FrontendAddr::Virtual(addr)) => (Some(addr), Vec::new()),
@@ -350,6 +378,8 @@ impl Served {
         };
         Some(Backing {
             backends,
+            inside,
+            kept: frontend.kept.clone(),
             schedule: balance.schedule,
             affinity_ms: balance.affinity_seconds.map(|seconds| u64::from(seconds) * 1000),
             source_ranges,
@@ -362,9 +392,7 @@ impl Served {
     fn forget(&mut self, contribution: &Contribution) {
         let mut there = BTreeSet::new();
         for frontend in &contribution.frontends {
-            if let Verdict::Balance(balance) = &frontend.verdict {
-                there.extend(balance.endpoints.iter().map(|addr| (frontend.protocol, *addr)));
-            }
+            there.extend(frontend.endpoints().map(|addr| (frontend.protocol, addr)));
         }
         self.live.retain(|at, live| there.contains(at) || !live.is_idle());
     }

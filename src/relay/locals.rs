@@ -11,9 +11,8 @@ use ipnet::IpNet;
 use netlink_packet_route::route::{RouteMessage, RouteProtocol, RouteScope, RouteType};
 use rtnetlink::{Handle, RouteMessageBuilder, new_connection};
 
-/// Who made a route: with this number `ip route` shows it, and we find ours again.
-/// Chosen from those nobody has taken (/etc/iproute2/rt_protos).
-const PROTOCOL: u8 = 0xe5;
+use crate::model::ROUTE_PROTOCOL;
+
 /// `RT_TABLE_LOCAL`
 const TABLE_LOCAL: u32 = 255;
 
@@ -24,13 +23,13 @@ pub(super) struct Locals {
     privileged: bool,
     lo: u32,
     ranges: Vec<IpNet>,
-    /// Sockets on each address that has a route of its own.
+    /// Sockets on each address that has a route of its own; none of them in a range.
     hosts: BTreeMap<IpAddr, usize>,
 }
 
 impl Locals {
-    /// Makes `ranges` local. Without the privilege nothing is local but what somebody else made so.
-    pub(super) async fn open(ranges: &[IpNet]) -> Locals {
+    /// Without the privilege nothing is local but what somebody else made so.
+    pub(super) async fn open() -> Locals {
         let mut locals = Locals { handle: None, privileged: true, lo: 0, ranges: Vec::new(), hosts: BTreeMap::new() };
         match connect().await {
             Ok((handle, lo)) => (locals.handle, locals.lo) = (Some(handle), lo),
@@ -42,13 +41,40 @@ impl Locals {
         {
             tracing::debug!(%error, "old routes stay");
         }
+        locals
+    }
+
+    /// Makes these ranges local, and no others; what cannot be is tried with the next
+    /// change. `sockets` are the addresses that are covered: those that a range leaves
+    /// behind get a route of their own, those that one takes in need none any more.
+    pub(super) async fn follow(&mut self, ranges: &[IpNet], sockets: impl Iterator<Item = IpAddr>) {
+        let gone: Vec<IpNet> = self.ranges.extract_if(.., |range| !ranges.contains(range)).collect();
         for range in ranges {
-            match locals.add(*range).await {
-                Ok(()) => locals.ranges.push(*range),
-                Err(error) => tracing::debug!(%range, %error, "cannot be made local"),
+            if !self.ranges.contains(range) {
+                match self.add(*range).await {
+                    Ok(()) => self.ranges.push(*range),
+                    Err(error) => tracing::debug!(%range, %error, "cannot be made local"),
+                }
             }
         }
-        locals
+        let taken: Vec<IpAddr> = self.hosts.keys().copied().filter(|addr| self.is_in_range(*addr)).collect();
+        for addr in taken {
+            self.hosts.remove(&addr);
+            self.remove(IpNet::from(addr)).await;
+        }
+        if gone.is_empty() {
+            return;
+        }
+        for addr in sockets.filter(|addr| gone.iter().any(|range| range.contains(addr))) {
+            self.cover(addr).await;
+        }
+        for range in gone {
+            self.remove(range).await;
+        }
+    }
+
+    fn is_in_range(&self, addr: IpAddr) -> bool {
+        self.ranges.iter().any(|range| range.contains(&addr))
     }
 
     /// Whether we may make addresses local.
@@ -56,14 +82,14 @@ impl Locals {
         self.privileged
     }
 
-    /// Whether the address has a route of its own, made for another socket.
+    /// Whether the address is local by a route of ours.
     pub(super) fn has_route(&self, addr: IpAddr) -> bool {
-        self.hosts.contains_key(&addr)
+        self.is_in_range(addr) || self.hosts.contains_key(&addr)
     }
 
     /// Whether the address is local by a route of ours, which is made if need be.
     pub(super) async fn cover(&mut self, addr: IpAddr) -> bool {
-        if self.ranges.iter().any(|range| range.contains(&addr)) {
+        if self.is_in_range(addr) {
             return true;
         }
         if !self.hosts.contains_key(&addr)
@@ -82,16 +108,25 @@ impl Locals {
         *sockets -= 1;
         if *sockets == 0 {
             self.hosts.remove(&addr);
-            let Some(handle) = &self.handle else { return };
-            if let Err(error) = handle.route().del(message(IpNet::from(addr), self.lo)).execute().await {
-                tracing::warn!(%addr, %error, "the route of an address that is no Service's any more stays");
-            }
+            self.remove(IpNet::from(addr)).await;
+        }
+    }
+
+    async fn remove(&self, net: IpNet) {
+        let Some(handle) = &self.handle else { return };
+        if let Err(error) = handle.route().del(message(net, self.lo)).execute().await {
+            tracing::warn!(%net, %error, "the route of what is no Service's any more stays");
         }
     }
 
     async fn add(&mut self, net: IpNet) -> io::Result<()> {
         let handle = self.handle.as_ref().ok_or(io::ErrorKind::Unsupported)?;
-        let added = handle.route().add(message(net, self.lo)).replace().execute().await.map_err(failed);
+        // Never in the place of another: the box's own address has such a route too.
+        let added = handle.route().add(message(net, self.lo)).execute().await.map_err(failed);
+        let added = added.or_else(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => Ok(()),
+            _ => Err(error),
+        });
         if added.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied) {
             self.privileged = false;
         }
@@ -119,7 +154,7 @@ async fn remove_all(handle: &Handle) -> io::Result<Vec<String>> {
     for question in every {
         let mut found = std::pin::pin!(handle.route().get(question).execute());
         while let Some(route) = found.try_next().await.map_err(failed)? {
-            if route.header.protocol == RouteProtocol::Other(PROTOCOL) && route.header.kind == RouteType::Local {
+            if route.header.protocol == RouteProtocol::Other(ROUTE_PROTOCOL) && route.header.kind == RouteType::Local {
                 ours.push(route);
             }
         }
@@ -147,7 +182,7 @@ fn message(net: IpNet, lo: u32) -> RouteMessage {
     let scope = if net.addr().is_ipv4() { RouteScope::Host } else { RouteScope::Universe };
     let builder = RouteMessageBuilder::<IpAddr>::new()
         .table_id(TABLE_LOCAL)
-        .protocol(RouteProtocol::Other(PROTOCOL))
+        .protocol(RouteProtocol::Other(ROUTE_PROTOCOL))
         .kind(RouteType::Local)
         .scope(scope)
         .output_interface(lo);

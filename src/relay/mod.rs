@@ -16,6 +16,7 @@ mod picker;
 mod plan;
 mod pump;
 mod schedule;
+mod site;
 mod socket;
 mod tcp;
 #[cfg(test)]
@@ -33,7 +34,9 @@ use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, timeout};
 
+use crate::model::{IpFamily, NodePortAddress};
 pub use keeper::{Notice, Relay};
+use site::Site;
 
 /// Descriptors of one connection at most: two sockets, and a pipe each way.
 const CONNECTION_DESCRIPTORS: u64 = 6;
@@ -55,10 +58,13 @@ pub struct Options {
     /// Every Service is ours. Otherwise those that ask for the relay, and node ports
     /// on loopback, where nftables leaves them alone.
     pub whole: bool,
-    /// Where cluster IPs come from.
+    /// The ranges configured, which are there for the life of the process: sockets
+    /// behind the kernel stand on their own addresses.
     pub service_ranges: Vec<IpNet>,
     /// Which local addresses answer on node ports; empty means all but loopback.
-    pub nodeport_addresses: Vec<IpNet>,
+    pub nodeport_addresses: Vec<NodePortAddress>,
+    /// Networks of Pods: their clients are bound by policy Local as little as the box's.
+    pub cluster_cidrs: Vec<IpNet>,
     /// Connections and UDP sessions there may be at once.
     pub connections_max: usize,
 }
@@ -113,6 +119,7 @@ impl Numbers {
 #[derive(Debug)]
 struct Shared {
     epoch: Instant,
+    site: Site,
     connections: Arc<Semaphore>,
     connections_max: usize,
     /// Turns true when what is left is cut.
@@ -121,10 +128,11 @@ struct Shared {
 }
 
 impl Shared {
-    fn new(connections_max: usize) -> Shared {
+    fn new(connections_max: usize, site: Site) -> Shared {
         let connections_max = connections_max.clamp(1, Semaphore::MAX_PERMITS);
         Shared {
             epoch: Instant::now(),
+            site,
             connections: Arc::new(Semaphore::new(connections_max)),
             connections_max,
             cut: watch::channel(false).0,
@@ -194,17 +202,23 @@ impl Drain {
 }
 
 /// Which local addresses of a socket are meant.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Gate {
     Any,
-    NodePorts(Arc<Options>),
+    NodePorts,
 }
 
 impl Gate {
-    fn admits(&self, local: IpAddr) -> bool {
+    fn admits(self, local: IpAddr, site: &Site) -> bool {
         match self {
             Gate::Any => true,
-            Gate::NodePorts(options) => plan::takes_node_ports(local, options),
+            Gate::NodePorts => site.takes_node_ports(local),
         }
     }
+}
+
+/// The address behind which relayed Services stand while the kernel carries the
+/// others: the range's own, which no Service can be given.
+pub fn behind(service_ranges: &[IpNet], family: IpFamily) -> Option<IpAddr> {
+    service_ranges.iter().map(IpNet::network).find(|addr| IpFamily::of(*addr) == family)
 }

@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 
 use super::aging::Aging;
 use super::schedule::{Load, Scheduler};
+use super::site::Site;
 use crate::model::balance::Schedule;
 
 /// An endpoint that did not take a connection is passed over for so long, as long
@@ -52,8 +53,12 @@ pub(super) struct Backend {
 /// What a frontend's connections may go to.
 #[derive(Debug)]
 pub(super) struct Backing {
-    /// Sorted by address, never empty.
+    /// Sorted by address. Empty: nobody for clients outside the cluster.
     pub(super) backends: Vec<Backend>,
+    /// Those of clients inside, sorted and not empty, if they go elsewhere.
+    pub(super) inside: Option<Vec<Backend>>,
+    /// Endpoints that get nothing new and go on with what they have, sorted.
+    pub(super) kept: Vec<SocketAddr>,
     pub(super) schedule: Schedule,
     pub(super) affinity_ms: Option<u64>,
     /// Empty: every client may connect.
@@ -70,8 +75,15 @@ impl Backing {
         self.source_ranges.is_empty() || self.source_ranges.iter().any(|range| range.contains(&client))
     }
 
+    /// Whether an endpoint may get connections.
     pub(super) fn holds(&self, addr: SocketAddr) -> bool {
-        self.backends.binary_search_by_key(&addr, |backend| backend.addr).is_ok()
+        let of = |backends: &[Backend]| backends.binary_search_by_key(&addr, |backend| backend.addr).is_ok();
+        of(&self.backends) || self.inside.as_deref().is_some_and(of)
+    }
+
+    /// Whether an endpoint may go on with the sessions it has.
+    pub(super) fn keeps(&self, addr: SocketAddr) -> bool {
+        self.holds(addr) || self.kept.binary_search(&addr).is_ok()
     }
 }
 
@@ -101,14 +113,17 @@ impl Drop for Chosen {
 #[derive(Debug)]
 pub(super) struct Picker {
     backing: Arc<Backing>,
+    site: Site,
     scheduler: Scheduler,
+    /// Clients inside have a round of their own.
+    inside: Scheduler,
     affinity: Aging<IpAddr, SocketAddr>,
 }
 
 impl Picker {
-    pub(super) fn new(backing: Arc<Backing>) -> Picker {
-        let scheduler = Scheduler::new(backing.schedule);
-        Picker { backing, scheduler, affinity: Aging::new(AFFINITY_CLIENTS_MAX) }
+    pub(super) fn new(backing: Arc<Backing>, site: Site) -> Picker {
+        let [scheduler, inside] = [(); 2].map(|()| Scheduler::new(backing.schedule));
+        Picker { backing, site, scheduler, inside, affinity: Aging::new(AFFINITY_CLIENTS_MAX) }
     }
 
     pub(super) fn backing(&self) -> &Arc<Backing> {
@@ -118,7 +133,7 @@ impl Picker {
     /// Takes over other endpoints; a client whose endpoint is gone is forgotten.
     pub(super) fn adopt(&mut self, backing: Arc<Backing>) {
         if backing.schedule != self.scheduler.schedule() {
-            self.scheduler = Scheduler::new(backing.schedule);
+            [self.scheduler, self.inside] = [(); 2].map(|()| Scheduler::new(backing.schedule));
         }
         if backing.affinity_ms.is_some() {
             self.affinity.retain(|_, addr| backing.holds(*addr));
@@ -133,7 +148,10 @@ impl Picker {
     pub(super) fn choose(&mut self, client: IpAddr, local: IpAddr, tried: &[SocketAddr], now: u64) -> Option<Chosen> {
         let untried = |backend: &&Backend| !tried.contains(&backend.addr);
         let good = |backend: &&Backend| !backend.live.is_avoided(now);
-        let backends = &self.backing.backends;
+        let (backends, scheduler) = match &self.backing.inside {
+            Some(backends) if self.site.is_inside(client, local) => (backends, &mut self.inside),
+            Some(_) | None => (&self.backing.backends, &mut self.scheduler),
+        };
         let others = backends.iter().filter(untried).nth(1).is_some();
         while self.affinity.pop_due(now).is_some() {}
         let bound = self.backing.affinity_ms.and_then(|_| self.affinity.get(&client).copied());
@@ -152,7 +170,7 @@ impl Picker {
                 if loads.is_empty() {
                     loads = backends.iter().filter(untried).map(load).collect();
                 }
-                self.scheduler.choose(&loads, client, self.backing.dest.unwrap_or(local))?
+                scheduler.choose(&loads, client, self.backing.dest.unwrap_or(local))?
             }
         };
         if let Some(timeout) = self.backing.affinity_ms {

@@ -2,13 +2,14 @@
 //! the relay carries. Pure.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 
 use super::Options;
 use crate::desired::{Balance, Contribution, Frontend, FrontendAddr, Verdict};
-use crate::model::{IpFamily, Protocol};
+use crate::model::node_port_address::loopback;
+use crate::model::{BoxAddress, IpFamily, NodePortAddress, Protocol};
 
 /// Where a frontend is listened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,16 +43,21 @@ impl std::fmt::Display for Seat {
 
 /// The sockets a Service asks for. A frontend without endpoints has none: the
 /// kernel refuses at once for a local address, TCP by reset, UDP by ICMP. (Policy
-/// Local without a local endpoint is refused too; a socket cannot drop.)
+/// Local without a local endpoint is refused too; a socket cannot drop. Where clients
+/// of the cluster have endpoints there is a socket, and it resets the others.)
 pub(super) fn seats<'a>(contribution: &'a Contribution, options: &Options) -> BTreeMap<Seat, &'a Frontend> {
     let mut seats = BTreeMap::new();
     for frontend in &contribution.frontends {
-        let serves = matches!(frontend.verdict, Verdict::Balance(_)) && frontend.protocol != Protocol::Sctp;
+        let serves = is_carried(frontend);
         for place in places(frontend, contribution.relayed, options).into_iter().flatten().filter(|_| serves) {
             seats.insert(Seat { place, protocol: frontend.protocol }, frontend);
         }
     }
     seats
+}
+
+fn is_carried(frontend: &Frontend) -> bool {
+    frontend.endpoints().next().is_some() && frontend.protocol != Protocol::Sctp
 }
 
 fn places(frontend: &Frontend, relayed: bool, options: &Options) -> [Option<Place>; 2] {
@@ -64,60 +70,59 @@ fn places(frontend: &Frontend, relayed: bool, options: &Options) -> [Option<Plac
         return [Some(place), None];
     }
     let on_loopback = match frontend.addr {
-        FrontendAddr::NodePort(family) if asks_for_loopback(&options.nodeport_addresses, family) => {
-            Some(Place::At(SocketAddr::new(loopback(family), port)))
+        FrontendAddr::NodePort(family) => {
+            let answers = NodePortAddress::loopback_answers(&options.nodeport_addresses, loopback(family));
+            answers.then(|| Place::At(SocketAddr::new(loopback(family), port)))
         }
-        FrontendAddr::NodePort(_) | FrontendAddr::Virtual(_) => None,
+        FrontendAddr::Virtual(_) => None,
     };
     [relayed.then_some(Place::Behind(frontend.addr, port)), on_loopback]
 }
 
-fn loopback(family: IpFamily) -> IpAddr {
-    match family {
-        IpFamily::V4 => Ipv4Addr::LOCALHOST.into(),
-        IpFamily::V6 => Ipv6Addr::LOCALHOST.into(),
-    }
-}
-
-/// Whether node ports were asked for on loopback: by name, not by a wider network.
-fn asks_for_loopback(nodeport_addresses: &[IpNet], family: IpFamily) -> bool {
-    nodeport_addresses.iter().any(|net| net.addr().is_loopback() && net.contains(&loopback(family)))
-}
-
-/// Whether a node port answers at this local address. The addresses of Services
+/// Whether a local address takes node ports. In mode relay the addresses of Services
 /// are local too, and are none of the node's.
-pub(super) fn takes_node_ports(local: IpAddr, options: &Options) -> bool {
-    if options.service_ranges.iter().any(|range| range.contains(&local)) {
+pub(super) fn takes_node_ports(
+    local: IpAddr,
+    entries: &[NodePortAddress],
+    ranges: &[IpNet],
+    addresses: &[BoxAddress],
+) -> bool {
+    if ranges.iter().any(|range| range.contains(&local)) {
         return false;
     }
-    let nets = &options.nodeport_addresses;
     if local.is_loopback() {
-        return asks_for_loopback(nets, IpFamily::of(local));
+        return NodePortAddress::loopback_answers(entries, local);
     }
-    // A family that is not named answers everywhere, as in mode nftables.
-    let mut own = nets.iter().filter(|net| IpFamily::of(net.addr()) == IpFamily::of(local)).peekable();
-    own.peek().is_none() || own.any(|net| net.contains(&local))
+    let admits = |one: &BoxAddress| entries.iter().any(|entry| entry.admits(one.addr, &one.link, one.primary));
+    NodePortAddress::all_of(entries, IpFamily::of(local))
+        || addresses.iter().filter(|one| one.addr == local).any(admits)
 }
 
-/// The address behind which relayed Services stand while the kernel carries the
-/// others: the range's own, which no Service can be given.
-pub(super) fn behind(family: IpFamily, options: &Options) -> Option<IpAddr> {
-    options.service_ranges.iter().map(IpNet::network).find(|addr| IpFamily::of(*addr) == family)
+/// Whether a connection begins in the cluster: on this box, or in a network of Pods.
+/// One from the very address it asks for begins on the box, whose address that is.
+pub(super) fn is_inside(client: IpAddr, local: IpAddr, cidrs: &[IpNet], addresses: &[BoxAddress]) -> bool {
+    client == local
+        || client.is_loopback()
+        || cidrs.iter().any(|cidr| cidr.contains(&client))
+        || addresses.iter().any(|one| one.addr == client)
 }
 
 /// What the kernel is told of a relayed Service: every frontend leads to its
-/// socket here. Choosing and affinity are the relay's; a frontend without its
-/// socket is refused.
+/// socket here. Choosing, affinity and who is inside are the relay's; a frontend
+/// without its socket is refused.
 pub(super) fn handed(contribution: &Contribution, sockets: &BTreeMap<Seat, SocketAddr>) -> Contribution {
     let mut handed = contribution.clone();
-    for frontend in &mut handed.frontends {
-        if matches!(frontend.verdict, Verdict::Balance(_)) && frontend.protocol != Protocol::Sctp {
-            let seat = Seat { place: Place::Behind(frontend.addr, frontend.port), protocol: frontend.protocol };
-            frontend.verdict = match sockets.get(&seat) {
-                Some(addr) => Verdict::Balance(Balance { endpoints: vec![*addr], ..Balance::default() }),
-                None => Verdict::Refuse,
-            };
-        }
+    for frontend in handed.frontends.iter_mut().filter(|frontend| is_carried(frontend)) {
+        let seat = Seat { place: Place::Behind(frontend.addr, frontend.port), protocol: frontend.protocol };
+        let socket = sockets.get(&seat).map(|addr| Balance { endpoints: vec![*addr], ..Balance::default() });
+        // Flows that the kernel has to the endpoints themselves move to the socket.
+        frontend.kept = Vec::new();
+        (frontend.verdict, frontend.inside) = match (&frontend.verdict, socket) {
+            (_, None) => (Verdict::Refuse, None),
+            (Verdict::Balance(_), Some(socket)) => (Verdict::Balance(socket), None),
+            // Others than clients of the cluster are dropped, which only the kernel can do.
+            (Verdict::Refuse | Verdict::Drop, Some(socket)) => (frontend.verdict.clone(), Some(socket)),
+        };
     }
     handed
 }

@@ -44,7 +44,7 @@ pub(super) async fn serve(
     gate: Gate,
     shared: Arc<Shared>,
 ) {
-    let mut picker = Picker::new(backings.borrow_and_update().clone());
+    let mut picker = Picker::new(backings.borrow_and_update().clone(), shared.site.clone());
     let (again, mut asked) = mpsc::channel::<Again>(AGAIN_MAX);
     loop {
         tokio::select! {
@@ -58,7 +58,7 @@ pub(super) async fn serve(
                 drop(answer.send(picker.choose(client, local, &tried, shared.now())));
             }
             accepted = listener.accept() => match accepted {
-                Ok((stream, client)) => take(stream, client.ip().to_canonical(), &mut picker, &gate, &again, &shared),
+                Ok((stream, client)) => take(stream, client.ip().to_canonical(), &mut picker, gate, &again, &shared),
                 Err(error) => {
                     tracing::debug!(%error, "cannot accept");
                     sleep(ACCEPT_PAUSE).await;
@@ -73,12 +73,12 @@ fn take(
     stream: TcpStream,
     client: IpAddr,
     picker: &mut Picker,
-    gate: &Gate,
+    gate: Gate,
     again: &mpsc::Sender<Again>,
     shared: &Arc<Shared>,
 ) {
     let Ok(local) = stream.local_addr().map(|addr| addr.ip()) else { return };
-    if !gate.admits(local) || !picker.backing().admits(client) {
+    if !gate.admits(local, &shared.site) || !picker.backing().admits(client) {
         return reset(stream);
     }
     let Some(admission) = shared.admit(&picker.backing().share) else { return reset(stream) };

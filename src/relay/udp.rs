@@ -66,7 +66,7 @@ pub(super) async fn serve(
     gate: Gate,
     shared: Arc<Shared>,
 ) {
-    let picker = Picker::new(backings.borrow_and_update().clone());
+    let picker = Picker::new(backings.borrow_and_update().clone(), shared.site.clone());
     let (socket, sessions) = (Arc::new(socket), Aging::new(SESSIONS_MAX));
     let mut frontend = Frontend { socket, picker, gate, shared, sessions, answers: JoinSet::new() };
     loop {
@@ -88,9 +88,10 @@ pub(super) async fn serve(
 
 impl Frontend {
     /// Takes over other endpoints; sessions to those that are gone end, so that
-    /// their clients move with the next datagram.
+    /// their clients move with the next datagram. Endpoints that terminate and still
+    /// serve keep theirs.
     fn adopt(&mut self, backing: Arc<Backing>) {
-        self.sessions.retain(|_, session| backing.holds(session.chosen.addr));
+        self.sessions.retain(|_, session| backing.keeps(session.chosen.addr));
         self.picker.adopt(backing);
     }
 
@@ -161,7 +162,7 @@ impl Frontend {
     /// A new session, or none: the client may not, there is no room, or nobody is left.
     fn open(&mut self, path: &Path, tried: &[SocketAddr], now: u64) -> Option<Session> {
         let client = path.client.ip();
-        if !self.gate.admits(path.local) || !self.picker.backing().admits(client) {
+        if !self.gate.admits(path.local, &self.shared.site) || !self.picker.backing().admits(client) {
             return None;
         }
         let share = Arc::clone(&self.picker.backing().share);

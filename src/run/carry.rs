@@ -2,9 +2,13 @@
 
 use std::io;
 
+use ipnet::IpNet;
+use tokio::sync::watch;
+
 use crate::cli::exit::{Code, Failure};
 use crate::config::{Config, ProxyMode};
 use crate::dataplane::{self, Dataplane};
+use crate::model::{BoxAddresses, IpFamily};
 use crate::relay::{self, Relay};
 
 /// Open files: every connection of the API's doors, and as many again for all the
@@ -19,19 +23,23 @@ pub(super) struct Carriers {
 }
 
 /// Opens what the proxy mode asks for. Where nf_tables or the privilege for it is
-/// missing, the relay carries everything.
-pub(super) async fn open(config: &Config) -> Result<Carriers, Failure> {
+/// missing, the relay carries everything. The ranges are those in force at the start.
+pub(super) async fn open(
+    config: &Config,
+    ranges: Vec<IpNet>,
+    addresses: &watch::Receiver<BoxAddresses>,
+) -> Result<Carriers, Failure> {
     match config.proxy_mode {
         ProxyMode::None => Ok(Carriers::default()),
-        ProxyMode::Relay => Ok(relay_alone(config).await),
-        ProxyMode::Nftables => match open_dataplane(config) {
+        ProxyMode::Relay => Ok(relay_alone(config, addresses).await),
+        ProxyMode::Nftables => match open_dataplane(config, ranges) {
             Ok(dataplane) => {
-                let relay = Relay::open(relay_options(config, false)).await;
+                let relay = Relay::open(relay_options(config, false), addresses.clone()).await;
                 Ok(Carriers { dataplane: Some(dataplane), relay: Some(relay) })
             }
             Err(error) if error.is_unavailable() => {
                 tracing::warn!(%error, "no nftables: falling back to --proxy-mode relay");
-                Ok(relay_alone(config).await)
+                Ok(relay_alone(config, addresses).await)
             }
             Err(error) => Err(failure(&error)),
         },
@@ -76,7 +84,7 @@ pub(super) fn raise_descriptors() {
     }
 }
 
-async fn relay_alone(config: &Config) -> Carriers {
+async fn relay_alone(config: &Config, addresses: &watch::Receiver<BoxAddresses>) -> Carriers {
     // Rules of a run in mode nftables would go on translating, past the relay.
     match dataplane::cleanup() {
         Ok(removed) => {
@@ -90,7 +98,7 @@ async fn relay_alone(config: &Config) -> Carriers {
             "nftables rules of an earlier run stay and take precedence; remove them with `edgesvc dataplane cleanup`"
         ),
     }
-    Carriers { dataplane: None, relay: Some(Relay::open(relay_options(config, true)).await) }
+    Carriers { dataplane: None, relay: Some(Relay::open(relay_options(config, true), addresses.clone()).await) }
 }
 
 fn relay_options(config: &Config, whole: bool) -> relay::Options {
@@ -100,16 +108,21 @@ fn relay_options(config: &Config, whole: bool) -> relay::Options {
         whole,
         service_ranges: config.service_cluster_ip_ranges.clone(),
         nodeport_addresses: config.nodeport_addresses.clone(),
+        cluster_cidrs: config.cluster_cidrs.clone(),
         connections_max: relay::connections_within(descriptors),
     }
 }
 
-fn open_dataplane(config: &Config) -> Result<Dataplane, dataplane::DataplaneError> {
+fn open_dataplane(config: &Config, service_ranges: Vec<IpNet>) -> Result<Dataplane, dataplane::DataplaneError> {
+    let behind = |family| relay::behind(&config.service_cluster_ip_ranges, family);
     let options = dataplane::Options {
-        service_ranges: config.service_cluster_ip_ranges.clone(),
+        service_ranges,
         cluster_dns: config.cluster_dns.clone(),
         nodeport_addresses: config.nodeport_addresses.clone(),
+        behind: IpFamily::BOTH.into_iter().filter_map(behind).collect(),
         cluster_cidrs: config.cluster_cidrs.clone(),
+        node_ports: Some(config.node_port_range.clone()),
+        address_sets: false,
     };
     let dataplane = Dataplane::open(options)?;
     for warning in dataplane.warnings() {

@@ -11,17 +11,18 @@ use std::time::Duration;
 
 use imbl::OrdSet;
 use imbl::ordset::DiffItem;
-use tokio::sync::watch;
+use ipnet::IpNet;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::telemetry::Numbers;
 use crate::clock;
-use crate::controller;
+use crate::dataplane::health_check::Checks;
 use crate::dataplane::{Dataplane, DataplaneError};
 use crate::desired::{self, Tracker};
 use crate::dns;
 use crate::relay::{Notice, Relay};
-use crate::store::{Snapshot, Store};
+use crate::store::Snapshot;
 
 /// First and longest pause before a refused change is tried again.
 const RETRY_PAUSE_MIN: Duration = Duration::from_millis(50);
@@ -35,10 +36,13 @@ pub(super) struct Follower {
     /// Absent in proxy mode none.
     pub(super) relay: Option<Relay>,
     /// Where Services are told what the relay cannot do for them.
-    pub(super) store: Store,
-    pub(super) facts: controller::Facts,
+    pub(super) notices: mpsc::Sender<Notice>,
     pub(super) zone: watch::Sender<dns::Zone>,
     pub(super) namespaces: OrdSet<Arc<str>>,
+    /// The health-check ports of Services.
+    pub(super) checks: watch::Sender<Checks>,
+    /// The ranges that kernel and zone were told last.
+    pub(super) ranges: Arc<[IpNet]>,
     pub(super) numbers: Numbers,
     /// Why the kernel does not equal the store, for `/readyz`.
     pub(super) lag: watch::Sender<Option<String>>,
@@ -53,11 +57,13 @@ impl Follower {
     /// The kernel refuses.
     pub(super) async fn begin(&mut self, snapshot: &Arc<Snapshot>) -> Result<(), DataplaneError> {
         let changes = self.tracker.update(snapshot);
+        self.move_ranges().await?;
         self.relay_changes(changes.clone()).await;
         self.converge().await?;
+        self.tell_checks(&changes);
         self.tell_zone(&changes);
         self.zone.send_modify(|zone| zone.apply(dns::Change::Synced, seconds()));
-        self.report().await;
+        self.report();
         self.tell_lag(self.fault());
         self.at_revision(snapshot);
         Ok(())
@@ -83,18 +89,25 @@ impl Follower {
             let snapshot = snapshots.borrow_and_update().clone();
             let changes = self.tracker.update(&snapshot);
             self.busy.send_replace(Some(now));
+            // Before the Services: theirs are reached as soon as they are there.
+            let moved = self.move_ranges().await;
             let told = self.relay_changes(changes.clone()).await;
             let reopened = if reopen { self.reopen().await } else { Vec::new() };
             // A retry that is not due yet will compare everything.
             let tried = converge || kernel.at().is_none();
             if tried {
-                let done = if converge { self.converge().await } else { self.tell_kernel(told, reopened).await };
+                let done = match moved {
+                    _ if converge => self.converge().await,
+                    Err(error) => Err(error),
+                    Ok(()) => self.tell_kernel(told, reopened).await,
+                };
                 refusal = done.err().map(|error| self.refused(&error));
                 kernel.settle(refusal.is_none());
             }
             self.busy.send_replace(None);
+            self.tell_checks(&changes);
             self.tell_zone(&changes);
-            self.report().await;
+            self.report();
             if tried && refusal.is_none() {
                 if let Some(relay) = &mut self.relay {
                     relay.retire().await;
@@ -163,11 +176,28 @@ impl Follower {
         dataplane.converge(self.tracker.contributions().map(view).collect()).await.map(drop)
     }
 
-    async fn report(&mut self) {
-        let notices = self.relay.as_mut().map(Relay::take_notices).unwrap_or_default();
-        if !notices.is_empty() {
-            let unserved = |Notice { service, reason, note }| controller::Unserved { service, reason, note };
-            controller::report_unserved(&self.store, &self.facts, notices.into_iter().map(unserved).collect()).await;
+    /// Hands on what is to be told, without waiting: nobody's report may hold the kernel back.
+    fn report(&mut self) {
+        for notice in self.relay.as_mut().map(Relay::take_notices).unwrap_or_default() {
+            if self.notices.try_send(notice).is_err() {
+                tracing::debug!("too much cannot be served to report each");
+            }
+        }
+    }
+
+    /// Tells relay and kernel which ranges there are now. What the kernel refuses is
+    /// made good by the next converge.
+    async fn move_ranges(&mut self) -> Result<(), DataplaneError> {
+        let ranges = self.tracker.ranges();
+        if *ranges == self.ranges {
+            return Ok(());
+        }
+        if let Some(relay) = &mut self.relay {
+            relay.follow_ranges(ranges).await;
+        }
+        match &self.dataplane {
+            Some(dataplane) => dataplane.follow_ranges(ranges.to_vec()).await.map(drop),
+            None => Ok(()),
         }
     }
 
@@ -184,10 +214,26 @@ impl Follower {
         });
     }
 
+    fn tell_checks(&self, changes: &[desired::Change]) {
+        let health = |side: &Option<Arc<desired::Contribution>>| side.as_ref().and_then(|side| side.health);
+        let moved: Vec<_> = changes.iter().filter(|change| health(&change.before) != health(&change.after)).collect();
+        if moved.is_empty() {
+            return;
+        }
+        self.checks.send_modify(|checks| {
+            for change in moved {
+                match health(&change.after) {
+                    Some(check) => checks.insert(change.key.clone(), check),
+                    None => checks.remove(&change.key),
+                };
+            }
+        });
+    }
+
     /// One patch of the zone for a whole snapshot: readers see all of it or none.
     fn tell_zone(&mut self, changes: &[desired::Change]) {
         let namespaces = self.tracker.namespaces().clone();
-        let moved: Vec<dns::Change> = self
+        let mut moved: Vec<dns::Change> = self
             .namespaces
             .diff(&namespaces)
             .map(|item| match item {
@@ -196,6 +242,11 @@ impl Follower {
             })
             .collect();
         self.namespaces = namespaces;
+        let ranges = self.tracker.ranges();
+        if *ranges != self.ranges {
+            self.ranges = Arc::clone(ranges);
+            moved.push(dns::Change::ServiceRanges(Arc::clone(ranges)));
+        }
         if changes.is_empty() && moved.is_empty() {
             return;
         }

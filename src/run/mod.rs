@@ -10,6 +10,7 @@ mod carry;
 mod facts;
 mod follow;
 mod memory;
+mod reports;
 mod telemetry;
 mod watchdog;
 
@@ -21,21 +22,22 @@ use std::time::Duration;
 use imbl::OrdSet;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::api::kinds::Rules;
 use crate::api::server::{self, Check, Limits, Server};
 use crate::cli::DataplaneVerb;
 use crate::cli::exit::{Code, Failure};
-use crate::config::{Config, defaults};
+use crate::config::{Config, ProxyMode, defaults};
 use crate::controller;
-use crate::dataplane;
+use crate::dataplane::{self, health_check};
 use crate::desired::{self, Tracker};
 use crate::dns;
 use crate::relay::{self, Relay};
 use crate::store::{self, Health, OpenError, Store};
 use follow::Follower;
+use reports::Reporter;
 use telemetry::Numbers;
 use watchdog::Watchdog;
 
@@ -128,7 +130,9 @@ impl Running {
         }
         let (shutdown, stopped) = watch::channel(false);
         let store = open(config).await?;
-        let facts = facts::facts(config);
+        let addresses = dataplane::addresses::follow()
+            .map_err(|error| Failure::from_error(Code::Io, "the box's addresses", &error))?;
+        let facts = facts::facts(config, &addresses.borrow());
         let begun = controller::bootstrap(&store, &facts).await;
         begun.map_err(|error| Failure::from_error(Code::Io, "the first objects", &error))?;
         controller::report(&store, &facts, store.faults_at_start()).await;
@@ -138,21 +142,24 @@ impl Running {
         let (zone, zones) = watch::channel(dns::Zone::default());
         let (lag, lags) = watch::channel(None);
         let (busy, kernel) = watch::channel(None);
+        let (checked, health_checks) = watch::channel(health_check::Checks::new());
         let desired_facts = desired::Facts {
             node_name: facts.node_name.as_str().into(),
             external_ip_cidrs: config.external_ip_cidrs.clone(),
         };
-        let carriers = carry::open(config).await?;
+        let carriers = carry::open(config, desired::service_ranges(&store.snapshot()), &addresses).await?;
+        let (notices, noticed) = mpsc::channel(reports::WAITING_MAX);
         let relayed = carriers.relay.as_ref().map(Relay::numbers);
         let drain = carriers.relay.as_ref().map(Relay::drain);
         let mut follower = Follower {
             tracker: Tracker::new(desired_facts),
             dataplane: carriers.dataplane,
             relay: carriers.relay,
-            store: store.clone(),
-            facts: facts.clone(),
+            notices,
             zone,
             namespaces: OrdSet::new(),
+            checks: checked,
+            ranges: Arc::default(),
             numbers: numbers.clone(),
             lag,
             busy,
@@ -163,30 +170,27 @@ impl Running {
 
         let mut tasks = JoinSet::new();
         let counters = start_dns(config, zones, stopped.clone(), &mut tasks)?;
+        let inputs = health_check::Inputs {
+            checks: health_checks,
+            nodeport_addresses: config.nodeport_addresses.clone(),
+            addresses: addresses.clone(),
+            lag: lags.clone(),
+        };
+        let reporter = Reporter { store: store.clone(), facts: facts.clone() };
+        serve_health_checks(config, inputs, reporter.clone(), &stopped, &mut tasks);
+        tasks.spawn(until(stopped.clone(), reporter.relay(noticed)));
         let checks = checks(&store, lags);
-        let options =
-            api_options(config, &facts, &checks, telemetry::metrics(&numbers, store.clone(), counters, relayed));
+        let metrics = telemetry::metrics(&numbers, store.clone(), counters, relayed);
+        let options = api_options(config, &facts, &checks, metrics, report_faults(&store, &facts));
         let api = Server::bind(options, store.clone(), stopped.clone()).await.map_err(|error| api_failure(&error))?;
         let api_address = api.address();
         tasks.spawn(api.run());
-        let end = turned(stopped.clone());
-        tasks.spawn(async move {
-            tokio::select! {
-                () = follower.run(snapshots) => {}
-                () = end => {}
-            }
-        });
-        if let Some(drain) = drain {
-            tasks.spawn(drained(drain, stopped.clone()));
-        }
-        tasks.spawn(controller::run(store.clone(), facts, turned(stopped.clone())));
-        let (freed, end) = (memory::follow(store.subscribe()), turned(stopped));
-        tasks.spawn(async move {
-            tokio::select! {
-                () = freed => {}
-                () = end => {}
-            }
-        });
+        tasks.spawn(until(stopped.clone(), follower.run(snapshots)));
+        tasks.spawn(drained(drain, stopped.clone()));
+        let (told, known) = watch::channel(facts);
+        tasks.spawn(until(stopped.clone(), facts::follow(addresses, told)));
+        tasks.spawn(controller::run(store.clone(), known, turned(stopped.clone())));
+        tasks.spawn(until(stopped, memory::follow(store.subscribe())));
         let asked = config.cluster_dns.first().map(|addr| SocketAddr::new(*addr, defaults::DNS_PORT));
         let watchdog =
             Watchdog { store: store.clone(), kernel, dns: asked.map(|at| (at, config.cluster_domain.clone())) };
@@ -256,6 +260,22 @@ async fn open(config: &Config) -> Result<Store, Failure> {
     })
 }
 
+/// Opens the health-check ports of Services and reports those it cannot have.
+fn serve_health_checks(
+    config: &Config,
+    inputs: health_check::Inputs,
+    reporter: Reporter,
+    stopped: &watch::Receiver<bool>,
+    tasks: &mut JoinSet<()>,
+) {
+    // In proxy mode none the answers are another proxy's.
+    if config.proxy_mode != ProxyMode::None {
+        let (server, refused) = health_check::server(inputs);
+        tasks.spawn(until(stopped.clone(), server));
+        tasks.spawn(until(stopped.clone(), reporter.checks(refused)));
+    }
+}
+
 fn start_dns(
     config: &Config,
     zones: watch::Receiver<dns::Zone>,
@@ -273,7 +293,6 @@ fn start_dns(
     let options = dns::Options {
         domain: config.cluster_domain.clone(),
         listen: config.cluster_dns.iter().map(|addr| SocketAddr::new(*addr, defaults::DNS_PORT)).collect(),
-        service_ranges: config.service_cluster_ip_ranges.clone(),
         upstreams: Some(upstreams),
         ..dns::Options::default()
     };
@@ -300,11 +319,20 @@ fn checks(store: &Store, lags: watch::Receiver<Option<String>>) -> server::Check
     })
 }
 
+fn report_faults(store: &Store, facts: &controller::Facts) -> server::ReportFaults {
+    let (store, facts) = (store.clone(), facts.clone());
+    Arc::new(move |faults| {
+        let (store, facts) = (store.clone(), facts.clone());
+        Box::pin(async move { controller::report(&store, &facts, &faults).await })
+    })
+}
+
 fn api_options(
     config: &Config,
     facts: &controller::Facts,
     checks: &server::Checks,
     metrics: server::Metrics,
+    report_faults: server::ReportFaults,
 ) -> server::Options {
     let first = |range: &ipnet::IpNet| crate::allocate::first_cluster_ip(*range);
     server::Options {
@@ -315,6 +343,7 @@ fn api_options(
         data_dir: config.data_dir.clone(),
         hostname: facts.node_name.clone(),
         service_ips: config.service_cluster_ip_ranges.iter().map(first).collect(),
+        cluster_domain: config.cluster_domain.clone(),
         rules: Rules {
             service_ranges: config.service_cluster_ip_ranges.clone(),
             node_ports: config.node_port_range.clone(),
@@ -324,6 +353,7 @@ fn api_options(
         limits: Limits::default(),
         checks: Arc::clone(checks),
         metrics,
+        report_faults,
     }
 }
 
@@ -342,9 +372,19 @@ fn api_failure(error: &server::ServeError) -> Failure {
 }
 
 /// After the stop, waits for what the relay carries.
-async fn drained(drain: relay::Drain, stopped: watch::Receiver<bool>) {
+async fn drained(drain: Option<relay::Drain>, stopped: watch::Receiver<bool>) {
     turned(stopped).await;
-    drain.finish().await;
+    if let Some(drain) = drain {
+        drain.finish().await;
+    }
+}
+
+/// Works until it is done or the flag is set, whatever comes first.
+async fn until(flag: watch::Receiver<bool>, work: impl Future<Output = ()>) {
+    tokio::select! {
+        () = work => {}
+        () = turned(flag) => {}
+    }
 }
 
 /// Resolves when the flag turns true, or nobody is left to turn it.

@@ -193,7 +193,15 @@ pub(crate) fn web(numbers: &[u8], affinity_seconds: Option<u32>) -> Contribution
             for (addr, port) in
                 [(FrontendAddr::Virtual(vip.parse().unwrap()), 80), (FrontendAddr::NodePort(family), 30080)]
             {
-                frontends.push(Frontend { addr, protocol, port, verdict: verdict.clone(), source_ranges: Vec::new() });
+                frontends.push(Frontend {
+                    addr,
+                    protocol,
+                    port,
+                    verdict: verdict.clone(),
+                    source_ranges: Vec::new(),
+                    inside: None,
+                    kept: Vec::new(),
+                });
             }
         }
     }
@@ -203,6 +211,7 @@ pub(crate) fn web(numbers: &[u8], affinity_seconds: Option<u32>) -> Contribution
         cluster_ips: vec![VIP.parse().unwrap(), VIP6.parse().unwrap()],
         frontends,
         relayed: false,
+        health: None,
         records: Arc::default(),
     }
 }

@@ -180,7 +180,6 @@ fn what_needs_containers_or_scale_is_refused_in_words() {
         (&["top", "nodes"], "Metrics API not available"),
         (&["cluster-info", "dump"], "could not find the requested resource"),
         (&["get", "deployments"], "doesn't have a resource type"),
-        (&["create", "token", "default"], "token"),
     ] {
         let output = edgesvc.kubectl(words);
         assert!(

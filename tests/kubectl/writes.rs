@@ -35,14 +35,13 @@ fn create_makes_what_it_names_once() {
     edgesvc.kubectl(&["get", "namespace", "shop"]).fails(1);
     assert_eq!(edgesvc.field("secret", "made", &["data", "a"]).unwrap(), "Yg==");
     assert_eq!(edgesvc.field("service", "port", &["spec", "ports", "0", "nodePort"]).unwrap(), "30080");
-    // Roles are fixed, and a token nobody would honour is not given.
+    // Roles are fixed.
     assert!(
         edgesvc
             .kubectl(&["create", "role", "r", "--verb=get", "--resource=pods"])
             .fails(1)
             .contains("can only be read")
     );
-    assert!(!edgesvc.kubectl(&["create", "token", "robot"]).fails(1).is_empty());
     assert!(
         edgesvc
             .kubectl(&["create", "deployment", "d", "--image=i"])

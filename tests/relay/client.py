@@ -93,3 +93,15 @@ elif what == "udp":  # COUNT SOCKETS: datagrams from so many sockets in turn
         except OSError as error:
             names.append(type(error).__name__)
     print(" ".join(names))
+elif what == "session":  # datagrams of one socket: one now, and one for each line
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.connect((host, port))
+    sock.settimeout(5)
+    for _ in range(1000):
+        try:
+            sock.send(b"x")
+            print(sock.recv(100).decode().split()[0], flush=True)
+        except OSError as error:
+            print(type(error).__name__, flush=True)
+        if not sys.stdin.readline():
+            break

@@ -175,11 +175,26 @@ impl Decoder {
         while let Some((number, wire)) = reader.next()? {
             match (number, wire) {
                 (1, Wire::Bytes(bytes)) => key = string(bytes)?.to_owned(),
-                (2, wire) => value = self.value(item, wire, depth + 1)?.unwrap_or_default(),
+                (2, wire) => value = self.entry_value(item, wire, depth + 1)?,
                 _ => {}
             }
         }
         Ok((key, value))
+    }
+
+    /// A list as a map's value is a message around it.
+    fn entry_value(&mut self, shape: Shape, wire: Wire<'_>, depth: usize) -> Result<Value, DecodeError> {
+        let (Shape::List(item), Wire::Bytes(bytes)) = (shape, &wire) else {
+            return Ok(self.value(shape, wire, depth)?.unwrap_or_default());
+        };
+        let (mut items, mut reader) = (Vec::new(), Reader::new(bytes));
+        while let Some((number, wire)) = reader.next()? {
+            self.nodes = self.nodes.checked_sub(1).ok_or(DecodeError::Protobuf("too many values"))?;
+            if number == 1 {
+                self.list(*item, wire, &mut items, depth)?;
+            }
+        }
+        Ok(Value::Array(items))
     }
 
     /// A single value; a time nobody set is none.
@@ -208,6 +223,18 @@ impl Decoder {
                     return Ok(None);
                 }
                 super::json::read(raw)?.value
+            }
+            // A list that is a map's value, as the `extra` of a user: message{1: items}.
+            (Shape::List(item), Wire::Bytes(bytes)) => {
+                let mut items = Vec::new();
+                let mut reader = Reader::new(bytes);
+                while let Some((number, wire)) = reader.next()? {
+                    self.nodes = self.nodes.checked_sub(1).ok_or(DecodeError::Protobuf("too many values"))?;
+                    if number == 1 {
+                        self.list(*item, wire, &mut items, depth + 1)?;
+                    }
+                }
+                Value::Array(items)
             }
             (Shape::Object(name), Wire::Bytes(bytes)) => {
                 let ty = find(name).ok_or(DecodeError::Protobuf("unknown type"))?;
@@ -320,7 +347,13 @@ fn put_value(out: &mut Vec<u8>, number: u32, shape: Shape, value: &Value) {
             for (key, value) in members {
                 let mut entry = Vec::new();
                 put_bytes(&mut entry, 1, key.as_bytes());
-                put_value(&mut entry, 2, *item, value);
+                if let (Shape::List(_), Value::Array(_)) = (*item, value) {
+                    let mut message = Vec::new();
+                    put_value(&mut message, 1, *item, value);
+                    put_bytes(&mut entry, 2, &message);
+                } else {
+                    put_value(&mut entry, 2, *item, value);
+                }
                 put_bytes(out, number, &entry);
             }
         }

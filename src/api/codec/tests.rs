@@ -147,6 +147,15 @@ fn a_service_of_client_go_is_read_and_written_to_the_byte() {
 }
 
 #[test]
+fn a_map_of_lists_is_read_and_written_to_the_byte() {
+    // UserInfo: username 1, extra 4; an entry is {1: key, 2: {1: item, 1: item}}.
+    let bytes = b"\x0a\x01u\x22\x0b\x0a\x01k\x12\x06\x0a\x01a\x0a\x01b";
+    let (ty, value) = (find("UserInfo").unwrap(), json!({"username": "u", "extra": {"k": ["a", "b"]}}));
+    assert_eq!(protobuf::decode(ty, bytes).unwrap(), value);
+    assert_eq!(protobuf::encode(ty, &value), bytes);
+}
+
+#[test]
 fn lists_and_statuses_are_messages_too() {
     let list = json!({"metadata": {"resourceVersion": "7"}, "items": [{"metadata": {"name": "a"}}]});
     let ty = find("ServiceList").unwrap();
@@ -154,6 +163,16 @@ fn lists_and_statuses_are_messages_too() {
     let status = json!({"metadata": {}, "status": "Failure", "code": 404, "details": {"name": "x"}});
     let ty = find("Status").unwrap();
     assert_eq!(protobuf::decode(ty, &protobuf::encode(ty, &status)).unwrap(), status);
+}
+
+#[test]
+fn a_list_that_is_a_maps_value_is_a_message_of_items() {
+    let ty = find("SubjectAccessReviewSpec").unwrap();
+    // As client-go writes extra {scopes: [a, b]}.
+    let bytes = b"\x2a\x10\x0a\x06scopes\x12\x06\x0a\x01a\x0a\x01b";
+    let value = json!({"extra": {"scopes": ["a", "b"]}});
+    assert_eq!(protobuf::decode(ty, bytes).unwrap(), value);
+    assert_eq!(protobuf::encode(ty, &value), bytes);
 }
 
 proptest! {

@@ -69,7 +69,7 @@ pub(super) fn validate_config_map(value: &Value) -> Vec<Cause> {
 }
 
 /// Checks a Secret.
-pub(super) fn validate_secret(value: &Value) -> Vec<Cause> {
+pub(super) fn validate_secret(value: &Value, old: Option<&Value>) -> Vec<Cause> {
     let (mut causes, mut bytes) = (Vec::new(), 0);
     for (key, content) in pairs(value, "/data") {
         bytes += decoded_length(content);
@@ -86,6 +86,11 @@ pub(super) fn validate_secret(value: &Value) -> Vec<Cause> {
     match r#type {
         "kubernetes.io/service-account-token" if annotation(value, SERVICE_ACCOUNT).is_none_or(str::is_empty) => {
             causes.push(Cause::required(format!("metadata.annotations[{SERVICE_ACCOUNT}]"), ""));
+        }
+        // Kubernetes would fill in a token without end for whoever reads Secrets to find.
+        "kubernetes.io/service-account-token" if old.is_none() => {
+            let why = "edgesvc puts no tokens of ServiceAccounts into Secrets: ask for one by kubectl create token";
+            causes.push(Cause::forbidden("type", why));
         }
         "kubernetes.io/basic-auth" if content("username").is_none() && content("password").is_none() => {
             causes.extend(["username", "password"].map(required));

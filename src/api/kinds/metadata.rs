@@ -26,7 +26,8 @@ pub(super) fn validate(kind: Kind, value: &Value) -> Vec<Cause> {
     validate_name(rule(kind), value, &mut causes);
     causes.extend(content(value));
     causes.extend(finalizers(value));
-    if kind != Kind::Event {
+    // These two have rules of their own, which know no standard finalizers.
+    if !matches!(kind, Kind::Event | Kind::Lease) {
         causes.extend(standard_finalizers(value));
     }
     causes
@@ -197,17 +198,19 @@ fn validate_owners(value: &Value, causes: &mut Vec<Cause>) {
     }
 }
 
-/// What may not change. What the caller carries over silently (creation time,
-/// generation) is not looked at.
-fn changes(old: &Value, new: &Value) -> Vec<Cause> {
+/// What may not change, and finalizers that come too late. What the caller carries
+/// over silently (creation time, generation) is not looked at.
+pub(super) fn changes(old: &Value, new: &Value) -> Vec<Cause> {
     let mut causes = Vec::new();
     if present(old, "/metadata/deletionTimestamp") {
         let before: BTreeSet<String> = texts(old, "/metadata/finalizers").into_iter().collect();
         let added: Vec<String> =
             texts(new, "/metadata/finalizers").into_iter().filter(|item| !before.contains(item)).collect();
         if !added.is_empty() {
+            let added: Vec<String> = added.iter().map(|item| format!("{item:?}")).collect();
             let detail = format!(
-                "no new finalizers can be added if the object is being deleted, found new finalizers {added:?}"
+                "no new finalizers can be added if the object is being deleted, found new finalizers []string{{{}}}",
+                added.join(", ")
             );
             causes.push(Cause::forbidden("metadata.finalizers", &detail));
         }

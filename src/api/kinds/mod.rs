@@ -34,7 +34,7 @@ use crate::model::{Cause, Claim, Kind, Object};
 use crate::store::Snapshot;
 
 pub use field::{field, field_supported, has_own_fields};
-pub use review::review_faults;
+pub use review::{review_faults, token_request_faults};
 pub use table::{Column, row, table};
 
 /// What the configuration says about Services.
@@ -218,7 +218,7 @@ fn validate_kind_update(kind: Kind, old: &Value, new: &Value) -> Vec<Cause> {
         Kind::Namespace => vec![whole(), meta()],
         Kind::Node => vec![whole(), meta(), cluster::validate_node_change(old, new)],
         Kind::EndpointSlice => vec![whole()],
-        Kind::Lease => vec![meta(), lease::validate(new)],
+        Kind::Lease => vec![metadata::changes(old, new), lease::validate(new)],
         Kind::EventsEvent => {
             let (before, after) = (viewed(Kind::Event, old.clone()), viewed(Kind::Event, new.clone()));
             vec![event::validate(kind, &after), meta(), event::validate_newer_change(&before, &after)]
@@ -237,7 +237,7 @@ fn validate(kind: Kind, value: &Value, old: Option<&Value>) -> Vec<Cause> {
         Kind::Namespace => cluster::validate_namespace(value),
         Kind::Node => cluster::validate_node(value),
         Kind::ConfigMap => config::validate_config_map(value),
-        Kind::Secret => config::validate_secret(value),
+        Kind::Secret => config::validate_secret(value, old),
         Kind::Event => event::validate(kind, value),
         Kind::Lease => lease::validate(value),
         Kind::Ingress => ingress::validate(value, old),

@@ -1,5 +1,5 @@
 //! What is wrong with a question about who may do what
-//! (`authorization.k8s.io/v1`).
+//! (`authorization.k8s.io/v1`), and with a wish for a token.
 
 use serde_json::{Map, Value, json};
 
@@ -32,6 +32,20 @@ pub fn review_faults(kind: &str, value: &Value) -> Vec<Cause> {
         }
         _ => Vec::new(),
     }
+}
+
+/// Bounds of how long a token may be good, in seconds.
+const TOKEN_SECONDS: std::ops::RangeInclusive<i64> = 600..=1 << 32;
+
+/// Checks a wish for a token, defaults filled in.
+pub fn token_request_faults(value: &Value) -> Vec<Cause> {
+    let Some(seconds) = value.pointer("/spec/expirationSeconds") else { return Vec::new() };
+    let detail = match seconds.as_i64().unwrap_or_default() {
+        few if few < *TOKEN_SECONDS.start() => "may not specify a duration less than 10 minutes",
+        many if many > *TOKEN_SECONDS.end() => "may not specify a duration larger than 2^32 seconds",
+        _ => return Vec::new(),
+    };
+    vec![Cause::invalid("spec.expirationSeconds", seconds, detail)]
 }
 
 fn part<'a>(value: &'a Value, member: &str) -> Option<&'a Value> {

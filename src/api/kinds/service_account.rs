@@ -1,4 +1,4 @@
-//! `v1` ServiceAccount: a name. Tokens are not given out.
+//! `v1` ServiceAccount: a name, and whom tokens name (`server/accounts`).
 
 use serde_json::{Value, json};
 

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use super::Scene;
 use super::address::{canonical_ip_faults, canonical_range_faults};
 use super::ingress::segment;
-use super::read::{list, text, texts};
-use crate::model::{Cause, Claim, Kind, Object, ip_address, name};
+use super::read::{text, texts};
+use crate::model::{Cause, Claim, Kind, ip_address, name, service_cidr};
 
 /// Most ranges of a ServiceCIDR: one of each family.
 const CIDRS_MAX: usize = 2;
@@ -22,24 +22,16 @@ pub(super) fn ready_ranges(scene: &Scene<'_>) -> Vec<IpNet> {
         // Before the first of them is made, and where nobody makes any.
         return scene.rules.service_ranges.clone();
     }
-    let mut all: Vec<_> = scene.snapshot.list(Kind::ServiceCidr, None).filter(|object| is_ready(object)).collect();
+    let mut all: Vec<_> =
+        scene.snapshot.list(Kind::ServiceCidr, None).filter(|object| service_cidr::gives(object)).collect();
     all.sort_by_key(|object| &*object.key.name != DEFAULT);
     let mut ranges: Vec<IpNet> = Vec::new();
-    for range in all.iter().flat_map(|object| texts(&object.value(), "/spec/cidrs")) {
-        if let Ok(range) = range.parse()
-            && !ranges.contains(&range)
-        {
+    for range in all.iter().flat_map(|object| service_cidr::ranges(object)) {
+        if !ranges.contains(&range) {
             ranges.push(range);
         }
     }
     ranges
-}
-
-/// Ready, or not told of yet.
-fn is_ready(object: &Object) -> bool {
-    let value = object.value();
-    let ready = list(&value, "/status/conditions").iter().find(|row| text(row, "/type") == "Ready");
-    !object.meta.deleting && ready.is_none_or(|row| text(row, "/status") == "True")
 }
 
 /// Checks a ServiceCIDR.

@@ -4,7 +4,9 @@
 use serde_json::{Map, Value, json};
 
 use super::{Served, Version, group_path, schemas};
-use crate::model::schema::find;
+use crate::model::kind::Resource;
+use crate::model::review::TOKEN_REQUEST;
+use crate::model::schema::{Type, find};
 
 /// Bodies and answers of objects.
 const MEDIA_TYPES: [&str; 3] = ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"];
@@ -89,6 +91,15 @@ pub(super) fn write(served: Served, version: Version, paths: &mut Map<String, Va
         }
         paths.insert(format!("{item}/{sub}"), writer.path(methods, &named));
     }
+    if let Some(ty) = tokens(row) {
+        paths.insert(format!("{item}/token"), writer.path([("post", writer.token(ty))], &named));
+    }
+}
+
+/// The type of the wish for a token, of the kind that has tokens.
+pub(super) fn tokens(row: &Resource) -> Option<&'static Type> {
+    let (plural, _) = TOKEN_REQUEST.plural.split_once('/')?;
+    (row.plural == plural).then(|| find(TOKEN_REQUEST.kind)).flatten()
 }
 
 struct Writer {
@@ -144,6 +155,25 @@ impl Writer {
         self.writing("post", "create", "", (self.object(), &MEDIA_TYPES), &[])
     }
 
+    /// A token of the object: of another group, below this one.
+    fn token(&self, ty: &Type) -> Value {
+        let mut operation = self.operation(Operation {
+            action: "post",
+            verb: "create",
+            suffix: "Token",
+            parameters: vec![DRY_RUN, MANAGER, VALIDATION],
+            body: Some((ty.openapi, &MEDIA_TYPES)),
+            answer: ty.openapi,
+            creates: true,
+        });
+        let Resource { group, version, kind, .. } = TOKEN_REQUEST;
+        if let Value::Object(members) = &mut operation {
+            let of = json!({ "group": group, "version": version, "kind": kind });
+            members.insert("x-kubernetes-group-version-kind".to_owned(), of);
+        }
+        operation
+    }
+
     fn put(&self, suffix: &str) -> Value {
         self.writing("put", "replace", suffix, (self.object(), &MEDIA_TYPES), &[])
     }
@@ -181,7 +211,7 @@ impl Writer {
     fn operation(&self, operation: Operation<'_>) -> Value {
         let row = self.served.row;
         let Operation { action, verb, suffix, parameters, body, answer, creates } = operation;
-        let group = if row.group.is_empty() { "Core".to_owned() } else { capital(group_word(row.group)) };
+        let group = capital(&group_word(row.group));
         let scope = if row.namespaced && suffix != "ForAllNamespaces" { "Namespaced" } else { "" };
         let collection = if action == "deletecollection" { "Collection" } else { "" };
         let id = format!("{verb}{group}{}{collection}{scope}{}{}", capital(row.version), row.kind, capital(suffix));
@@ -258,10 +288,13 @@ fn content(schema: &Value, media_types: &[&str]) -> Map<String, Value> {
     media_types.iter().map(|media| ((*media).to_owned(), json!({ "schema": schema }))).collect()
 }
 
-/// `discovery` of `discovery.k8s.io`; the core group's word is `core`.
-fn group_word(group: &str) -> &str {
-    let word = group.split('.').next().unwrap_or_default();
-    if word.is_empty() { "core" } else { word }
+/// `rbacAuthorization` of `rbac.authorization.k8s.io`; the core group's word is `core`.
+fn group_word(group: &str) -> String {
+    let mut words = group.trim_end_matches(".k8s.io").split('.');
+    match words.next() {
+        None | Some("") => "core".to_owned(),
+        Some(first) => first.to_owned() + &words.map(capital).collect::<String>(),
+    }
 }
 
 fn capital(word: &str) -> String {

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
-use super::{Served, Version};
-use crate::model::schema::{Field, ListType, Patch, Shape, Type, find};
+use super::{Served, Version, operations};
+use crate::model::review::TOKEN_REQUEST;
+use crate::model::schema::{Field, ListType, Patch, Shape, Type, Zero, find};
 
 const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.";
 const TIME: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Time";
@@ -14,6 +15,13 @@ const FIELDS_V1: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.FieldsV1";
 pub(super) const PATCH: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Patch";
 const QUANTITY: &str = "io.k8s.apimachinery.pkg.api.resource.Quantity";
 const INT_OR_STRING: &str = "io.k8s.apimachinery.pkg.util.intstr.IntOrString";
+/// Types of which one member may be set: the type, the field that says which one, the
+/// member and its name in Go.
+const UNIONS: [(&str, Option<&str>, &str, &str); 3] = [
+    ("AppArmorProfile", Some("type"), "localhostProfile", "LocalhostProfile"),
+    ("PodSchedulingGroup", None, "podGroupName", "PodGroupName"),
+    ("SeccompProfile", Some("type"), "localhostProfile", "LocalhostProfile"),
+];
 const RAW: &str = "io.k8s.apimachinery.pkg.runtime.RawExtension";
 
 /// All schemas of a document, one after the other.
@@ -21,8 +29,8 @@ pub(super) fn write(all: &[Served], version: Version, out: &mut dyn FnMut(&str, 
     let mut names = BTreeSet::new();
     for served in all {
         reach(served.ty, &mut names);
-        if let Some(list) = served.list {
-            reach(list, &mut names);
+        for more in [served.list, operations::tokens(served.row)].into_iter().flatten() {
+            reach(more, &mut names);
         }
     }
     for options in ["DeleteOptions", "Status"].into_iter().filter_map(find) {
@@ -111,6 +119,13 @@ fn schema(ty: &'static Type, all: &[Served], version: Version) -> Value {
     if ty.atomic {
         schema.insert("x-kubernetes-map-type".to_owned(), "atomic".into());
     }
+    if let Some((_, discriminator, member, go_name)) = UNIONS.iter().find(|(name, ..)| *name == ty.name) {
+        let mut union = json!({ "fields-to-discriminateBy": { *member: go_name } });
+        if let (Some(discriminator), Some(members)) = (discriminator, union.as_object_mut()) {
+            members.insert("discriminator".to_owned(), (*discriminator).into());
+        }
+        schema.insert("x-kubernetes-unions".to_owned(), json!([union]));
+    }
     if ty.top {
         schema.insert("x-kubernetes-group-version-kind".to_owned(), Value::Array(group_version_kinds(ty, all)));
     }
@@ -122,6 +137,7 @@ fn group_version_kinds(ty: &Type, all: &[Served]) -> Vec<Value> {
     let own = all.iter().find(|served| served.ty.name == name).map(|served| served.row);
     let mut versions: BTreeSet<(&str, &str)> = match own {
         Some(row) => [(row.group, row.version)].into(),
+        None if ty.name == TOKEN_REQUEST.kind => [(TOKEN_REQUEST.group, TOKEN_REQUEST.version)].into(),
         None => [("", "v1")].into(),
     };
     // DeleteOptions is a kind of every group.
@@ -144,8 +160,17 @@ fn property(field: &Field, version: Version) -> Value {
         _ => Map::new(),
     };
     property.insert("description".to_owned(), field.description.into());
-    if let Some(default) = field.default {
-        property.insert("default".to_owned(), default.into());
+    if !field.values.is_empty() {
+        match property.get_mut("items").and_then(Value::as_object_mut) {
+            Some(items) => items.insert("enum".to_owned(), field.values.into()),
+            None => property.insert("enum".to_owned(), field.values.into()),
+        };
+    }
+    // v2 tells no defaults, as the real one.
+    if version == Version::V3
+        && let Some(default) = default(field)
+    {
+        property.insert("default".to_owned(), default);
     }
     let (strategy, key) = match field.patch {
         Patch::Default => (None, None),
@@ -179,6 +204,23 @@ fn property(field: &Field, version: Version) -> Value {
         }
     }
     Value::Object(property)
+}
+
+/// What is said of an absent field: its own default, or what Go's zero of a field that
+/// is always written looks like.
+fn default(field: &Field) -> Option<Value> {
+    match (field.shape, field.default) {
+        (Shape::Bool, Some(text)) => Some(Value::Bool(text == "true")),
+        (_, Some(text)) => Some(text.into()),
+        (shape, None) if field.zero == Zero::Written => match shape {
+            Shape::String => Some("".into()),
+            Shape::Int32 | Shape::Int64 | Shape::Double => Some(0.into()),
+            Shape::Bool => Some(false.into()),
+            Shape::Object(_) => Some(json!({})),
+            _ => None,
+        },
+        (_, None) => None,
+    }
 }
 
 fn shape(shape: Shape, version: Version) -> Value {

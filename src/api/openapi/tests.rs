@@ -37,6 +37,18 @@ fn every_patch_validates_fields_and_every_operation_names_its_kind() {
 }
 
 #[test]
+fn the_token_of_an_account_is_of_another_group() {
+    let document = v3_value("api/v1");
+    let post = &document["paths"]["/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token"]["post"];
+    assert_eq!(post["operationId"], "createCoreV1NamespacedServiceAccountToken");
+    let schema = &document["components"]["schemas"]["io.k8s.api.authentication.v1.TokenRequest"];
+    let of = serde_json::json!({"group": "authentication.k8s.io", "version": "v1", "kind": "TokenRequest"});
+    assert_eq!(post["x-kubernetes-group-version-kind"], of);
+    assert_eq!(schema["x-kubernetes-group-version-kind"][0], of);
+    assert!(v3_value("apis/authentication.k8s.io/v1")["paths"].as_object().unwrap().len() == 2);
+}
+
+#[test]
 fn merge_keys_and_list_types_are_told() {
     let document = v3_value("api/v1");
     let ports = &document["components"]["schemas"]["io.k8s.api.core.v1.ServiceSpec"]["properties"]["ports"];
@@ -44,6 +56,29 @@ fn merge_keys_and_list_types_are_told() {
     assert_eq!(ports["x-kubernetes-patch-strategy"], "merge");
     assert_eq!(ports["x-kubernetes-list-type"], "map");
     assert_eq!(ports["x-kubernetes-list-map-keys"], serde_json::json!(["port", "protocol"]));
+}
+
+#[test]
+fn values_and_defaults_are_told_as_the_real_server_tells_them() {
+    let v3 = v3_value("api/v1");
+    let v2: Value = serde_json::from_slice(&v2_json()).unwrap();
+    let of = |document: &Value, place: &str, ty: &str, field: &str| {
+        document.pointer(&format!("{place}/io.k8s.api.core.v1.{ty}/properties/{field}")).unwrap().clone()
+    };
+    let (three, two) = ("/components/schemas", "/definitions");
+    let kinds = serde_json::json!(["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"]);
+    assert_eq!(of(&v3, three, "ServiceSpec", "type")["enum"], kinds);
+    assert_eq!(of(&v2, two, "ServiceSpec", "type")["enum"], kinds);
+    let families = serde_json::json!(["", "IPv4", "IPv6"]);
+    assert_eq!(of(&v3, three, "ServiceSpec", "ipFamilies")["items"]["enum"], families);
+    assert_eq!(of(&v3, three, "ServicePort", "protocol")["default"], "TCP");
+    assert_eq!(of(&v3, three, "ServicePort", "port")["default"], 0);
+    assert_eq!(of(&v3, three, "Service", "metadata")["default"], serde_json::json!({}));
+    assert_eq!(of(&v3, three, "AzureDiskVolumeSource", "readOnly")["default"], false);
+    assert!(of(&v3, three, "ServiceSpec", "clusterIP").get("default").is_none());
+    assert!(of(&v2, two, "ServicePort", "protocol").get("default").is_none(), "v2 tells none");
+    let profile = &v3["components"]["schemas"]["io.k8s.api.core.v1.SeccompProfile"]["x-kubernetes-unions"][0];
+    assert_eq!(profile["discriminator"], "type");
 }
 
 fn references<'a>(value: &'a Value, found: &mut Vec<&'a str>) {

@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::query::Query;
 use super::route::{Review, Route, Target};
 use crate::model::Kind;
+use crate::model::review::TOKEN_REQUEST;
 
 /// What is asked for. Two requests with the same action are answered alike by
 /// every rule.
@@ -36,6 +37,13 @@ pub(super) fn action<'a>(method: &Method, route: &'a Route, path: &'a str, query
     match route {
         Route::Objects(target) => of_target(method, target, query),
         Route::Review(review, namespace) => of_review(method, *review, namespace.as_deref()),
+        Route::TokenRequest { namespace, name } => Action::Resource {
+            verb: verb(method, true, false, query).into(),
+            group: "".into(),
+            resource: TOKEN_REQUEST.plural.into(),
+            namespace: Some(Cow::from(namespace)),
+            name: Some(Cow::from(name)),
+        },
         // Nothing stands there, so only the words of a refusal depend on it.
         Route::NoResource | Route::Unserved(_) | Route::NotFound => {
             of_segments(method, path, query).unwrap_or_else(|| of_path(method, path))
@@ -211,6 +219,7 @@ mod tests {
             (Method::GET, "/api/v1/namespaces/n", "get [] namespaces n n"),
             (Method::GET, "/api/v1/namespaces", "list [] namespaces - -"),
             (Method::GET, "/apis/discovery.k8s.io/v1/endpointslices", "list [discovery.k8s.io] endpointslices - -"),
+            (Method::POST, "/api/v1/namespaces/n/serviceaccounts/a/token", "create [] serviceaccounts/token n a"),
             (Method::GET, "/api/v1/nosuch", "list [] nosuch - -"),
             (Method::GET, "/api/v1/namespaces/n/pods/p/log", "get [] pods/log n p"),
             (Method::GET, "/apis/apps/v1/namespaces/n/deployments/d", "get [apps] deployments n d"),

@@ -45,8 +45,10 @@ pub(super) async fn amend(
     metadata::carry(live, &old, &mut new, patched)?;
     metadata::confine(kind, &old, &mut new, subresource);
     kinds::default(kind, &mut new);
-    let sent = new.clone();
     codec::fill(ty, &mut new);
+    // Filled as the old one is: in a list that is owned whole, what the client left out
+    // would look changed, and whoever applied the list would lose it.
+    let sent = new.clone();
     let scene = persist::scene(call, snapshot, options.dry_run);
     let prepared = kinds::update(kind, &scene, &old, &mut new, subresource)
         .map_err(|rejection| persist::rejected(kind, &name, rejection))?;

@@ -14,12 +14,15 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, watch as latest};
 
 use super::Api;
+use super::accounts::Grants;
 use super::audit::Refused;
+use super::credential::Known;
 use super::guard::Guarded;
 use super::handle;
 use super::identity::{Presented, User};
 use super::tokens::Tokens;
 use super::traffic::{End, Traffic};
+use crate::store::Snapshot;
 
 /// Requests of one HTTP/2 connection at once.
 const STREAMS_MAX: u32 = 250;
@@ -101,7 +104,12 @@ async fn serve(
     source: String,
 ) {
     let limits = api.limits;
-    let (mut shutdown, mut tokens) = (api.shutdown.clone(), api.tokens.subscribe());
+    let mut shutdown = api.shutdown.clone();
+    let grounds = Grounds {
+        tokens: api.tokens.subscribe(),
+        grants: api.accounts.grants.subscribe(),
+        snapshots: api.store.subscribe(),
+    };
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
@@ -119,15 +127,16 @@ async fn serve(
         .keep_alive_timeout(PING_TIMEOUT);
     let traffic = Traffic::new(limits.write_stall, limits.idle);
     let peer = Arc::new(Peer { presented, source, traffic: Arc::clone(&traffic) });
+    let server = Arc::clone(&api);
     let service = service_fn(move |request| {
-        let (api, peer) = (Arc::clone(&api), Arc::clone(&peer));
+        let (api, peer) = (Arc::clone(&server), Arc::clone(&peer));
         async move { Ok::<_, Infallible>(handle::handle(api, peer, request).await) }
     });
     let io = TokioIo::new(Guarded::new(stream, limits.head_deadline, limits.write_stall));
     let mut connection = std::pin::pin!(builder.serve_connection(io, service));
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        why = end(&traffic, &mut tokens) => {
+        why = end(&api, &traffic, grounds) => {
             tracing::debug!(?why, "ending a connection");
             if why == End::Unread {
                 return;
@@ -146,20 +155,35 @@ async fn serve(
     }
 }
 
+/// What tokens rest on.
+struct Grounds {
+    tokens: latest::Receiver<Arc<Tokens>>,
+    grants: latest::Receiver<Arc<Grants>>,
+    snapshots: latest::Receiver<Arc<Snapshot>>,
+}
+
 /// Waits for a reason to end the connection from our side.
-async fn end(traffic: &Traffic, tokens: &mut latest::Receiver<Arc<Tokens>>) -> End {
-    let revoked = async {
-        while tokens.changed().await.is_ok() {
-            let newest = Arc::clone(&tokens.borrow_and_update());
-            if !traffic.is_good(&newest) {
-                return;
-            }
+async fn end(api: &Api, traffic: &Traffic, mut grounds: Grounds) -> End {
+    loop {
+        let Grounds { tokens, grants, snapshots } = &mut grounds;
+        tokio::select! {
+            why = traffic.ended() => return why,
+            () = traffic.used() => {}
+            () = changed(tokens) => {}
+            () = changed(grants) => {}
+            // Nobody else is woken by every write.
+            () = changed(snapshots), if traffic.rests_on_objects() => {}
         }
+        if !traffic.is_good(&Known::now(api), crate::clock::now()) {
+            return End::Revoked;
+        }
+    }
+}
+
+/// Waits for a change. That none can come any more is none.
+async fn changed<T>(newest: &mut latest::Receiver<T>) {
+    if newest.changed().await.is_err() {
         std::future::pending().await
-    };
-    tokio::select! {
-        why = traffic.ended() => why,
-        () = revoked => End::Revoked,
     }
 }
 

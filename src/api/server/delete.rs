@@ -47,7 +47,8 @@ pub(super) async fn collection(call: &Call, target: &Target, bytes: &Bytes) -> O
     {
         let one = Target { name: Some(object.key.name.to_string()), ..target.clone() };
         match delete(call, &one, &options).await {
-            Ok((object, _)) => deleted.push_back(object),
+            // As it was found: what became of it, a watch tells.
+            Ok(_) => deleted.push_back(Arc::clone(object)),
             // Somebody else was faster.
             Err(error) if error.code == 404 => {}
             Err(error) => return Err(error),
@@ -150,7 +151,8 @@ fn mark(kind: Kind, value: &mut Value, options: &DeleteOptions) -> Result<(), Ap
     }
     let mut finalizers = metadata::finalizers(value);
     let metadata = metadata::of(value)?;
-    if let Some(policy) = options.propagation {
+    // A namespace waits for its content in any case.
+    if let Some(policy) = options.propagation.filter(|_| kind != Kind::Namespace) {
         finalizers.retain(|name| name != FOREGROUND && name != ORPHAN);
         match policy {
             Propagation::Foreground => finalizers.push(FOREGROUND.to_owned()),

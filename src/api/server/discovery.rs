@@ -3,8 +3,11 @@
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use hyper::header::{CACHE_CONTROL, ETAG, VARY};
+use ring::digest::{SHA256, digest};
 use serde_json::{Map, Value, json};
 
 use super::super::status::ApiError;
@@ -13,6 +16,7 @@ use super::answer::{Answer, Outcome, line};
 use super::handle::Call;
 use super::route;
 use crate::model::kind::Resource;
+use crate::model::review::TOKEN_REQUEST;
 use crate::model::{Kind, review};
 
 /// The Kubernetes whose behaviour this is.
@@ -21,10 +25,12 @@ const MAJOR: &str = "1";
 const MINOR: &str = "36";
 
 /// Paths of `/` beside those of groups.
-const PATHS: [&str; 11] = [
+const PATHS: [&str; 14] = [
+    "/.well-known/openid-configuration",
     "/api",
     "/api/v1",
     "/apis",
+    "/edgesvc/v1/grants",
     "/edgesvc/v1/repair",
     "/edgesvc/v1/tokens",
     "/healthz",
@@ -32,6 +38,7 @@ const PATHS: [&str; 11] = [
     "/metrics",
     "/openapi/v2",
     "/openapi/v3",
+    "/openid/v1/jwks",
     "/readyz",
 ];
 
@@ -108,6 +115,12 @@ pub(super) fn resources(call: &mut Call, group: &str, version: &str) -> Outcome 
             }));
         }
     }
+    if group.is_empty() {
+        list.push(json!({
+            "name": TOKEN_REQUEST.plural, "singularName": "", "namespaced": true, "group": TOKEN_REQUEST.group,
+            "version": TOKEN_REQUEST.version, "kind": TOKEN_REQUEST.kind, "verbs": ["create"],
+        }));
+    }
     for row in reviews(group) {
         list.push(json!({
             "name": row.plural, "singularName": row.singular, "namespaced": row.namespaced, "kind": row.kind,
@@ -165,7 +178,18 @@ fn resource(row: &Resource) -> Value {
         "verbs": verbs(row),
     });
     names(&mut body, row);
+    if let Some(members) = body.as_object_mut() {
+        members.insert("storageVersionHash".to_owned(), storage_version_hash(row).into());
+    }
     body
+}
+
+/// Tells clients whether what is stored has changed its form: the first eight bytes of
+/// the SHA-256 of `group/version/Kind` as it is stored. Events of both groups are one.
+fn storage_version_hash(row: &Resource) -> String {
+    let group = if row.kind == "Event" { "" } else { row.group };
+    let digest = digest(&SHA256, format!("{group}/{}/{}", row.version, row.kind).as_bytes());
+    STANDARD.encode(digest.as_ref().get(..8).unwrap_or_default())
 }
 
 fn names(body: &mut Value, row: &Resource) {
@@ -241,11 +265,21 @@ fn aggregated_resource(row: &Resource) -> Value {
         "singularResource": row.singular, "verbs": verbs(row),
     });
     names(&mut body, row);
-    let subresources: Vec<Value> = row
+    let mut subresources: Vec<Value> = row
         .subresources
         .iter()
         .map(|sub| json!({"subresource": sub, "responseKind": response_kind, "verbs": subresource_verbs(sub)}))
         .collect();
+    if let Some((plural, subresource)) = TOKEN_REQUEST.plural.split_once('/')
+        && row.group.is_empty()
+        && row.plural == plural
+    {
+        let Resource { group, version, kind, .. } = &TOKEN_REQUEST;
+        subresources.push(json!({
+            "subresource": subresource, "responseKind": {"group": group, "version": version, "kind": kind},
+            "verbs": ["create"],
+        }));
+    }
     if !subresources.is_empty()
         && let Some(members) = body.as_object_mut()
     {

@@ -14,14 +14,15 @@ use super::answer::{Answer, Outcome};
 use super::audit::Refused;
 use super::body::{self, Payload};
 use super::connection::Peer;
+use super::credential::Known;
 use super::identity::{self, User};
 use super::query::Query;
 use super::route::{self, Route, Target};
 use super::share::{Held, Pool};
 use super::traffic::Tracked;
 use super::{
-    Api, action, create, delete, discovery, health, list, openapi, patch, repair, replace, review, scrape, tokens,
-    watch,
+    Api, accounts, action, create, delete, discovery, health, list, openapi, patch, repair, replace, review, scrape,
+    tokens, watch,
 };
 use crate::model::Kind;
 
@@ -61,7 +62,8 @@ pub(super) async fn handle(api: Arc<Api>, peer: Arc<Peer>, request: Request<Inco
     let mut call = Call::new(api, &head, caller.as_ref().map_or_else(|_| User::anonymous(), Clone::clone));
     call.client = if call.user.is_anonymous() { peer.source.clone() } else { call.user.name.clone() };
     let mut incoming = Some(incoming);
-    let outcome = match caller.and_then(|user| identity::impersonate(user, &head.headers)) {
+    let grants = call.api.accounts.grants.newest();
+    let outcome = match caller.and_then(|user| identity::impersonate(user, &head.headers, &grants)) {
         Ok(user) => {
             call.user = user;
             respond(&mut call, &head, &mut incoming).await
@@ -88,12 +90,14 @@ pub(super) async fn handle(api: Arc<Api>, peer: Arc<Peer>, request: Request<Inco
 /// Who sends the request.
 fn admit(api: &Api, peer: &Peer, headers: &HeaderMap) -> Result<User, ApiError> {
     let now = crate::clock::now();
-    let caller = identity::authenticate(&peer.presented, headers, &api.tokens.tokens(), now)?;
-    if let Some(token) = &caller.token {
-        peer.traffic.uses(token, now);
+    let caller = identity::authenticate(&peer.presented, headers, &Known::now(api), now)?;
+    if let Some(credential) = &caller.credential {
+        if !peer.traffic.uses(credential, now) {
+            return Err(ApiError::too_many_requests());
+        }
         // Written down first, looked up then: one taken away in between is found here
         // or by the connection, never by neither.
-        if !api.tokens.tokens().holds(token) {
+        if !Known::now(api).holds(credential, now) {
             return Err(ApiError::unauthorized());
         }
     }
@@ -180,6 +184,16 @@ async fn respond(call: &mut Call, head: &Parts, incoming: &mut Option<Incoming>)
             let bytes = whole(call, incoming).await?;
             review::create(call, *kind, namespace.as_deref(), &bytes)
         }
+        (Route::TokenRequest { namespace, name }, "POST") => {
+            call.accepted = accept::negotiate(Some(&call.accept), call.accepted.pretty)?;
+            let payload = payload(call, incoming).await?;
+            accounts::create(call, namespace, name, &payload)
+        }
+        (Route::Grants, _) => {
+            let bytes = whole(call, incoming).await?;
+            accounts::several(call, method, &bytes).await
+        }
+        (Route::Grant { namespace, name }, _) => accounts::one(call, method, namespace, name).await,
         (Route::Tokens, _) => {
             let bytes = whole(call, incoming).await?;
             tokens::several(call, method, &bytes).await
@@ -200,6 +214,8 @@ fn documents(call: &mut Call, route: &Route) -> Outcome {
         Route::Root => Ok(discovery::root(call)),
         Route::Version => Ok(discovery::version(call)),
         Route::Health { endpoint, check } => Ok(health::answer(call, endpoint, check.as_deref())),
+        Route::Issuer => accounts::configuration(call),
+        Route::IssuerKeys => accounts::keys(call),
         Route::Metrics => Ok(scrape::metrics(&call.api)),
         Route::OpenApiV2 => openapi::v2(call),
         Route::OpenApiV3Index => Ok(openapi::v3_index(call)),

@@ -4,7 +4,6 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use hyper::HeaderMap;
 use hyper::header::AUTHORIZATION;
@@ -14,10 +13,12 @@ use time::OffsetDateTime;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::super::status::{ApiError, Details};
+use super::accounts::Grants;
 use super::action::Action;
+use super::credential::{Credential, Known};
 use super::roles;
-use super::tokens::{Token, Tokens};
 use crate::model::role::{AUTHENTICATED, MASTERS, UNAUTHENTICATED};
+use crate::model::service_account;
 
 /// The user of requests without credentials.
 const ANONYMOUS: &str = "system:anonymous";
@@ -30,6 +31,8 @@ const IMPERSONATED_GROUPS_MAX: usize = 32;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct User {
     pub(super) name: String,
+    /// What tells two of one name apart, where there may be two; empty elsewhere.
+    pub(super) uid: String,
     pub(super) groups: Vec<String>,
     /// Further facts, as `userInfo.extra` has them.
     pub(super) extra: BTreeMap<String, Vec<String>>,
@@ -53,13 +56,14 @@ pub(super) enum Presented {
 pub(super) struct Caller {
     pub(super) user: User,
     /// The token that named the user, to end its streams when it is taken away.
-    pub(super) token: Option<Arc<Token>>,
+    pub(super) credential: Option<Credential>,
 }
 
 impl User {
     /// Nobody in particular.
     pub(super) fn anonymous() -> User {
-        User { name: ANONYMOUS.to_owned(), groups: vec![UNAUTHENTICATED.to_owned()], extra: BTreeMap::new() }
+        let groups = vec![UNAUTHENTICATED.to_owned()];
+        User { name: ANONYMOUS.to_owned(), uid: String::new(), groups, extra: BTreeMap::new() }
     }
 
     /// The peer of the Unix socket: root and the daemon's own user administer the
@@ -93,15 +97,17 @@ impl User {
         if name != ANONYMOUS && !told {
             groups.push(AUTHENTICATED.to_owned());
         }
-        User { name, groups, extra: BTreeMap::new() }
+        User { name, uid: String::new(), groups, extra: BTreeMap::new() }
     }
 
     /// As `userInfo` of a review tells it.
     pub(super) fn info(&self) -> Value {
         let mut info = json!({"username": self.name, "groups": self.groups});
-        if !self.extra.is_empty()
-            && let Some(members) = info.as_object_mut()
-        {
+        let Some(members) = info.as_object_mut() else { return info };
+        if !self.uid.is_empty() {
+            members.insert("uid".to_owned(), self.uid.clone().into());
+        }
+        if !self.extra.is_empty() {
             members.insert("extra".to_owned(), json!(self.extra));
         }
         info
@@ -118,10 +124,10 @@ impl User {
 pub(super) fn authenticate(
     presented: &Presented,
     headers: &HeaderMap,
-    tokens: &Tokens,
+    known: &Known<'_>,
     now: OffsetDateTime,
 ) -> Result<Caller, ApiError> {
-    let plain = |user: &User| Caller { user: user.clone(), token: None };
+    let plain = |user: &User| Caller { user: user.clone(), credential: None };
     if let Presented::Certificate(user, until) = presented
         && now <= *until
     {
@@ -129,8 +135,11 @@ pub(super) fn authenticate(
     }
     let authorization = headers.get(AUTHORIZATION).map(|value| String::from_utf8_lossy(value.as_bytes()));
     if let Some(secret) = authorization.as_deref().and_then(bearer) {
-        let token = tokens.find(secret, now).ok_or_else(ApiError::unauthorized)?;
-        return Ok(Caller { user: token.user(), token: Some(Arc::clone(token)) });
+        let found = known.find(secret, &[], now).map_err(|refusal| {
+            tracing::debug!(%refusal, "a token that does not count");
+            ApiError::unauthorized()
+        })?;
+        return Ok(Caller { user: found.user, credential: Some(found.credential) });
     }
     match presented {
         Presented::Peer(user) => Ok(plain(user)),
@@ -149,7 +158,7 @@ fn bearer(header: &str) -> Option<&str> {
 
 /// Whom the request acts as: its sender, or the user of its `Impersonate-` headers,
 /// which only an administrator may be.
-pub(super) fn impersonate(user: User, headers: &HeaderMap) -> Result<User, ApiError> {
+pub(super) fn impersonate(user: User, headers: &HeaderMap, grants: &Grants) -> Result<User, ApiError> {
     if !headers.keys().any(|name| name.as_str().starts_with("impersonate-")) {
         return Ok(user);
     }
@@ -157,7 +166,7 @@ pub(super) fn impersonate(user: User, headers: &HeaderMap) -> Result<User, ApiEr
         let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
         values.map(str::to_owned).collect()
     };
-    let (name, groups) = (all("impersonate-user").into_iter().next().unwrap_or_default(), all("impersonate-group"));
+    let (name, mut groups) = (all("impersonate-user").into_iter().next().unwrap_or_default(), all("impersonate-group"));
     if name.is_empty() {
         return Err(ApiError::bad_request("requested to impersonate without a user name"));
     }
@@ -172,6 +181,12 @@ pub(super) fn impersonate(user: User, headers: &HeaderMap) -> Result<User, ApiEr
         name: Some(Cow::from(&name)),
     };
     authorize(&user, &action)?;
+    if let Some((namespace, account)) = service_account::of_username(&name) {
+        if groups.is_empty() {
+            groups = service_account::groups(namespace);
+        }
+        groups.extend(grants.groups(namespace, account));
+    }
     Ok(User::named(name, groups))
 }
 
@@ -217,9 +232,12 @@ mod tests {
     use hyper::header::HeaderValue;
     use time::macros::datetime;
 
+    use super::super::accounts::Accounts;
     use super::super::action::action;
+    use super::super::kept::Document as _;
     use super::super::query::Query;
     use super::super::route::route;
+    use super::super::tokens::Tokens;
     use super::*;
 
     const NOW: OffsetDateTime = datetime!(2026-06-01 00:00 UTC);
@@ -309,10 +327,13 @@ mod tests {
             "sha256": "dw5gdiTWiSZcpsRIhNCAfZsFTSPEc8EGxyvp3gi3N2w",
         }]});
         let tokens = Tokens::parse(token.to_string().as_bytes()).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let accounts = Accounts::open(dir.path(), "cluster.local", None);
+        let known = Known::of(&accounts, tokens);
         let (root, carol) = (User::local(0, 0), User::named("carol".to_owned(), Vec::new()));
         let of = |presented: &Presented, authorization: &str| {
             let headers = headers(&[("authorization", authorization)]);
-            let caller = authenticate(presented, &headers, &tokens, NOW);
+            let caller = authenticate(presented, &headers, &known, NOW);
             caller.map_or_else(|error| error.code.to_string(), |caller| caller.user.name)
         };
         let peer = Presented::Peer(root);
@@ -322,6 +343,7 @@ mod tests {
             (&Presented::Nothing, " bearer good", "bob"),
             (&Presented::Nothing, "Bearer bad", "401"),
             (&Presented::Nothing, "Bearer g\u{f6}\u{f6}d", "401"),
+            (&Presented::Nothing, "Bearer a.b.c", "401"),
             (&Presented::Nothing, "Bearer ", "system:anonymous"),
             (&Presented::Nothing, "Basic YTpi", "system:anonymous"),
             (&Presented::Certificate(carol, NOW), "Bearer bad", "carol"),
@@ -339,16 +361,20 @@ mod tests {
 
     #[test]
     fn only_administrators_act_as_somebody_else() {
+        let grants = Grants::default();
         let asked = headers(&[("impersonate-user", "eve"), ("impersonate-group", "edgesvc:view")]);
-        let eve = impersonate(User::local(0, 0), &asked).unwrap();
+        let eve = impersonate(User::local(0, 0), &asked, &grants).unwrap();
         assert_eq!(eve.groups, ["edgesvc:view", AUTHENTICATED]);
+        let account = headers(&[("impersonate-user", "system:serviceaccount:n:a")]);
+        let account = impersonate(User::local(0, 0), &account, &grants).unwrap();
+        assert_eq!(account.groups, ["system:serviceaccounts", "system:serviceaccounts:n", AUTHENTICATED]);
         let bob = User::named("bob".to_owned(), vec!["edgesvc:edit".to_owned()]);
-        let refused = impersonate(bob, &asked).unwrap_err();
+        let refused = impersonate(bob, &asked, &grants).unwrap_err();
         assert_eq!(
             refused.message,
             "users \"eve\" is forbidden: User \"bob\" cannot impersonate resource \"users\" in API group \"\" at the cluster scope"
         );
         let nameless = headers(&[("impersonate-group", MASTERS)]);
-        assert_eq!(impersonate(User::local(0, 0), &nameless).unwrap_err().code, 400);
+        assert_eq!(impersonate(User::local(0, 0), &nameless, &grants).unwrap_err().code, 400);
     }
 }

@@ -72,11 +72,12 @@ pub(super) fn check_key(
     value: &mut Value,
 ) -> Result<(), ApiError> {
     let metadata = of(value)?;
-    let found = |member| metadata.get(member).and_then(Value::as_str).unwrap_or_default();
     let namespace = namespace.unwrap_or_default();
-    if !kind.resource().namespaced && !found("namespace").is_empty() {
-        return Err(ApiError::bad_request("namespace is not allowed on this type"));
+    if !kind.resource().namespaced {
+        // Dropped in silence, as the real server does: manifests name one everywhere.
+        metadata.remove("namespace");
     }
+    let found = |member| metadata.get(member).and_then(Value::as_str).unwrap_or_default();
     if !found("namespace").is_empty() && found("namespace") != namespace {
         return Err(ApiError::bad_request(
             "the namespace of the provided object does not match the namespace sent on the request",

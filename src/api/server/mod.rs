@@ -3,7 +3,7 @@
 //! A connection comes in through `listen` (a Unix socket that knows its peers, or
 //! TLS behind a `door`), is held to its deadlines by `guard` and `traffic` and
 //! speaks HTTP/1.1 or HTTP/2 in `connection`. `handle` turns each request into a
-//! `route` and an `action`, asks `identity` (who, by `pki` and `tokens`) and `roles`
+//! `route` and an `action`, asks `identity` (who, by `pki`, `tokens` and `accounts`) and `roles`
 //! (may he), takes the client's `share`, and calls one of the verbs; `answer` makes
 //! the response, `audit` writes down what was refused.
 //!
@@ -12,6 +12,7 @@
 //! LIST and WATCH copy stored bytes and queue nothing for slow readers.
 
 mod accept;
+mod accounts;
 mod action;
 mod amend;
 mod answer;
@@ -19,6 +20,7 @@ mod audit;
 mod body;
 mod connection;
 mod create;
+mod credential;
 mod delete;
 mod discovery;
 mod door;
@@ -26,6 +28,7 @@ mod guard;
 mod handle;
 mod health;
 mod identity;
+mod kept;
 mod limits;
 mod list;
 mod listen;
@@ -58,11 +61,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{Semaphore, watch as latest};
 
 use super::kinds::Rules;
-use crate::store::Store;
+use crate::store::{Fault, Store};
 
 pub use health::Check;
 pub use limits::Limits;
@@ -72,6 +76,9 @@ pub use pki::PkiError;
 pub type Checks = Arc<dyn Fn() -> Vec<Check> + Send + Sync>;
 /// Renders `/metrics`.
 pub type Metrics = Arc<dyn Fn() -> String + Send + Sync>;
+
+/// Reports what a repair found and mended, as Events.
+pub type ReportFaults = Arc<dyn Fn(Vec<Fault>) -> BoxFuture<'static, ()> + Send + Sync>;
 
 /// What the server is told.
 pub struct Options {
@@ -90,6 +97,8 @@ pub struct Options {
     pub hostname: String,
     /// The addresses of Service default/kubernetes.
     pub service_ips: Vec<IpAddr>,
+    /// What names of Services end in: the API has such a name as maker of tokens.
+    pub cluster_domain: String,
     /// What allocation and validation are bound to.
     pub rules: Rules,
     /// What clients may take of us.
@@ -98,6 +107,8 @@ pub struct Options {
     pub checks: Checks,
     /// The text of `/metrics`.
     pub metrics: Metrics,
+    /// Who reports what `/edgesvc/v1/repair` mends.
+    pub report_faults: ReportFaults,
 }
 
 /// Why the server cannot start.
@@ -143,11 +154,13 @@ struct Api {
     limits: Limits,
     checks: Checks,
     metrics: Metrics,
+    report_faults: ReportFaults,
     /// Where the API answers, for discovery.
     address: Option<SocketAddr>,
     /// The certificates of the TLS port, if there is one.
     door: Option<door::Door>,
-    tokens: Arc<tokens::TokenFile>,
+    tokens: Arc<kept::Kept<tokens::Tokens>>,
+    accounts: accounts::Accounts,
     audit: audit::Audit,
     /// By address.
     connections: Arc<share::Pool>,
@@ -174,11 +187,10 @@ impl Server {
     /// Binds all doors, prepares the certificates and writes `admin.kubeconfig`.
     pub async fn bind(options: Options, store: Store, shutdown: latest::Receiver<bool>) -> Result<Server, ServeError> {
         let Options { socket, socket_group, listen, metrics_listen, data_dir, hostname, service_ips, .. } = options;
-        let Options { rules, limits, checks, metrics, .. } = options;
+        let Options { cluster_domain, rules, limits, checks, metrics, report_faults, .. } = options;
         let unix = listen::unix(&socket, socket_group).await?;
         let (mut tls, mut door, mut address) = (None, None, None);
         let state = data_dir.clone();
-        let tokens = tokio::task::spawn_blocking(move || tokens::TokenFile::open(&state)).await?;
         if let Some(at) = listen {
             let listener = listen::tcp(at).await?;
             let bound = listener.local_addr().map_err(|source| ServeError::Listen { at, source })?;
@@ -186,6 +198,10 @@ impl Server {
             door = Some(door::Door::open(subject, crate::clock::now()).await?);
             (tls, address) = (Some(listener), Some(bound));
         }
+        let (tokens, accounts) = tokio::task::spawn_blocking(move || {
+            (kept::Kept::open(&state), accounts::Accounts::open(&state, &cluster_domain, address))
+        })
+        .await?;
         let scrape = match metrics_listen {
             Some(at) => Some(listen::tcp(at).await?),
             None => None,
@@ -196,9 +212,11 @@ impl Server {
             limits,
             checks,
             metrics,
+            report_faults,
             address,
             door,
             tokens: Arc::new(tokens),
+            accounts,
             audit: audit::Audit::new(),
             connections: share::Pool::new(limits.connections, limits.connections_each),
             requests: share::Pool::new(limits.requests, limits.requests_each),

@@ -96,13 +96,15 @@ pub(super) async fn patch(call: &mut Call, target: &Target, bytes: &Bytes) -> Ou
 /// A patch cannot rename an object.
 fn check_same_key(target: &Target, wanted: &Value) -> Result<(), ApiError> {
     let name = target.name.as_deref().unwrap_or_default();
-    if metadata::text(wanted, "name") != name {
-        return Err(ApiError::bad_request(format!(
-            "the name of the object ({}) does not match the name on the URL ({name})",
-            metadata::text(wanted, "name")
-        )));
+    match metadata::text(wanted, "name") {
+        found if found == name => Ok(()),
+        "" => Err(ApiError::bad_request(format!(
+            "the name of the object ({name} based on URL) was undeterminable: name must be provided"
+        ))),
+        found => Err(ApiError::bad_request(format!(
+            "the name of the object ({found}) does not match the name on the URL ({name})"
+        ))),
     }
-    Ok(())
 }
 
 fn refused(error: PatchError) -> ApiError {
@@ -135,12 +137,8 @@ async fn apply(call: &mut Call, target: &Target, bytes: &Bytes, options: &WriteO
         FieldProblem::Duplicate { .. } => None,
     });
     if let Some(unknown) = unknown {
-        let object = format!(
-            "{}/{name}; {}, Kind={}",
-            target.namespace.as_deref().unwrap_or_default(),
-            kind.api_version(),
-            ty.kind()
-        );
+        let (row, namespace) = (kind.resource(), metadata::text(&applied, "namespace"));
+        let object = format!("{namespace}/{name}; {}/{}, Kind={}", row.group, row.version, row.kind);
         let message =
             format!("failed to create typed patch object ({object}): .{unknown}: field not declared in schema");
         return Err(ApiError::new(500, "", message));

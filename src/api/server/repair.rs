@@ -22,6 +22,10 @@ pub(super) async fn repair(call: &Call, method: &Method) -> Outcome {
     for fault in &faults {
         tracing::warn!(%fault, mended = !options.dry_run, by = call.user.name, "a claim is wrong");
     }
+    if !options.dry_run && !faults.is_empty() {
+        // Before the answer: who reads it may look for the Events at once.
+        (call.api.report_faults)(faults.clone()).await;
+    }
     let shown: Vec<Value> = faults.iter().map(shown).collect();
     Ok(Answer::value(200, call.accepted, &json!({"mended": !options.dry_run, "faults": shown})))
 }

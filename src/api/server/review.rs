@@ -9,6 +9,7 @@ use super::super::{codec, kinds};
 use super::action;
 use super::answer::{Answer, Outcome};
 use super::body::{self, Payload};
+use super::credential::Known;
 use super::handle::Call;
 use super::metadata;
 use super::query::WriteOptions;
@@ -37,7 +38,8 @@ pub(super) fn create(call: &mut Call, review: Review, namespace: Option<&str>, b
     }
     let status = match review {
         Review::Access => access(&call.user.groups, &value),
-        Review::OtherAccess | Review::LocalAccess => access(&groups(&value), &value),
+        Review::OtherAccess | Review::LocalAccess => access(&groups(call, &value), &value),
+        Review::Token => token(call, &value)?,
         Review::Rules => rules(call, &mut value)?,
         Review::Subject => {
             // Of the question nothing is kept.
@@ -54,7 +56,7 @@ pub(super) fn create(call: &mut Call, review: Review, namespace: Option<&str>, b
 }
 
 /// The body may leave its type out, and may not claim another.
-fn check_type(group: &str, kind: &str, value: &mut Value) -> Result<(), ApiError> {
+pub(super) fn check_type(group: &str, kind: &str, value: &mut Value) -> Result<(), ApiError> {
     let api_version = format!("{group}/v1");
     let text = |member| value.get(member).and_then(Value::as_str).unwrap_or_default();
     let (found_version, found_kind) = (text("apiVersion"), text("kind"));
@@ -70,7 +72,7 @@ fn check_type(group: &str, kind: &str, value: &mut Value) -> Result<(), ApiError
 }
 
 /// The namespace of the path is that of the review.
-fn place(namespace: &str, value: &mut Value) -> Result<(), ApiError> {
+pub(super) fn place(namespace: &str, value: &mut Value) -> Result<(), ApiError> {
     let own = metadata::text(value, "namespace").to_owned();
     if !own.is_empty() && own != namespace {
         return Err(ApiError::bad_request(
@@ -81,10 +83,30 @@ fn place(namespace: &str, value: &mut Value) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// The groups a review asks about. Whoever is named there counts as known.
-fn groups(value: &Value) -> Vec<String> {
-    let list = value.pointer("/spec/groups").and_then(Value::as_array).into_iter().flatten();
-    list.filter_map(|group| Some(group.as_str()?.to_owned())).collect()
+/// The groups a review asks about, and those that hold the roles of an account.
+/// Whoever is named there counts as known.
+fn groups(call: &Call, value: &Value) -> Vec<String> {
+    let user = value.pointer("/spec/user").and_then(Value::as_str).unwrap_or_default();
+    let granted = call.api.accounts.grants.newest().groups_of_user(user);
+    words(value, "/spec/groups").chain(granted).collect()
+}
+
+fn words(value: &Value, pointer: &str) -> impl Iterator<Item = String> {
+    let list = value.pointer(pointer).and_then(Value::as_array).into_iter().flatten();
+    list.filter_map(|word| word.as_str().map(str::to_owned))
+}
+
+/// Whom a token names.
+fn token(call: &Call, value: &Value) -> Result<Value, ApiError> {
+    let token = value.pointer("/spec/token").and_then(Value::as_str).unwrap_or_default();
+    if token.is_empty() {
+        return Err(ApiError::bad_request("token is required for TokenReview in authentication"));
+    }
+    let audiences: Vec<String> = words(value, "/spec/audiences").collect();
+    Ok(match Known::now(&call.api).find(token, &audiences, crate::clock::now()) {
+        Ok(found) => json!({"authenticated": true, "user": found.user.info(), "audiences": found.audiences}),
+        Err(refusal) => json!({"user": {}, "error": refusal.to_string()}),
+    })
 }
 
 fn access(groups: &[String], value: &Value) -> Value {

@@ -113,9 +113,12 @@ mod tests {
                 assert!(!may("edgesvc:edit:n", &resource(verb, plural, "")), "{verb} {plural}");
                 assert!(!may("edgesvc:edit:n", &resource("get", "nodes", "n")));
             }
-            for plural in ["nodes", "namespaces", "services/status", "serviceaccounts/token"] {
+            for plural in ["nodes", "namespaces", "services/status"] {
                 assert!(!may("edgesvc:edit", &resource(verb, plural, "n")), "{verb} {plural}");
             }
+            assert_eq!(may("edgesvc:edit:n", &resource(verb, "serviceaccounts/token", "n")), verb == "create");
+            let grants = Action::Path { verb: "post".into(), path: "/edgesvc/v1/grants".into() };
+            assert!(!may("edgesvc:edit", &grants) && !may(AUTHENTICATED, &grants) && may(MASTERS, &grants));
             let bindings = Action::Resource {
                 verb: verb.into(),
                 group: "rbac.authorization.k8s.io".into(),

@@ -35,6 +35,16 @@ pub(super) enum Route {
     Tokens,
     /// `/edgesvc/v1/tokens/NAME`
     Token(String),
+    /// `/edgesvc/v1/grants`
+    Grants,
+    /// `/edgesvc/v1/grants/NAMESPACE/NAME`, the grants of one account
+    Grant { namespace: String, name: String },
+    /// `/.well-known/openid-configuration`
+    Issuer,
+    /// `/openid/v1/jwks`
+    IssuerKeys,
+    /// `serviceaccounts/NAME/token`: created, never stored.
+    TokenRequest { namespace: String, name: String },
     /// `/edgesvc/v1/repair`
     Repair,
     /// A review: created, in a namespace or outside, never stored.
@@ -73,11 +83,13 @@ pub(super) enum Review {
     LocalAccess,
     /// `authentication.k8s.io/v1` SelfSubjectReview: who am I?
     Subject,
+    /// `authentication.k8s.io/v1` TokenReview: whose token is this?
+    Token,
 }
 
 impl Review {
-    pub(super) const ALL: [Review; 5] =
-        [Review::Access, Review::Rules, Review::OtherAccess, Review::LocalAccess, Review::Subject];
+    pub(super) const ALL: [Review; 6] =
+        [Review::Access, Review::Rules, Review::OtherAccess, Review::LocalAccess, Review::Subject, Review::Token];
 
     /// What discovery says of it.
     pub(super) fn resource(self) -> &'static Resource {
@@ -87,12 +99,13 @@ impl Review {
             Review::OtherAccess => &review::ACCESS,
             Review::LocalAccess => &review::LOCAL_ACCESS,
             Review::Subject => &review::SELF_SUBJECT,
+            Review::Token => &review::TOKEN,
         }
     }
 }
 
 /// Subresources Kubernetes has and edgesvc does not, because it runs no containers.
-const UNSERVED_SUBRESOURCES: [(Kind, &str); 10] = [
+const UNSERVED_SUBRESOURCES: [(Kind, &str); 9] = [
     (Kind::Pod, "log"),
     (Kind::Pod, "exec"),
     (Kind::Pod, "attach"),
@@ -102,7 +115,18 @@ const UNSERVED_SUBRESOURCES: [(Kind, &str); 10] = [
     (Kind::Pod, "binding"),
     (Kind::Pod, "ephemeralcontainers"),
     (Kind::Service, "proxy"),
-    (Kind::ServiceAccount, "token"),
+];
+
+/// The order in which groups are told: clients take the first that has a name.
+const ORDER: [&str; 8] = [
+    "",
+    "events.k8s.io",
+    "authentication.k8s.io",
+    "authorization.k8s.io",
+    "networking.k8s.io",
+    "rbac.authorization.k8s.io",
+    "coordination.k8s.io",
+    "discovery.k8s.io",
 ];
 
 /// The API groups served: of objects and of reviews.
@@ -114,6 +138,7 @@ pub(super) fn groups() -> Vec<(&'static str, &'static str)> {
             groups.push(group);
         }
     }
+    groups.sort_by_key(|(group, _)| ORDER.iter().position(|known| known == group));
     groups
 }
 
@@ -133,7 +158,13 @@ pub(super) fn route(path: &str) -> Route {
         ["openapi", "v3", rest @ ..] => Route::OpenApiV3(rest.join("/")),
         ["edgesvc", "v1", "tokens"] => Route::Tokens,
         ["edgesvc", "v1", "tokens", name] => Route::Token((*name).to_owned()),
+        ["edgesvc", "v1", "grants"] => Route::Grants,
+        ["edgesvc", "v1", "grants", namespace, name] => {
+            Route::Grant { namespace: (*namespace).to_owned(), name: (*name).to_owned() }
+        }
         ["edgesvc", "v1", "repair"] => Route::Repair,
+        [".well-known", "openid-configuration"] => Route::Issuer,
+        ["openid", "v1", "jwks"] => Route::IssuerKeys,
         ["api"] => Route::CoreVersions,
         ["apis"] => Route::Groups,
         ["api", "v1", rest @ ..] => in_group("", "v1", rest),
@@ -192,6 +223,11 @@ fn objects(group: &str, version: &str, segments: &[&str], watch: bool) -> Route 
     if (namespace.is_some() && !row.namespaced) || (name.is_some() && namespace.is_none() && row.namespaced) {
         return Route::NoResource;
     }
+    if let (Kind::ServiceAccount, Some(namespace), Some(name), Some("token"), false) =
+        (kind, namespace, name, subresource, watch)
+    {
+        return Route::TokenRequest { namespace: namespace.to_owned(), name: name.to_owned() };
+    }
     if let Some(subresource) = subresource.filter(|sub| !row.subresources.contains(sub)) {
         return match UNSERVED_SUBRESOURCES.iter().any(|(k, s)| *k == kind && *s == subresource) {
             true => Route::Unserved(format!("{plural}/{subresource}")),
@@ -247,6 +283,14 @@ mod tests {
     #[test]
     fn the_rest_of_the_tree_has_its_places() {
         assert_eq!(route("/"), Route::Root);
+        let (namespace, name) = ("n".to_owned(), "a".to_owned());
+        assert_eq!(
+            route("/api/v1/namespaces/n/serviceaccounts/a/token"),
+            Route::TokenRequest { namespace: namespace.clone(), name: name.clone() }
+        );
+        assert_eq!(route("/edgesvc/v1/grants/n/a"), Route::Grant { namespace, name });
+        assert_eq!(route("/.well-known/openid-configuration/"), Route::Issuer);
+        assert_eq!(route("/openid/v1/jwks"), Route::IssuerKeys);
         assert_eq!(route("/livez/store"), Route::Health { endpoint: "livez", check: Some("store".to_owned()) });
         assert_eq!(
             route("/openapi/v3/apis/discovery.k8s.io/v1"),

@@ -2,7 +2,8 @@
 
 use super::super::kinds;
 use super::super::status::ApiError;
-use crate::model::{Kind, Labels, Object, name};
+use crate::model::selector::LabelSelector;
+use crate::model::{Kind, Object};
 
 /// Longest selector text; a real one has a few dozen bytes.
 const TEXT_BYTES_MAX: usize = 16 * 1024;
@@ -11,18 +12,8 @@ const TEXT_BYTES_MAX: usize = 16 * 1024;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Selection {
     namespace: Option<String>,
-    labels: Vec<Requirement>,
+    labels: LabelSelector,
     fields: Vec<FieldTerm>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Requirement {
-    Exists(String),
-    Absent(String),
-    In(String, Vec<String>),
-    NotIn(String, Vec<String>),
-    Greater(String, i64),
-    Less(String, i64),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,7 +36,7 @@ impl Selection {
         }
         Ok(Selection {
             namespace: namespace.map(str::to_owned),
-            labels: label_requirements(labels.unwrap_or_default())
+            labels: LabelSelector::parse(labels.unwrap_or_default())
                 .map_err(|why| ApiError::bad_request(format!("unable to parse requirement: {why}")))?,
             fields: field_terms(kind, fields.unwrap_or_default())?,
         })
@@ -59,28 +50,13 @@ impl Selection {
 
     /// Whether anything but the namespace selects.
     pub(super) fn is_everything(&self) -> bool {
-        self.labels.is_empty() && self.fields.is_empty()
+        self.labels.is_everything() && self.fields.is_empty()
     }
 
     pub(super) fn matches(&self, object: &Object) -> bool {
         self.namespace.as_deref().is_none_or(|namespace| *object.key.namespace == *namespace)
-            && self.labels.iter().all(|requirement| requirement.holds(&object.meta.labels))
+            && self.labels.matches(&object.meta.labels)
             && self.fields.iter().all(|term| term.holds(object))
-    }
-}
-
-impl Requirement {
-    fn holds(&self, labels: &Labels) -> bool {
-        let is_in = |values: &[String], value: Option<&str>| values.iter().any(|held| Some(held.as_str()) == value);
-        let number = |key: &String| labels.get(key).and_then(|value| value.parse::<i64>().ok());
-        match self {
-            Requirement::Exists(key) => labels.contains_key(key),
-            Requirement::Absent(key) => !labels.contains_key(key),
-            Requirement::In(key, values) => is_in(values, labels.get(key)),
-            Requirement::NotIn(key, values) => !is_in(values, labels.get(key)),
-            Requirement::Greater(key, bound) => number(key).is_some_and(|value| value > *bound),
-            Requirement::Less(key, bound) => number(key).is_some_and(|value| value < *bound),
-        }
     }
 }
 
@@ -95,83 +71,6 @@ impl FieldTerm {
     }
 }
 
-/// Splits at commas outside parentheses.
-fn terms(text: &str) -> Vec<&str> {
-    let mut depth = 0_usize;
-    text.split(move |c| {
-        match c {
-            '(' => depth += 1,
-            ')' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        c == ',' && depth == 0
-    })
-    .map(str::trim)
-    .collect()
-}
-
-fn label_requirements(text: &str) -> Result<Vec<Requirement>, String> {
-    if text.trim().is_empty() {
-        return Ok(Vec::new());
-    }
-    terms(text).into_iter().map(requirement).collect()
-}
-
-fn requirement(term: &str) -> Result<Requirement, String> {
-    if let Some(key) = term.strip_prefix('!') {
-        return Ok(Requirement::Absent(checked_key(key)?));
-    }
-    // `!=` first: `a!=b` also holds an `=`.
-    for (operator, negated) in [("!=", true), ("==", false), ("=", false)] {
-        if let Some((key, value)) = term.split_once(operator) {
-            let (key, values) = (checked_key(key)?, vec![checked_value(value)?]);
-            return Ok(if negated { Requirement::NotIn(key, values) } else { Requirement::In(key, values) });
-        }
-    }
-    if let Some((key, bound)) = term.split_once('>') {
-        return Ok(Requirement::Greater(checked_key(key)?, checked_number(bound)?));
-    }
-    if let Some((key, bound)) = term.split_once('<') {
-        return Ok(Requirement::Less(checked_key(key)?, checked_number(bound)?));
-    }
-    if let Some((head, set)) = term.split_once('(') {
-        let set = set.trim_end().strip_suffix(')').ok_or_else(|| format!("found '{term}', expected: ')'"))?;
-        let mut words = head.split_whitespace();
-        let (key, operator) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-        let values: Vec<String> = set.split(',').map(checked_value).collect::<Result<_, _>>()?;
-        return match (operator, words.next()) {
-            ("in", None) => Ok(Requirement::In(checked_key(key)?, values)),
-            ("notin", None) => Ok(Requirement::NotIn(checked_key(key)?, values)),
-            _ => Err(format!("found '{operator}', expected: in, notin, =, ==, !=, gt, lt")),
-        };
-    }
-    Ok(Requirement::Exists(checked_key(term)?))
-}
-
-fn checked_key(key: &str) -> Result<String, String> {
-    let key = key.trim();
-    let faults = name::qualified_name(key);
-    if faults.is_empty() {
-        Ok(key.to_owned())
-    } else {
-        Err(format!("key: Invalid value: \"{key}\": {}", faults.join("; ")))
-    }
-}
-
-fn checked_value(value: &str) -> Result<String, String> {
-    let value = value.trim();
-    let faults = name::label_value(value);
-    if faults.is_empty() {
-        Ok(value.to_owned())
-    } else {
-        Err(format!("values[0]: Invalid value: \"{value}\": {}", faults.join("; ")))
-    }
-}
-
-fn checked_number(text: &str) -> Result<i64, String> {
-    text.trim().parse().map_err(|_| format!("for 'Gt', 'Lt' operators, the value must be an integer: \"{text}\""))
-}
-
 fn field_terms(kind: Kind, text: &str) -> Result<Vec<FieldTerm>, ApiError> {
     let mut found = Vec::new();
     for term in text.split(',').map(str::trim).filter(|term| !term.is_empty()) {
@@ -179,7 +78,8 @@ fn field_terms(kind: Kind, text: &str) -> Result<Vec<FieldTerm>, ApiError> {
             .into_iter()
             .find_map(|(operator, equal)| term.split_once(operator).map(|(path, value)| (path, value, equal)))
             .ok_or_else(|| ApiError::bad_request(format!("invalid selector: '{term}'; can't understand '{term}'")))?;
-        let always = path == "metadata.name" || (path == "metadata.namespace" && kind.resource().namespaced);
+        let has_namespace = kind.resource().namespaced || !kinds::has_own_fields(kind);
+        let always = path == "metadata.name" || (path == "metadata.namespace" && has_namespace);
         if !always && !kinds::field_supported(kind, path) {
             return Err(ApiError::bad_request(unknown_field(kind, path)));
         }
@@ -194,42 +94,4 @@ fn unknown_field(kind: Kind, path: &str) -> String {
         return format!("field label not supported: {path}");
     }
     format!("\"{path}\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\"")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn holds(selector: &str, labels: &[(&str, &str)]) -> bool {
-        let labels = labels.iter().copied().collect();
-        label_requirements(selector).unwrap().iter().all(|requirement| requirement.holds(&labels))
-    }
-
-    #[test]
-    fn every_operator_selects_as_kubernetes_does() {
-        let web = [("app", "web"), ("tier", "2")];
-        for (selector, expected) in [
-            ("app=web", true),
-            ("app==web,tier", true),
-            ("app!=web", false),
-            ("none!=x", true),
-            ("app in (db, web)", true),
-            ("app notin (web)", false),
-            ("none notin (web)", true),
-            ("!app", false),
-            ("!none", true),
-            ("tier>1", true),
-            ("tier<2", false),
-            ("", true),
-        ] {
-            assert_eq!(holds(selector, &web), expected, "{selector}");
-        }
-    }
-
-    #[test]
-    fn what_is_no_selector_is_refused() {
-        for selector in ["app in (a", "app like (a)", "=a", "a=b c", "a,,b", "app=-"] {
-            assert!(label_requirements(selector).is_err(), "{selector}");
-        }
-    }
 }

@@ -19,9 +19,13 @@ use time::OffsetDateTime;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
+use super::credential::{Credential, Known};
 use super::share::Held;
 use super::stream::AnswerBody;
-use super::tokens::{Token, Tokens};
+
+/// Tokens one connection may use: more than one client renews while it has it. Each
+/// is looked up anew at every change; whoever speaks for many gets a new connection.
+const CREDENTIALS_MAX: usize = 64;
 
 /// How a connection ends by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +36,8 @@ pub(super) enum End {
     Idle,
     /// The token it used is worth nothing any more.
     Revoked,
+    /// It used as many tokens as it may.
+    Crowded,
 }
 
 /// What happens on one connection.
@@ -40,6 +46,8 @@ pub(super) struct Traffic {
     state: Mutex<State>,
     /// A deadline came that may be earlier than the one waited for.
     earlier: Notify,
+    /// A token came: what it rests on is to be watched from now on.
+    used: Notify,
     unread_max: Duration,
     idle_max: Duration,
 }
@@ -52,13 +60,17 @@ struct State {
     unread: BTreeMap<u64, Instant>,
     idle_since: Instant,
     /// The tokens requests came with, and when each stops being good.
-    tokens: Vec<(Arc<Token>, Option<Instant>)>,
+    credentials: Vec<(Credential, Option<Instant>)>,
+    /// Since when there are too many of them.
+    crowded: Option<Instant>,
 }
 
 impl Traffic {
     pub(super) fn new(unread_max: Duration, idle_max: Duration) -> Arc<Traffic> {
-        let state = State { next: 0, live: 0, unread: BTreeMap::new(), idle_since: Instant::now(), tokens: Vec::new() };
-        Arc::new(Traffic { state: Mutex::new(state), earlier: Notify::new(), unread_max, idle_max })
+        let (unread, idle_since) = (BTreeMap::new(), Instant::now());
+        let state = State { next: 0, live: 0, unread, idle_since, credentials: Vec::new(), crowded: None };
+        let (earlier, used) = (Notify::new(), Notify::new());
+        Arc::new(Traffic { state: Mutex::new(state), earlier, used, unread_max, idle_max })
     }
 
     fn with<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
@@ -75,25 +87,43 @@ impl Traffic {
         Exchange { traffic: Arc::clone(self), id }
     }
 
-    /// A request came with a token: it is good for this long.
-    pub(super) fn uses(&self, token: &Arc<Token>, now: OffsetDateTime) {
-        let left = token.expires.map(|expires| Duration::try_from(expires - now).unwrap_or_default());
+    /// A request came with a token: whether it may be used here.
+    pub(super) fn uses(&self, credential: &Credential, now: OffsetDateTime) -> bool {
+        let left = credential.expires().map(|expires| Duration::try_from(expires - now).unwrap_or_default());
         let until = left.and_then(|left| Instant::now().checked_add(left));
-        let new = self.with(|state| {
-            let new = !state.tokens.iter().any(|(used, _)| Arc::ptr_eq(used, token));
-            if new {
-                state.tokens.push((Arc::clone(token), until));
+        let (fits, new) = self.with(|state| {
+            if state.credentials.iter().any(|(used, _)| used.is(credential)) {
+                return (true, false);
             }
-            new
+            if state.credentials.len() >= CREDENTIALS_MAX {
+                state.crowded.get_or_insert_with(Instant::now);
+                return (false, true);
+            }
+            state.credentials.push((credential.clone(), until));
+            (true, true)
         });
-        if new && until.is_some() {
+        if new {
+            self.used.notify_one();
+        }
+        if new && (until.is_some() || !fits) {
             self.earlier.notify_one();
         }
+        fits
     }
 
-    /// Whether every token used here is still one of these.
-    pub(super) fn is_good(&self, tokens: &Tokens) -> bool {
-        self.with(|state| state.tokens.iter().all(|(token, _)| tokens.holds(token)))
+    /// Waits for a request with a token that was not used here before.
+    pub(super) async fn used(&self) {
+        self.used.notified().await;
+    }
+
+    /// Whether a token of a ServiceAccount was used here: those rest on objects.
+    pub(super) fn rests_on_objects(&self) -> bool {
+        self.with(|state| state.credentials.iter().any(|(used, _)| matches!(used, Credential::Account(_))))
+    }
+
+    /// Whether every token used here is still good.
+    pub(super) fn is_good(&self, known: &Known<'_>, now: OffsetDateTime) -> bool {
+        self.with(|state| state.credentials.iter().all(|(credential, _)| known.holds(credential, now)))
     }
 
     /// Waits until the connection should end. Wakes for deadlines only.
@@ -119,8 +149,9 @@ impl State {
     fn deadline(&self, unread_max: Duration, idle_max: Duration) -> Option<(Instant, End)> {
         let unread = self.unread.values().min().map(|since| (*since + unread_max, End::Unread));
         let idle = (self.live == 0).then(|| (self.idle_since + idle_max, End::Idle));
-        let revoked = self.tokens.iter().filter_map(|(_, until)| *until).min().map(|at| (at, End::Revoked));
-        [unread, idle, revoked].into_iter().flatten().min_by_key(|(at, _)| *at)
+        let revoked = self.credentials.iter().filter_map(|(_, until)| *until).min().map(|at| (at, End::Revoked));
+        let crowded = self.crowded.map(|at| (at, End::Crowded));
+        [unread, idle, revoked, crowded].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 }
 

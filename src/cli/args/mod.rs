@@ -13,11 +13,12 @@ use clap::{Arg, ArgAction, ArgMatches, Args, Command, CommandFactory as _, FromA
 
 use super::completions::Shell;
 use super::env::{Env, Exec};
+use super::grant::GrantVerb;
 use super::token::KubeconfigVerb;
 use crate::config::{Inputs, SETTINGS};
 
 pub use read::{ApiResources, Describe, Diff, Explain, Get, Version, Wait};
-pub use write::{Apply, Change, Create, Delete, Edit, Modify, Patch, Replace, Targets};
+pub use write::{Apply, Change, Create, Delete, Edit, Manner, Modify, Patch, Replace, Targets};
 
 /// Kubernetes Services for one box.
 #[derive(Debug, Parser)]
@@ -166,6 +167,9 @@ pub enum Verb {
     /// Give others access to this box, and take it away
     #[command(subcommand)]
     Kubeconfig(KubeconfigVerb),
+    /// Give roles to ServiceAccounts, and take them away
+    #[command(subcommand)]
+    Grant(GrantVerb),
     /// Look at, export or remove what edgesvc put into the kernel
     #[command(subcommand)]
     Dataplane(DataplaneVerb),

@@ -104,6 +104,9 @@ pub struct Diff {
     pub files: Files,
     #[command(flatten)]
     pub scope: Scope,
+    /// Only manifests with these labels
+    #[arg(short = 'l', long, value_name = "SELECTOR")]
+    pub selector: Option<String>,
     /// Who owns the fields that would be changed
     #[arg(long, value_name = "NAME", default_value = "")]
     pub field_manager: String,

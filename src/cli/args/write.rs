@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::super::apply::DryRun;
+use super::super::token_request::TokenFlags;
 use super::{Files, Scope, Selection, Server, duration};
 
 /// How a change is made and told.
@@ -58,26 +59,47 @@ pub struct Apply {
     /// With --server-side: take over fields that others own
     #[arg(long)]
     pub force_conflicts: bool,
-    /// Not supported: delete what a manifest no longer names by name
-    #[arg(long, hide = true)]
+    /// Only manifests with these labels; with --prune only such objects go
+    #[arg(short = 'l', long, value_name = "SELECTOR")]
+    pub selector: Option<String>,
+    /// Delete what an earlier apply made in these namespaces and no manifest names; wants -l or --all
+    #[arg(long)]
     pub prune: bool,
-    /// Not supported, as --prune
+    /// With --prune: whatever its labels
+    #[arg(long)]
+    pub all: bool,
+    /// With --prune: a kind that may go, for instance core/v1/Service; may be given more than once
+    #[arg(long, value_name = "GROUP/VERSION/KIND")]
+    pub prune_allowlist: Vec<String>,
+    #[command(flatten)]
+    pub manner: Manner,
+    /// Not supported: kubectl's alpha of another way to prune
     #[arg(long, value_name = "NAME", hide = true)]
     pub applyset: Option<String>,
-    /// Not supported, as --prune
-    #[arg(short = 'l', long, value_name = "SELECTOR", hide = true)]
-    pub selector: Option<String>,
     #[command(flatten)]
     pub server: Server,
+}
+
+/// How objects are deleted.
+#[derive(Clone, Debug, Args)]
+pub struct Manner {
+    /// Seconds a Pod has to end; -1 leaves it to the Pod
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+    pub grace_period: Option<i32>,
+    /// What becomes of objects that a deleted one owns: background, foreground or orphan
+    #[arg(long, value_name = "HOW", default_value = "background", value_parser = ["background", "foreground", "orphan"], hide_possible_values = true)]
+    pub cascade: String,
 }
 
 /// `edgesvc create`.
 #[derive(Clone, Debug, Args)]
 #[allow(missing_docs, reason = "the help texts say it")]
 pub struct Create {
-    /// namespace NAME; everything else is made from files
-    #[arg(value_name = "namespace NAME", conflicts_with = "files")]
+    /// namespace NAME, or token ACCOUNT; everything else is made from files
+    #[arg(value_name = "namespace|token NAME", conflicts_with = "files")]
     pub words: Vec<String>,
+    #[command(flatten)]
+    pub token: TokenFlags,
     #[command(flatten)]
     pub files: Files,
     #[command(flatten)]
@@ -219,18 +241,14 @@ pub struct Delete {
     /// How long to wait, for instance 30s or 2m; 0s waits a week
     #[arg(long, default_value = "0s", value_parser = duration, value_name = "TIME")]
     pub timeout: Duration,
-    /// Seconds a Pod has to end
-    #[arg(long, value_name = "SECONDS")]
-    pub grace_period: Option<u32>,
+    #[command(flatten)]
+    pub manner: Manner,
     /// The same as --grace-period 1
     #[arg(long, conflicts_with = "grace_period")]
     pub now: bool,
     /// At once, and without waiting: the same as --grace-period 0 --wait=false
     #[arg(long)]
     pub force: bool,
-    /// What becomes of objects that this one owns: background, foreground or orphan
-    #[arg(long, value_name = "HOW", default_value = "background", value_parser = ["background", "foreground", "orphan"], hide_possible_values = true)]
-    pub cascade: String,
     /// client or server: delete nothing
     #[arg(long, value_name = "none|client|server", default_value = "none", hide_default_value = true)]
     pub dry_run: DryRun,

@@ -32,22 +32,40 @@ pub enum Shell {
     Fish,
 }
 
+/// What is printed instead of candidates when a file is wanted.
+const FILES: &str = ":files";
+
+// The line is read again, because bash parts words at `=` and `:`; what stands
+// before the last of them is not part of the word that bash completes.
 const BASH: &str = r#"# bash completion for edgesvc: source <(edgesvc completions bash)
 _edgesvc() {
-    local IFS=$'\n'
-    COMPREPLY=($("${COMP_WORDS[0]}" __complete -- "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null))
-    # A type before its name ends in a slash.
-    if [[ ${#COMPREPLY[@]} -eq 1 && ${COMPREPLY[0]} == */ ]]; then compopt -o nospace 2>/dev/null; fi
+    local line="${COMP_LINE:0:COMP_POINT}" before found IFS
+    local -a words
+    read -ra words <<<"$line"
+    if [[ "$line" == *[[:space:]] ]]; then words+=(""); fi
+    IFS=$'\n'
+    found=($("${COMP_WORDS[0]}" __complete -- "${words[@]:1}" 2>/dev/null))
+    COMPREPLY=()
+    if [[ "${found[0]}" == ":files" ]]; then compopt -o default 2>/dev/null; return; fi
+    before="${words[-1]%"${words[-1]##*[=:]}"}"
+    COMPREPLY=("${found[@]#"$before"}")
+    # An argument follows.
+    if [[ ${#COMPREPLY[@]} -eq 1 && ${COMPREPLY[0]} == *[/=] ]]; then compopt -o nospace 2>/dev/null; fi
 }
-complete -o default -F _edgesvc edgesvc
+complete -F _edgesvc edgesvc
 "#;
 
 const ZSH: &str = r#"#compdef edgesvc
 # zsh completion for edgesvc: source <(edgesvc completions zsh)
 _edgesvc() {
-    local -a found
+    local -a found open
     found=("${(@f)$("${words[1]}" __complete -- "${(@)words[2,CURRENT]}" 2>/dev/null)}")
-    if [[ -n "${found[1]}" ]]; then compadd -- "${found[@]}"; else _files; fi
+    if [[ "${found[1]}" == ":files" ]]; then compset -P '-*='; _files; return; fi
+    # An argument follows these.
+    open=("${(@M)found:#*[/=]}")
+    found=("${(@)found:#*[/=]}")
+    compadd -S '' -- "${(@)open:#}"
+    compadd -- "${(@)found:#}"
 }
 compdef _edgesvc edgesvc
 "#;
@@ -55,11 +73,18 @@ compdef _edgesvc edgesvc
 const FISH: &str = r#"# fish completion for edgesvc: edgesvc completions fish | source
 function __edgesvc_complete
     set -l words (commandline -opc)
-    set -e words[1]
-    edgesvc __complete -- $words (commandline -ct) 2>/dev/null
+    set -l token (commandline -ct)
+    set -l found ($words[1] __complete -- $words[2..-1] $token 2>/dev/null)
+    if test "$found" = ":files"
+        set -l before (string match -r -- '^-[^=]*=' $token)
+        for path in (__fish_complete_path (string replace -- "$before" '' $token))
+            echo "$before$path"
+        end
+        return
+    end
+    printf '%s\n' $found
 end
 complete -c edgesvc -f -a '(__edgesvc_complete)'
-complete -c edgesvc -s f -l filename -r -F
 "#;
 
 /// The lines for a shell.
@@ -77,8 +102,9 @@ pub(super) async fn complete(words: &[String]) -> Result<(), Failure> {
     let command = Cli::definition();
     let line = Line::read(&command, words);
     let (candidates, prefix) = match line.wanted(&command) {
-        Wanted::Words(words) => (words, String::new()),
+        Wanted::Words { words, prefix } => (words, prefix),
         Wanted::Names { kind, prefix } => (names(&line, kind).await, prefix),
+        Wanted::Files => return output::line(FILES),
     };
     let mut text = String::new();
     for candidate in candidates.iter().map(|candidate| format!("{prefix}{candidate}")) {

@@ -21,15 +21,34 @@ pub(super) struct Line {
     positional: Vec<String>,
     /// Flags that have a value.
     values: Vec<(String, String)>,
+    /// Behind `--` stands a command that is not ours.
+    command_of_others: bool,
 }
 
 /// What is asked for.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Wanted {
-    /// These words.
-    Words(Vec<String>),
+    /// These words, with something before each.
+    Words { words: Vec<String>, prefix: String },
     /// Names of objects, with something before each.
     Names { kind: Kind, prefix: String },
+    /// A file, which the shell knows best.
+    Files,
+}
+
+impl Wanted {
+    fn words(words: impl IntoIterator<Item = String>) -> Wanted {
+        Wanted::Words { words: words.into_iter().collect(), prefix: String::new() }
+    }
+
+    /// The same behind something that is written already.
+    fn behind(self, before: &str) -> Wanted {
+        match self {
+            Wanted::Words { words, prefix } => Wanted::Words { words, prefix: format!("{before}{prefix}") },
+            Wanted::Names { kind, prefix } => Wanted::Names { kind, prefix: format!("{before}{prefix}") },
+            Wanted::Files => Wanted::Files,
+        }
+    }
 }
 
 impl Line {
@@ -37,12 +56,18 @@ impl Line {
     pub(super) fn read(command: &Command, words: &[String]) -> Line {
         let (last, before) =
             words.split_last().map_or((String::new(), &[][..]), |(last, before)| (last.clone(), before));
-        let mut line = Line { last, flag: None, positional: Vec::new(), values: Vec::new() };
+        let mut line = Line { last, flag: None, positional: Vec::new(), values: Vec::new(), command_of_others: false };
         for word in before {
+            if word == "--" {
+                line.command_of_others = true;
+                break;
+            }
             if let Some(flag) = line.flag.take() {
                 line.values.push((flag, word.clone()));
             } else if let Some((flag, value)) = word.split_once('=').filter(|(flag, _)| flag.starts_with('-')) {
                 line.values.push((flag.to_owned(), value.to_owned()));
+            } else if let Some((flag, before)) = glued(line.command(command), word) {
+                line.values.push((flag, word.get(before.len()..).unwrap_or_default().to_owned()));
             } else if word.starts_with('-') && word.len() > 1 {
                 line.flag = takes_value(line.command(command), word).then(|| word.clone());
             } else {
@@ -71,24 +96,33 @@ impl Line {
         if let Some(flag) = &self.flag {
             return value_of(own, flag);
         }
+        if self.command_of_others {
+            return Wanted::Files;
+        }
+        if let Some((flag, before)) = glued(own, &self.last) {
+            return value_of(own, &flag).behind(&before);
+        }
         if self.last.starts_with('-') {
-            return Wanted::Words(flags(own));
+            return Wanted::words(flags(own));
         }
         if own.has_subcommands() {
             let verbs = own.get_subcommands().filter(|verb| !verb.is_hide_set());
-            return Wanted::Words(verbs.map(|verb| verb.get_name().to_owned()).collect());
+            return Wanted::words(verbs.map(|verb| verb.get_name().to_owned()));
         }
-        let Some((verb, objects)) = self.positional.split_first() else { return Wanted::Words(Vec::new()) };
+        let Some((verb, objects)) = self.positional.split_first() else { return Wanted::words([]) };
         match (verb.as_str(), objects) {
             (verb, []) if OF_OBJECTS.contains(&verb) => self.first_object(verb),
             (verb, [first, ..]) if OF_OBJECTS.contains(&verb) => match (first.contains('/'), resource::kind(first)) {
                 (false, Ok(kind)) => Wanted::Names { kind, prefix: String::new() },
                 _ => self.first_object(verb),
             },
-            ("explain", []) => Wanted::Words(types()),
-            ("create", []) => Wanted::Words(vec!["namespace".to_owned()]),
-            ("completions", []) => Wanted::Words(["bash", "zsh", "fish"].map(str::to_owned).to_vec()),
-            _ => Wanted::Words(Vec::new()),
+            ("explain", []) => Wanted::words(types()),
+            ("create", []) => Wanted::words(["namespace", "token"].map(str::to_owned)),
+            ("create", [word]) if word == "token" => {
+                Wanted::Names { kind: Kind::ServiceAccount, prefix: String::new() }
+            }
+            ("completions", []) => Wanted::words(["bash", "zsh", "fish"].map(str::to_owned)),
+            _ => Wanted::words([]),
         }
     }
 
@@ -99,9 +133,13 @@ impl Line {
         {
             return Wanted::Names { kind, prefix: format!("{word}/") };
         }
+        // `svc,` begins another type.
+        if let Some((before, _)) = self.last.rsplit_once(',') {
+            return Wanted::words(types()).behind(&format!("{before},"));
+        }
         let mut words = types();
         words.extend((verb == "get").then(|| "all".to_owned()));
-        Wanted::Words(words)
+        Wanted::words(words)
     }
 }
 
@@ -124,6 +162,17 @@ fn named<'c>(command: &'c Command, flag: &str) -> Option<&'c Arg> {
     })
 }
 
+/// A flag and its value in one word, `--output=ya` or `-oya`: the flag, and what
+/// stands before the value.
+fn glued(command: &Command, word: &str) -> Option<(String, String)> {
+    if let Some((flag, _)) = word.split_once('=').filter(|(flag, _)| flag.starts_with("--")) {
+        return Some((flag.to_owned(), format!("{flag}=")));
+    }
+    let short = word.strip_prefix('-')?.chars().next().filter(|c| *c != '-')?;
+    let flag = format!("-{short}");
+    (word.len() > flag.len() && takes_value(command, &flag)).then(|| (flag.clone(), flag))
+}
+
 /// Whether the next word belongs to a flag. Flags before the verb all do.
 fn takes_value(command: &Command, flag: &str) -> bool {
     match named(command, flag) {
@@ -136,13 +185,33 @@ fn value_of(command: &Command, flag: &str) -> Wanted {
     if matches!(flag, "-n" | "--namespace") {
         return Wanted::Names { kind: Kind::Namespace, prefix: String::new() };
     }
-    let possible: Vec<String> = named(command, flag)
+    let arg = named(command, flag);
+    let possible: Vec<String> = arg
         .map(|arg| arg.get_possible_values().iter().map(|value| value.get_name().to_owned()).collect())
         .unwrap_or_default();
-    if possible.is_empty() && matches!(flag, "-o" | "--output") {
-        return Wanted::Words(FORMATS.map(str::to_owned).to_vec());
+    let is = |name: &str| arg.and_then(Arg::get_long) == Some(name);
+    let value_names = arg.and_then(Arg::get_value_names).unwrap_or_default();
+    let a_file = value_names.iter().any(|name| ["FILE", "DIR"].contains(&name.as_str()));
+    if a_file || matches!(flag, "--socket" | "--kubeconfig") {
+        return Wanted::Files;
     }
-    Wanted::Words(possible)
+    let own: &[&str] = match () {
+        () if !possible.is_empty() => return Wanted::words(possible),
+        () if is("output") => &FORMATS,
+        () if is("for") => &["create", "delete", "condition=", "jsonpath="],
+        () if is("type") => &["json", "merge", "strategic"],
+        () if is("subresource") => &["status"],
+        () if is("prune-allowlist") => {
+            let word = |kind: Kind| {
+                let row = kind.resource();
+                let group = if row.group.is_empty() { "core" } else { row.group };
+                format!("{group}/{}/{}", row.version, row.kind)
+            };
+            return Wanted::words(Kind::ALL.map(word));
+        }
+        () => &[],
+    };
+    Wanted::words(own.iter().map(|word| (*word).to_owned()))
 }
 
 #[cfg(test)]
@@ -158,7 +227,7 @@ mod tests {
 
     fn words(line: &str) -> Vec<String> {
         match wanted(line) {
-            Wanted::Words(words) => words,
+            Wanted::Words { words, prefix } => words.into_iter().map(|word| format!("{prefix}{word}")).collect(),
             other => panic!("{line}: {other:?}"),
         }
     }
@@ -183,7 +252,15 @@ mod tests {
         assert!(words("get svc --").contains(&"--show-labels".to_owned()));
         assert!(words("get svc -o ").contains(&"yaml".to_owned()));
         assert_eq!(words("apply --dry-run "), ["none", "client", "server"]);
-        assert!(words("apply -f ").is_empty() && words("get deployments ").contains(&"pods".to_owned()));
+        assert_eq!(words("apply --dry-run="), ["--dry-run=none", "--dry-run=client", "--dry-run=server"]);
+        assert!(words("get svc -oj").contains(&"-ojson".to_owned()));
+        assert!(words("get svc,pods,").contains(&"svc,pods,services".to_owned()));
+        assert!(words("apply --prune-allowlist ").contains(&"core/v1/Service".to_owned()));
+        assert_eq!(wanted("get svc --namespace="), names(Kind::Namespace, "--namespace="));
+        assert_eq!(wanted("-nshop get svc "), names(Kind::Service, ""));
+        assert_eq!(wanted("apply --filename="), Wanted::Files);
+        assert_eq!(wanted("exec -- s"), Wanted::Files);
+        assert!(wanted("apply -f ") == Wanted::Files && words("get deployments ").contains(&"pods".to_owned()));
     }
 
     #[test]

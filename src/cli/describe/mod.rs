@@ -2,18 +2,22 @@
 //! kubectl lays it out. What belongs to an object is fetched here; the pages
 //! themselves are pure.
 
+mod access;
 mod container;
 mod data;
 mod endpoints;
 mod generic;
 mod moment;
 mod namespace;
+mod network;
 mod node;
 mod page;
 mod pod;
 mod quantity;
 mod service;
 mod volume;
+
+use std::collections::BTreeMap;
 
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -38,10 +42,18 @@ pub(super) struct Options {
     pub(super) events: bool,
 }
 
+/// Kinds whose pages have no events in kubectl either.
+const WITHOUT_EVENTS: [Kind; 6] =
+    [Kind::Secret, Kind::Namespace, Kind::Role, Kind::ClusterRole, Kind::RoleBinding, Kind::ClusterRoleBinding];
+
 /// What a page shows beside its object.
 struct Related {
     /// Slices of a Service.
     slices: Vec<Value>,
+    /// Services that an Ingress names.
+    backends: BTreeMap<String, network::Backend>,
+    /// Secrets beside an account, where they may be read.
+    secrets: Option<Vec<Value>>,
     /// Pods of a Node.
     pods: Vec<Value>,
     /// The Lease of a Node, or why there is none.
@@ -53,6 +65,10 @@ struct Related {
 
 /// Describes everything named; a type alone means all of its objects.
 pub(super) async fn describe(client: &mut Client, options: &Options) -> Result<(), Failure> {
+    let named = options.things.iter().any(|thing| thing.name.is_some());
+    if named && (options.selector.is_some() || options.field_selector.is_some()) {
+        return Err(Failure::new(Code::Usage, "error: name cannot be provided when a selector is specified"));
+    }
     let mut first = true;
     let mut refusals = Vec::new();
     for thing in &options.things {
@@ -131,11 +147,30 @@ async fn list(
 async fn related(client: &mut Client, kind: Kind, object: &Value, events: bool) -> Result<Related, Failure> {
     let namespace = text_at(object, "/metadata/namespace");
     let name = text_at(object, "/metadata/name");
-    let mut related =
-        Related { slices: Vec::new(), pods: Vec::new(), lease: Err(String::new()), events: None, now: clock::now() };
+    let mut related = Related {
+        slices: Vec::new(),
+        backends: BTreeMap::new(),
+        secrets: None,
+        pods: Vec::new(),
+        lease: Err(String::new()),
+        events: None,
+        now: clock::now(),
+    };
     if kind == Kind::Service {
-        let label = format!("labelSelector={}", resource::escaped(&format!("kubernetes.io/service-name={name}")));
-        related.slices = list(client, Kind::EndpointSlice, Some(namespace), &[label]).await?;
+        related.slices = slices(client, namespace, name).await?;
+    }
+    if kind == Kind::Ingress {
+        for name in network::backends_of(object) {
+            let backend = backend(client, namespace, &name).await?;
+            related.backends.insert(name, backend);
+        }
+    }
+    if kind == Kind::ServiceAccount {
+        related.secrets = match list(client, Kind::Secret, Some(namespace), &[]).await {
+            Ok(secrets) => Some(secrets),
+            Err(AskError::Refused(_)) => None,
+            Err(AskError::Failed(failure)) => return Err(failure),
+        };
     }
     if kind == Kind::Node {
         let running = format!("spec.nodeName={name},status.phase!=Succeeded,status.phase!=Failed");
@@ -143,7 +178,7 @@ async fn related(client: &mut Client, kind: Kind, object: &Value, events: bool) 
         related.pods = list(client, Kind::Pod, None, &[running]).await?;
         related.lease = lease(client, name).await?;
     }
-    if events && !matches!(kind, Kind::Secret | Kind::Namespace) {
+    if events && !WITHOUT_EVENTS.contains(&kind) {
         let scope = (!namespace.is_empty()).then_some(namespace);
         let mut found = Vec::new();
         // A kubelet's events name their Node by its name where others have the uid.
@@ -160,6 +195,25 @@ async fn related(client: &mut Client, kind: Kind, object: &Value, events: bool) 
         related.events = Some(found);
     }
     Ok(related)
+}
+
+/// The slices of a Service.
+async fn slices(client: &mut Client, namespace: &str, service: &str) -> Result<Vec<Value>, AskError> {
+    let label = format!("labelSelector={}", resource::escaped(&format!("kubernetes.io/service-name={service}")));
+    list(client, Kind::EndpointSlice, Some(namespace), &[label]).await
+}
+
+/// A Service that an Ingress names; what is refused is shown in its place.
+async fn backend(client: &mut Client, namespace: &str, name: &str) -> Result<network::Backend, Failure> {
+    let asked = match client.ask(Ask::get(&resource::object(Kind::Service, namespace, name))).await {
+        Ok(answer) => slices(client, namespace, name).await.map(|slices| (answer.value, slices)),
+        Err(error) => Err(error),
+    };
+    match asked {
+        Ok(found) => Ok(Ok(found)),
+        Err(AskError::Refused(refusal)) => Ok(Err(refusal.message)),
+        Err(AskError::Failed(failure)) => Err(failure),
+    }
 }
 
 /// The Lease of a Node; edgesvc need not serve Leases to be described.
@@ -189,6 +243,13 @@ fn render(kind: Kind, object: &Value, related: &Related) -> String {
         Kind::Namespace => namespace::page(&mut page, object),
         Kind::ConfigMap => data::config_map(&mut page, object),
         Kind::Secret => data::secret(&mut page, object),
+        Kind::Ingress => network::ingress(&mut page, object, &related.backends),
+        Kind::IngressClass => network::ingress_class(&mut page, object),
+        Kind::ServiceCidr => network::service_cidr(&mut page, object),
+        Kind::IpAddress => network::ip_address(&mut page, object),
+        Kind::ServiceAccount => access::service_account(&mut page, object, related.secrets.as_deref()),
+        Kind::Role | Kind::ClusterRole => access::role(&mut page, object),
+        Kind::RoleBinding | Kind::ClusterRoleBinding => access::binding(&mut page, object),
         // Every other kind has fields, and no form of its own.
         _ => generic::page(&mut page, object),
     }

@@ -9,7 +9,10 @@ pub(super) fn page(page: &mut Page, object: &Value) {
     page.row(0, "Name", text_at(object, "/metadata/name"));
     page.labels_and_annotations(object);
     page.row(0, "Status", text_at(object, "/status/phase"));
-    let conditions = list_at(object, "/status/conditions");
+    conditions(page, list_at(object, "/status/conditions"));
+}
+
+pub(super) fn conditions(page: &mut Page, conditions: &[Value]) {
     if conditions.is_empty() {
         return;
     }

@@ -18,7 +18,7 @@ impl Page {
     /// Writes a line, `level` steps in.
     pub(super) fn line(&mut self, level: usize, text: &str) {
         self.open.extend(std::iter::repeat_n("  ", level));
-        self.open.push_str(text);
+        self.open.push_str(&tabs::harmless(text));
         self.open.push('\n');
     }
 
@@ -73,7 +73,7 @@ impl Page {
         }
     }
 
-    fn annotations(&mut self, map: Option<&Value>) {
+    pub(super) fn annotations(&mut self, map: Option<&Value>) {
         // What kubectl stores for itself would fill the screen.
         let shown = members(map).filter(|(key, _)| *key != "kubectl.kubernetes.io/last-applied-configuration");
         let mut first = true;

@@ -62,7 +62,7 @@ fn port(page: &mut Page, port: &Value, slices: &[Value]) {
 }
 
 /// The ready endpoints of a port, the first few by address.
-fn endpoints_of(name: &str, slices: &[Value]) -> String {
+pub(super) fn endpoints_of(name: &str, slices: &[Value]) -> String {
     if slices.is_empty() {
         return "<none>".to_owned();
     }

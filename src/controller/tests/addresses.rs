@@ -129,6 +129,18 @@ fn every_namespace_has_its_account() {
     assert!(account(&world).is_none());
 }
 
+#[test]
+fn a_service_in_a_range_that_is_going_is_not_outside_of_it() {
+    let more = json!({"metadata": {"deletionTimestamp": "2026-01-02T03:04:05Z",
+        "finalizers": ["networking.k8s.io/service-cidr-finalizer"]}, "spec": {"cidrs": ["10.99.0.0/24"]}});
+    let world = World::new([
+        draft(Kind::ServiceCidr, "more", more),
+        service(json!({"spec": {"clusterIPs": ["10.99.0.9"], "clusterIP": "10.99.0.9"}})),
+    ]);
+    let out = |event: &Value| event["reason"] == "ClusterIPOutOfRange";
+    assert!(!world.snapshot.list(Kind::Event, None).any(|event| out(&event.value())));
+}
+
 /// spec/service.md section 9: what lies outside every range is told once, and
 /// again when the event is over.
 #[test]

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::macros::datetime;
 
+use super::trigger::Triggers;
 use super::{Facts, Scene, Task, decide, dirty};
 use crate::model::{Draft, Kind, ObjectKey, Revision};
 use crate::store::{Expect, Op, Snapshot};
@@ -28,6 +29,7 @@ struct World {
     /// Every op the controllers asked for, newest last.
     written: Vec<Op>,
     now: OffsetDateTime,
+    triggers: Triggers,
 }
 
 impl World {
@@ -43,7 +45,8 @@ impl World {
             api_listen: Some("0.0.0.0:6443".parse().unwrap()),
             ..Facts::default()
         };
-        let mut world = World { snapshot, seen: None, facts, written: Vec::new(), now: NOW };
+        let mut world =
+            World { snapshot, seen: None, facts, written: Vec::new(), now: NOW, triggers: Triggers::default() };
         world.settle();
         world
     }
@@ -67,7 +70,8 @@ impl World {
     fn play(&mut self, tasks: BTreeSet<Task>) {
         for task in tasks {
             let random = fastrand::Rng::with_seed(self.snapshot.revision().0);
-            let mut scene = Scene { snapshot: &self.snapshot, facts: &self.facts, now: self.now, random };
+            let triggers = &mut self.triggers;
+            let mut scene = Scene { snapshot: &self.snapshot, facts: &self.facts, now: self.now, random, triggers };
             let ops = decide(&mut scene, &task).unwrap().ops;
             self.snapshot = self.snapshot.after_for_tests(&ops).unwrap();
             self.written.extend(ops);

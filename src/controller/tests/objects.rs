@@ -68,6 +68,28 @@ fn a_namespace_goes_after_its_content() {
 }
 
 #[test]
+fn a_namespace_shows_which_groups_hold_roles_in_it() {
+    let mut world = World::new([]);
+    world.put(draft(Kind::Namespace, "shop", json!({})));
+    let bindings = |world: &World| -> Vec<String> {
+        let all = world.snapshot.list(Kind::RoleBinding, Some("shop")).map(|binding| binding.value());
+        all.map(|value| {
+            let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str).unwrap().to_owned();
+            [text("/metadata/name"), text("/roleRef/kind"), text("/roleRef/name"), text("/subjects/0/name")].join(" ")
+        })
+        .collect()
+    };
+    assert_eq!(
+        bindings(&world),
+        ["edit ClusterRole edit edgesvc:edit:shop", "view ClusterRole view edgesvc:view:shop"]
+    );
+    world.edit(Kind::Namespace, "shop", json!({"metadata": {"labels": {"a": "b"}}}));
+    assert_eq!(bindings(&world).len(), 2);
+    world.edit(Kind::Namespace, "shop", json!({"metadata": {"deletionTimestamp": "2026-01-02T03:04:05Z"}}));
+    assert_eq!((bindings(&world).len(), world.get(Kind::Namespace, "shop")), (0, None));
+}
+
+#[test]
 fn garbage_follows_its_owner() {
     let owned = |name| {
         let owner = json!([{"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": "uid-owner"}]);
@@ -91,7 +113,8 @@ fn bootstrap_is_idempotent_and_names_the_api() {
     let mut world = World::new([]);
     for round in 0..2 {
         let random = fastrand::Rng::with_seed(1);
-        let mut scene = Scene { snapshot: &world.snapshot, facts: &world.facts, now: NOW, random };
+        let triggers = &mut Triggers::default();
+        let mut scene = Scene { snapshot: &world.snapshot, facts: &world.facts, now: NOW, random, triggers };
         let mut ops = bootstrap::durable(&mut scene).unwrap();
         ops.extend(bootstrap::observed(&mut scene).unwrap());
         assert_eq!(ops.is_empty(), round == 1);
@@ -121,4 +144,34 @@ fn weights_and_ages_of_pods_are_told_on_the_slices() {
     assert!(note(&world, "edgesvc.io/weight").is_null());
     world.edit(Kind::Service, "my-service", json!({"metadata": {"annotations": null}}));
     assert!(note(&world, "edgesvc.io/oldest-first").is_null());
+}
+
+#[test]
+fn the_trigger_time_is_the_earliest_of_what_changed_since_the_service_was_looked_at() {
+    const TRIGGER: &str = "endpoints.kubernetes.io/last-change-trigger-time";
+    let at = |name: &str, ip: &str, ready: bool, time: &str| {
+        let ready = if ready { "True" } else { "False" };
+        let condition = json!([{"type": "Ready", "status": ready, "lastTransitionTime": time}]);
+        pod(name, ip, true, json!({"status": {"conditions": condition}}))
+    };
+    let told = |world: &World| {
+        let slices = world.slices();
+        [slices[0]["metadata"]["annotations"].get(TRIGGER), world.endpoints()["metadata"]["annotations"].get(TRIGGER)]
+            .map(|time| time.and_then(Value::as_str).unwrap_or("none").to_owned())
+    };
+    let created = "2026-01-01T00:00:00Z";
+    let mut world = World::new([service(json!({})), at("a", "10.244.1.1", true, "2026-01-01T01:00:00Z")]);
+    assert_eq!(told(&world), [created; 2], "the first look");
+    let slice = world.slices()[0]["metadata"]["name"].as_str().unwrap().to_owned();
+    world.delete(Kind::EndpointSlice, &slice);
+    assert_eq!(told(&world), ["none", created], "nothing changed but that the slice was gone");
+    world.put(at("b", "10.244.1.2", true, "2026-01-01T00:30:00Z"));
+    assert_eq!(told(&world), ["2026-01-01T00:30:00Z"; 2], "a Pod that is new, however old");
+    world.put(at("a", "10.244.1.1", false, "2026-01-01T02:00:00Z"));
+    assert_eq!(told(&world), ["2026-01-01T02:00:00Z"; 2]);
+    world.delete(Kind::Pod, "b");
+    assert_eq!(told(&world), ["none"; 2], "a Pod that is gone has no time");
+    world.delete(Kind::Service, "my-service");
+    world.put(service(json!({})));
+    assert_eq!(told(&world), [created; 2], "another Service of the name");
 }

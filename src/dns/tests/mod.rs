@@ -72,14 +72,14 @@ fn zone() -> Zone {
     for (name, records) in services() {
         zone.apply(Change::Service { key: ObjectKey::new("dns", name), records: Some(records.into()) }, 1_000);
     }
+    zone.apply(Change::ServiceRanges(["10.96.0.0/16".parse().unwrap()].into()), 1_000);
     zone.apply(Change::Synced, 2_000);
     zone
 }
 
 fn responder(pod_mode: PodMode) -> Responder {
     let own = vec!["10.96.0.10".parse::<IpAddr>().unwrap()];
-    let ranges = vec!["10.96.0.0/16".parse().unwrap()];
-    let authority = Authority::new("cluster.local", 30, pod_mode, own, ranges).unwrap();
+    let authority = Authority::new("cluster.local", 30, pod_mode, own).unwrap();
     Responder { authority, counters: Arc::default(), forwarder: None }
 }
 

@@ -14,6 +14,7 @@ pub(super) const fn opt(number: u32, name: &'static str, shape: Shape, descripti
         patch: Patch::Default,
         list: ListType::Default,
         default: None,
+        values: &[],
         description,
     }
 }
@@ -77,6 +78,11 @@ impl Field {
     /// `listType: atomic` or `mapType: atomic`.
     pub(super) const fn atomic(self) -> Field {
         Field { list: ListType::Atomic, ..self }
+    }
+
+    /// The only values it may have.
+    pub(super) const fn one_of(self, values: &'static [&'static str]) -> Field {
+        Field { values, ..self }
     }
 
     /// The value that counts when the field is absent.

@@ -75,6 +75,6 @@ pub(super) static TYPES: &[Type] = &[
         opt(7, "fieldPath", String, "Part of the object, for instance spec.containers{name}."),
     ]),
     core!(atomic "LocalObjectReference" => "LocalObjectReference names an object of the same namespace.", [
-        opt(1, "name", String, "Name."),
+        opt(1, "name", String, "Name.").default(""),
     ]),
 ];

@@ -3,6 +3,7 @@
 use super::Shape::{Bool, Int32, Int64, IntOrString, List, Map, Object, Quantity, String};
 use super::Type;
 use super::build::{inl, opt, own, ptr, req};
+use super::values::{MESSAGE_POLICIES, PROTOCOLS, PULL_POLICIES, SIGNALS};
 
 pub(super) static TYPES: &[Type] = &[
     core!("Container" => "Container is one container of a pod.", [
@@ -25,8 +26,8 @@ pub(super) static TYPES: &[Type] = &[
         ptr(22, "startupProbe", Object("Probe"), "Holds the other probes back until it succeeds."),
         ptr(12, "lifecycle", Object("Lifecycle"), "Actions after start and before stop."),
         opt(13, "terminationMessagePath", String, "File the last words are read from."),
-        opt(20, "terminationMessagePolicy", String, "File or FallbackToLogsOnError."),
-        opt(14, "imagePullPolicy", String, "Always, Never or IfNotPresent."),
+        opt(20, "terminationMessagePolicy", String, "File or FallbackToLogsOnError.").one_of(MESSAGE_POLICIES),
+        opt(14, "imagePullPolicy", String, "Always, Never or IfNotPresent.").one_of(PULL_POLICIES),
         ptr(15, "securityContext", Object("SecurityContext"), "Security settings."),
         opt(16, "stdin", Bool, "Keep standard input open."),
         opt(17, "stdinOnce", Bool, "Close standard input after the first client."),
@@ -45,7 +46,7 @@ pub(super) static TYPES: &[Type] = &[
         opt(1, "name", String, "Name, unique in the pod; a Service may target it."),
         opt(2, "hostPort", Int32, "Port on the node."),
         req(3, "containerPort", Int32, "Port in the pod."),
-        opt(4, "protocol", String, "TCP (default), UDP or SCTP.").default("TCP"),
+        opt(4, "protocol", String, "TCP (default), UDP or SCTP.").default("TCP").one_of(PROTOCOLS),
         opt(5, "hostIP", String, "Address of the node to bind."),
     ]),
     core!("EnvFromSource" => "EnvFromSource is a source of environment variables.", [
@@ -63,7 +64,7 @@ pub(super) static TYPES: &[Type] = &[
         req(2, "restartPolicy", String, "NotRequired or RestartContainer."),
     ]),
     core!("ContainerRestartRule" => "ContainerRestartRule says what to do after an exit.", [
-        req(1, "action", String, "What to do."),
+        opt(1, "action", String, "What to do.").required(),
         ptr(2, "exitCodes", Object("ContainerRestartRuleOnExitCodes"), "Exit codes it applies to."),
     ]),
     core!("VolumeMount" => "VolumeMount mounts a volume.", [
@@ -72,7 +73,7 @@ pub(super) static TYPES: &[Type] = &[
         ptr(7, "recursiveReadOnly", String, "Disabled, IfPossible or Enabled."),
         req(3, "mountPath", String, "Path in the container."),
         opt(4, "subPath", String, "Path in the volume to mount."),
-        ptr(5, "mountPropagation", String, "None, HostToContainer or Bidirectional."),
+        ptr(5, "mountPropagation", String, "None, HostToContainer or Bidirectional.").one_of(&["Bidirectional", "HostToContainer", "None"]),
         opt(6, "subPathExpr", String, "As subPath, with variables expanded."),
     ]),
     core!("VolumeDevice" => "VolumeDevice is a block device of a volume.", [
@@ -91,7 +92,7 @@ pub(super) static TYPES: &[Type] = &[
     core!("Lifecycle" => "Lifecycle holds actions at start and stop.", [
         ptr(1, "postStart", Object("LifecycleHandler"), "Done after start."),
         ptr(2, "preStop", Object("LifecycleHandler"), "Done before stop."),
-        ptr(3, "stopSignal", String, "Signal that stops the container."),
+        ptr(3, "stopSignal", String, "Signal that stops the container.").one_of(SIGNALS),
     ]),
     core!("SecurityContext" => "SecurityContext holds security settings of a container.", [
         ptr(1, "capabilities", Object("Capabilities"), "Capabilities added and dropped."),
@@ -103,7 +104,7 @@ pub(super) static TYPES: &[Type] = &[
         ptr(5, "runAsNonRoot", Bool, "Refuse to run as user 0."),
         ptr(6, "readOnlyRootFilesystem", Bool, "Root file system is read-only."),
         ptr(7, "allowPrivilegeEscalation", Bool, "Whether processes can gain rights."),
-        ptr(9, "procMount", String, "Default or Unmasked."),
+        ptr(9, "procMount", String, "Default or Unmasked.").one_of(&["Default", "Unmasked"]),
         ptr(11, "seccompProfile", Object("SeccompProfile"), "Seccomp profile."),
         ptr(12, "appArmorProfile", Object("AppArmorProfile"), "AppArmor profile."),
     ]),
@@ -127,8 +128,8 @@ pub(super) static TYPES: &[Type] = &[
         ptr(22, "startupProbe", Object("Probe"), "Holds the other probes back until it succeeds."),
         ptr(12, "lifecycle", Object("Lifecycle"), "Actions after start and before stop."),
         opt(13, "terminationMessagePath", String, "File the last words are read from."),
-        opt(20, "terminationMessagePolicy", String, "File or FallbackToLogsOnError."),
-        opt(14, "imagePullPolicy", String, "Always, Never or IfNotPresent."),
+        opt(20, "terminationMessagePolicy", String, "File or FallbackToLogsOnError.").one_of(MESSAGE_POLICIES),
+        opt(14, "imagePullPolicy", String, "Always, Never or IfNotPresent.").one_of(PULL_POLICIES),
         ptr(15, "securityContext", Object("SecurityContext"), "Security settings."),
         opt(16, "stdin", Bool, "Keep standard input open."),
         opt(17, "stdinOnce", Bool, "Close standard input after the first client."),
@@ -154,7 +155,7 @@ pub(super) static TYPES: &[Type] = &[
         ptr(5, "fileKeyRef", Object("FileKeySelector"), "A key of a file with variables."),
     ]),
     core!("ContainerRestartRuleOnExitCodes" => "ContainerRestartRuleOnExitCodes selects exit codes.", [
-        req(1, "operator", String, "How key and values relate."),
+        opt(1, "operator", String, "How key and values relate.").required(),
         opt(2, "values", List(&Int32), "Exit codes.").set(),
     ]),
     core!("ProbeHandler" => "ProbeHandler is what a probe does.", [
@@ -196,7 +197,7 @@ pub(super) static TYPES: &[Type] = &[
         req(1, "volumeName", String, "Name of the volume."),
         req(2, "path", String, "Path."),
         req(3, "key", String, "Key."),
-        ptr(4, "optional", Bool, "Whether the source may be missing."),
+        ptr(4, "optional", Bool, "Whether the source may be missing.").default("false"),
     ]),
     core!("ExecAction" => "ExecAction runs a command in the container.", [
         opt(1, "command", List(&String), "Command and arguments, run without a shell.").atomic(),
@@ -205,7 +206,7 @@ pub(super) static TYPES: &[Type] = &[
         opt(1, "path", String, "Path."),
         req(2, "port", IntOrString, "Port number or name."),
         opt(3, "host", String, "Host name or address; the pod's IP when empty."),
-        opt(4, "scheme", String, "HTTP (default) or HTTPS."),
+        opt(4, "scheme", String, "HTTP (default) or HTTPS.").one_of(&["HTTP", "HTTPS"]),
         opt(5, "httpHeaders", List(&Object("HTTPHeader")), "Headers to send.").atomic(),
     ]),
     core!("TCPSocketAction" => "TCPSocketAction opens a TCP connection.", [
@@ -214,7 +215,7 @@ pub(super) static TYPES: &[Type] = &[
     ]),
     core!("GRPCAction" => "GRPCAction asks the gRPC health service.", [
         req(1, "port", Int32, "Port number."),
-        ptr(2, "service", String, "Service name to ask for."),
+        ptr(2, "service", String, "Service name to ask for.").default(""),
     ]),
     core!("SleepAction" => "SleepAction sleeps.", [
         req(1, "seconds", Int64, "Seconds."),

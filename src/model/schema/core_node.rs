@@ -3,6 +3,7 @@
 use super::Shape::{Bool, Int32, Int64, List, Map, Object, Quantity, String, Time};
 use super::Type;
 use super::build::{opt, own, ptr, req};
+use super::values::TAINT_EFFECTS;
 
 pub(super) static TYPES: &[Type] = &[
     core!("NodeSpec" => "NodeSpec is the desired behaviour of a node.", [
@@ -17,7 +18,7 @@ pub(super) static TYPES: &[Type] = &[
     core!("NodeStatus" => "NodeStatus is the observed state of a node.", [
         opt(1, "capacity", Map(&Quantity), "All resources of the node."),
         opt(2, "allocatable", Map(&Quantity), "Resources pods may use."),
-        opt(3, "phase", String, "Deprecated: no longer used."),
+        opt(3, "phase", String, "Deprecated: no longer used.").one_of(&["Pending", "Running", "Terminated"]),
         opt(4, "conditions", List(&Object("NodeCondition")), "Conditions observed last, one of each type.").merge("type").keys(&["type"]),
         opt(5, "addresses", List(&Object("NodeAddress")), "Addresses the node is reached at.").merge("type").keys(&["type"]),
         own(6, "daemonEndpoints", Object("NodeDaemonEndpoints"), "Ports of daemons on the node."),
@@ -33,7 +34,7 @@ pub(super) static TYPES: &[Type] = &[
     core!("Taint" => "Taint repels pods that do not tolerate it.", [
         req(1, "key", String, "Key."),
         opt(2, "value", String, "Value."),
-        req(3, "effect", String, "NoSchedule, PreferNoSchedule or NoExecute."),
+        req(3, "effect", String, "NoSchedule, PreferNoSchedule or NoExecute.").one_of(TAINT_EFFECTS),
         ptr(4, "timeAdded", Time, "When the taint was added."),
     ]),
     core!("NodeConfigSource" => "NodeConfigSource named a source of kubelet configuration. Deprecated.", [
@@ -127,7 +128,7 @@ pub(super) static TYPES: &[Type] = &[
         opt(1, "finalizers", List(&String), "Must be empty before the namespace is removed.").atomic(),
     ]),
     core!("NamespaceStatus" => "NamespaceStatus is the observed state of a namespace.", [
-        opt(1, "phase", String, "Active or Terminating."),
+        opt(1, "phase", String, "Active or Terminating.").one_of(&["Active", "Terminating"]),
         opt(2, "conditions", List(&Object("NamespaceCondition")), "Conditions observed last, one of each type.").merge("type").keys(&["type"]),
     ]),
     core!("NamespaceCondition" => "NamespaceCondition is one aspect of a namespace's deletion.", [

@@ -3,6 +3,7 @@
 use super::Shape::{Bool, Int32, Int64, List, Map, Object, Quantity, String, Time};
 use super::Type;
 use super::build::{opt, own, ptr, req};
+use super::values::PROFILE_TYPES;
 
 pub(super) static TYPES: &[Type] = &[
     core!(top "Pod" => "Pod is a group of containers, or any process registered as one, with one address.", [
@@ -19,10 +20,10 @@ pub(super) static TYPES: &[Type] = &[
         opt(20, "initContainers", List(&Object("Container")), "Containers run in order before the others.").merge("name").keys(&["name"]),
         req(2, "containers", List(&Object("Container")), "The pod's containers; at least one.").merge("name").keys(&["name"]),
         opt(34, "ephemeralContainers", List(&Object("EphemeralContainer")), "Containers added for debugging.").merge("name").keys(&["name"]),
-        opt(3, "restartPolicy", String, "Always (default), OnFailure or Never."),
+        opt(3, "restartPolicy", String, "Always (default), OnFailure or Never.").one_of(&["Always", "Never", "OnFailure"]),
         ptr(4, "terminationGracePeriodSeconds", Int64, "Seconds processes get to end; default 30."),
         ptr(5, "activeDeadlineSeconds", Int64, "Seconds after which the pod is failed."),
-        opt(6, "dnsPolicy", String, "ClusterFirst (default), ClusterFirstWithHostNet, Default or None."),
+        opt(6, "dnsPolicy", String, "ClusterFirst (default), ClusterFirstWithHostNet, Default or None.").one_of(&["ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"]),
         opt(7, "nodeSelector", Map(&String), "Labels the node must have.").atomic(),
         opt(8, "serviceAccountName", String, "ServiceAccount to run as."),
         opt(9, "serviceAccount", String, "Deprecated: use serviceAccountName."),
@@ -46,7 +47,7 @@ pub(super) static TYPES: &[Type] = &[
         opt(28, "readinessGates", List(&Object("PodReadinessGate")), "Further conditions that must be true for the pod to be ready.").atomic(),
         ptr(29, "runtimeClassName", String, "RuntimeClass to run with."),
         ptr(30, "enableServiceLinks", Bool, "Whether Services appear as environment variables."),
-        ptr(31, "preemptionPolicy", String, "Never or PreemptLowerPriority."),
+        ptr(31, "preemptionPolicy", String, "Never or PreemptLowerPriority.").one_of(&["Never", "PreemptLowerPriority"]),
         opt(32, "overhead", Map(&Quantity), "Resources the runtime itself needs."),
         opt(33, "topologySpreadConstraints", List(&Object("TopologySpreadConstraint")), "How pods spread over topology domains.").merge("topologyKey").keys(&["topologyKey", "whenUnsatisfiable"]),
         ptr(35, "setHostnameAsFQDN", Bool, "Use the full name as host name."),
@@ -60,7 +61,7 @@ pub(super) static TYPES: &[Type] = &[
     ]),
     core!("PodStatus" => "PodStatus is the observed state of a pod.", [
         opt(17, "observedGeneration", Int64, "The metadata.generation this was seen at."),
-        opt(1, "phase", String, "Pending, Running, Succeeded, Failed or Unknown."),
+        opt(1, "phase", String, "Pending, Running, Succeeded, Failed or Unknown.").one_of(&["Failed", "Pending", "Running", "Succeeded", "Unknown"]),
         opt(2, "conditions", List(&Object("PodCondition")), "Conditions observed last, one of each type.").merge("type").keys(&["type"]),
         opt(3, "message", String, "Explanation for people."),
         opt(4, "reason", String, "One-word reason for programs."),
@@ -72,7 +73,7 @@ pub(super) static TYPES: &[Type] = &[
         ptr(7, "startTime", Time, "When the pod was taken up by its node."),
         opt(10, "initContainerStatuses", List(&Object("ContainerStatus")), "State of each init container.").atomic(),
         opt(8, "containerStatuses", List(&Object("ContainerStatus")), "State of each container.").atomic(),
-        opt(9, "qosClass", String, "Guaranteed, Burstable or BestEffort."),
+        opt(9, "qosClass", String, "Guaranteed, Burstable or BestEffort.").one_of(&["BestEffort", "Burstable", "Guaranteed"]),
         opt(13, "ephemeralContainerStatuses", List(&Object("ContainerStatus")), "State of each ephemeral container.").atomic(),
         opt(14, "resize", String, "State of a resize. Deprecated."),
         opt(15, "resourceClaimStatuses", List(&Object("PodResourceClaimStatus")), "State of the resource claims.").merge_retain_keys("name").keys(&["name"]),
@@ -122,10 +123,10 @@ pub(super) static TYPES: &[Type] = &[
         ptr(6, "runAsGroup", Int64, "Group id of the processes."),
         ptr(3, "runAsNonRoot", Bool, "Refuse to run as user 0."),
         opt(4, "supplementalGroups", List(&Int64), "Further group ids.").atomic(),
-        ptr(12, "supplementalGroupsPolicy", String, "Merge or Strict."),
+        ptr(12, "supplementalGroupsPolicy", String, "Merge or Strict.").one_of(&["Merge", "Strict"]),
         ptr(5, "fsGroup", Int64, "Group that owns the volumes."),
         opt(7, "sysctls", List(&Object("Sysctl")), "Kernel settings of the pod.").atomic(),
-        ptr(9, "fsGroupChangePolicy", String, "OnRootMismatch or Always."),
+        ptr(9, "fsGroupChangePolicy", String, "OnRootMismatch or Always.").one_of(&["Always", "OnRootMismatch"]),
         ptr(10, "seccompProfile", Object("SeccompProfile"), "Seccomp profile."),
         ptr(11, "appArmorProfile", Object("AppArmorProfile"), "AppArmor profile."),
         ptr(13, "seLinuxChangePolicy", String, "MountOption or Recursive."),
@@ -147,11 +148,11 @@ pub(super) static TYPES: &[Type] = &[
         req(2, "value", String, "Value."),
     ]),
     core!("SeccompProfile" => "SeccompProfile is a seccomp profile.", [
-        req(1, "type", String, "Localhost, RuntimeDefault or Unconfined."),
+        req(1, "type", String, "Localhost, RuntimeDefault or Unconfined.").one_of(PROFILE_TYPES),
         ptr(2, "localhostProfile", String, "Profile file on the node, with type Localhost."),
     ]),
     core!("AppArmorProfile" => "AppArmorProfile is an AppArmor profile.", [
-        req(1, "type", String, "Localhost, RuntimeDefault or Unconfined."),
+        req(1, "type", String, "Localhost, RuntimeDefault or Unconfined.").one_of(PROFILE_TYPES),
         ptr(2, "localhostProfile", String, "Profile file on the node, with type Localhost."),
     ]),
 ];

@@ -3,6 +3,7 @@
 use super::Shape::{Int32, Int64, List, Map, Object, Quantity, String};
 use super::Type;
 use super::build::{opt, ptr, req};
+use super::values::{NODE_POLICIES, TAINT_EFFECTS};
 
 pub(super) static TYPES: &[Type] = &[
     core!("Affinity" => "Affinity holds scheduling constraints.", [
@@ -31,7 +32,7 @@ pub(super) static TYPES: &[Type] = &[
     ]),
     core!("NodeSelectorRequirement" => "NodeSelectorRequirement is one requirement.", [
         req(1, "key", String, "Key."),
-        req(2, "operator", String, "In, NotIn, Exists, DoesNotExist, Gt or Lt."),
+        req(2, "operator", String, "In, NotIn, Exists, DoesNotExist, Gt or Lt.").one_of(&["DoesNotExist", "Exists", "Gt", "In", "Lt", "NotIn"]),
         opt(3, "values", List(&String), "Values to compare with.").atomic(),
     ]),
     core!("PreferredSchedulingTerm" => "PreferredSchedulingTerm is a weighted preference.", [
@@ -52,19 +53,19 @@ pub(super) static TYPES: &[Type] = &[
     ]),
     core!("Toleration" => "Toleration lets a pod onto nodes with a taint.", [
         opt(1, "key", String, "Key of the taint; all keys when empty with Exists."),
-        opt(2, "operator", String, "Equal (default), Exists, Lt or Gt."),
+        opt(2, "operator", String, "Equal (default), Exists, Lt or Gt.").one_of(&["Equal", "Exists", "Gt", "Lt"]),
         opt(3, "value", String, "Value."),
-        opt(4, "effect", String, "Effect of the taint; all when empty."),
+        opt(4, "effect", String, "Effect of the taint; all when empty.").one_of(TAINT_EFFECTS),
         ptr(5, "tolerationSeconds", Int64, "Seconds a NoExecute taint is tolerated."),
     ]),
     core!("TopologySpreadConstraint" => "TopologySpreadConstraint spreads pods over topology domains.", [
         req(1, "maxSkew", Int32, "Largest difference allowed."),
         req(2, "topologyKey", String, "Node label that names the topology domain."),
-        req(3, "whenUnsatisfiable", String, "DoNotSchedule or ScheduleAnyway."),
+        req(3, "whenUnsatisfiable", String, "DoNotSchedule or ScheduleAnyway.").one_of(&["DoNotSchedule", "ScheduleAnyway"]),
         ptr(4, "labelSelector", Object("LabelSelector"), "Selects pods by label."),
         ptr(5, "minDomains", Int32, "Least number of domains."),
-        ptr(6, "nodeAffinityPolicy", String, "Honor or Ignore."),
-        ptr(7, "nodeTaintsPolicy", String, "Honor or Ignore."),
+        ptr(6, "nodeAffinityPolicy", String, "Honor or Ignore.").one_of(NODE_POLICIES),
+        ptr(7, "nodeTaintsPolicy", String, "Honor or Ignore.").one_of(NODE_POLICIES),
         opt(8, "matchLabelKeys", List(&String), "Pod label keys whose values are added to the selector.").atomic(),
     ]),
     core!("PodSchedulingGate" => "PodSchedulingGate keeps a pod from being scheduled.", [

@@ -3,6 +3,7 @@
 use super::Shape::{Bool, Int32, IntOrString, List, Map, Object, String};
 use super::Type;
 use super::build::{opt, own, ptr, req};
+use super::values::{PROTOCOLS, TRAFFIC_POLICIES};
 
 pub(super) static TYPES: &[Type] = &[
     core!(top "Service" => "Service gives a set of pods one stable address and one DNS name, and spreads connections over the ready ones.", [
@@ -19,26 +20,26 @@ pub(super) static TYPES: &[Type] = &[
         opt(2, "selector", Map(&String), "Labels of the pods to send to; without it you keep the endpoints yourself.").atomic(),
         opt(3, "clusterIP", String, "The virtual address, allocated when empty; None makes the Service headless."),
         opt(18, "clusterIPs", List(&String), "The virtual addresses, at most one of each family; the first is clusterIP.").atomic(),
-        opt(4, "type", String, "ClusterIP (default), NodePort, LoadBalancer or ExternalName."),
+        opt(4, "type", String, "ClusterIP (default), NodePort, LoadBalancer or ExternalName.").one_of(&["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"]),
         opt(5, "externalIPs", List(&String), "Further addresses of this box at which the Service answers; routing them here is up to you.").atomic(),
-        opt(7, "sessionAffinity", String, "ClientIP keeps a client on one endpoint; None (default) does not."),
+        opt(7, "sessionAffinity", String, "ClientIP keeps a client on one endpoint; None (default) does not.").one_of(&["ClientIP", "None"]),
         opt(8, "loadBalancerIP", String, "Deprecated wish for the load-balancer address."),
         opt(9, "loadBalancerSourceRanges", List(&String), "Client CIDRs the load-balancer address admits; all when empty.").atomic(),
         opt(10, "externalName", String, "Host name DNS answers with (CNAME), for type ExternalName."),
-        opt(11, "externalTrafficPolicy", String, "Local sends external traffic only to endpoints of this node and keeps client addresses; Cluster sends to all."),
+        opt(11, "externalTrafficPolicy", String, "Local sends external traffic only to endpoints of this node and keeps client addresses; Cluster sends to all.").one_of(TRAFFIC_POLICIES),
         opt(12, "healthCheckNodePort", Int32, "Port of the health check, allocated for type LoadBalancer with externalTrafficPolicy Local."),
         opt(13, "publishNotReadyAddresses", Bool, "Publish endpoints in DNS and slices before they are ready."),
         ptr(14, "sessionAffinityConfig", Object("SessionAffinityConfig"), "Settings of session affinity."),
-        opt(19, "ipFamilies", List(&String), "IPv4 and IPv6, in the order of clusterIPs.").atomic(),
-        ptr(17, "ipFamilyPolicy", String, "SingleStack (default), PreferDualStack or RequireDualStack."),
+        opt(19, "ipFamilies", List(&String), "IPv4 and IPv6, in the order of clusterIPs.").atomic().one_of(&["", "IPv4", "IPv6"]),
+        ptr(17, "ipFamilyPolicy", String, "SingleStack (default), PreferDualStack or RequireDualStack.").one_of(&["PreferDualStack", "RequireDualStack", "SingleStack"]),
         ptr(20, "allocateLoadBalancerNodePorts", Bool, "false gives a LoadBalancer Service no node ports."),
         ptr(21, "loadBalancerClass", String, "Load-balancer implementation to use; set only at creation."),
-        ptr(22, "internalTrafficPolicy", String, "Local sends internal traffic only to endpoints of this node; Cluster (default) to all."),
+        ptr(22, "internalTrafficPolicy", String, "Local sends internal traffic only to endpoints of this node; Cluster (default) to all.").one_of(TRAFFIC_POLICIES),
         ptr(23, "trafficDistribution", String, "Preference for near endpoints: PreferSameZone, PreferSameNode or PreferClose."),
     ]),
     core!("ServicePort" => "ServicePort is one port of a Service.", [
         opt(1, "name", String, "Name, needed and unique when there are several; part of SRV names."),
-        opt(2, "protocol", String, "TCP (default), UDP or SCTP.").default("TCP"),
+        opt(2, "protocol", String, "TCP (default), UDP or SCTP.").default("TCP").one_of(PROTOCOLS),
         ptr(6, "appProtocol", String, "Application protocol, for instance http or kubernetes.io/h2c."),
         req(3, "port", Int32, "The port the Service offers."),
         own(4, "targetPort", IntOrString, "Port number or container port name on the pods; as port when absent."),
@@ -65,7 +66,7 @@ pub(super) static TYPES: &[Type] = &[
     ]),
     core!("PortStatus" => "PortStatus is the state of one port of a load balancer.", [
         req(1, "port", Int32, "Port number."),
-        req(2, "protocol", String, "TCP, UDP or SCTP."),
+        req(2, "protocol", String, "TCP, UDP or SCTP.").one_of(PROTOCOLS),
         ptr(3, "error", String, "Why the port is not served, in CamelCase."),
     ]),
     core!(top "Endpoints" => "Endpoints lists the addresses behind a Service. Deprecated: use EndpointSlice of discovery.k8s.io/v1.", [
@@ -90,7 +91,7 @@ pub(super) static TYPES: &[Type] = &[
     core!(atomic "EndpointPort" => "EndpointPort is one port of endpoints.", [
         opt(1, "name", String, "Name of the Service's port."),
         req(2, "port", Int32, "Port number."),
-        opt(3, "protocol", String, "TCP, UDP or SCTP."),
+        opt(3, "protocol", String, "TCP, UDP or SCTP.").one_of(PROTOCOLS),
         ptr(4, "appProtocol", String, "Application protocol, for instance http or kubernetes.io/h2c."),
     ]),
 ];

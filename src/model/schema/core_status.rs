@@ -3,6 +3,7 @@
 use super::Shape::{Bool, Int32, Int64, List, Map, Object, Quantity, String, Time};
 use super::Type;
 use super::build::{opt, own, ptr, req};
+use super::values::SIGNALS;
 
 pub(super) static TYPES: &[Type] = &[
     core!("ContainerStatus" => "ContainerStatus is the state of one container.", [
@@ -20,7 +21,7 @@ pub(super) static TYPES: &[Type] = &[
         opt(12, "volumeMounts", List(&Object("VolumeMountStatus")), "State of each mount.").merge("mountPath").keys(&["mountPath"]),
         ptr(13, "user", Object("ContainerUser"), "User the container runs as."),
         opt(14, "allocatedResourcesStatus", List(&Object("ResourceStatus")), "Health of devices.").merge("name").keys(&["name"]),
-        ptr(15, "stopSignal", String, "Signal that stops the container."),
+        ptr(15, "stopSignal", String, "Signal that stops the container.").one_of(SIGNALS),
     ]),
     core!("ContainerState" => "ContainerState is one of waiting, running, terminated.", [
         ptr(1, "waiting", Object("ContainerStateWaiting"), "It waits to start."),
@@ -54,7 +55,7 @@ pub(super) static TYPES: &[Type] = &[
         ptr(1, "image", Object("ImageVolumeStatus"), "State of an image volume."),
     ]),
     core!("ImageVolumeStatus" => "ImageVolumeStatus is the state of an image volume.", [
-        req(1, "imageRef", String, "Digest of the image."),
+        opt(1, "imageRef", String, "Digest of the image.").required(),
     ]),
     core!("ContainerUser" => "ContainerUser is the user a container runs as.", [
         ptr(1, "linux", Object("LinuxContainerUser"), "User and groups on Linux."),

@@ -3,6 +3,7 @@
 use super::Shape::{Bool, Int32, List, Map, Object, String};
 use super::Type;
 use super::build::{opt, ptr, req};
+use super::values::DISK_CACHING;
 
 pub(super) static TYPES: &[Type] = &[
     core!("GCEPersistentDiskVolumeSource" => "GCEPersistentDiskVolumeSource is a GCE disk. Deprecated.", [
@@ -31,7 +32,7 @@ pub(super) static TYPES: &[Type] = &[
         req(1, "targetPortal", String, "Portal of the target."),
         req(2, "iqn", String, "Qualified name of the target."),
         req(3, "lun", Int32, "Logical unit number."),
-        opt(4, "iscsiInterface", String, "Interface name."),
+        opt(4, "iscsiInterface", String, "Interface name.").default("default"),
         opt(5, "fsType", String, "File system type of the volume, for instance ext4."),
         opt(6, "readOnly", Bool, "Mounts the volume read-only."),
         opt(7, "portals", List(&String), "Further portals.").atomic(),
@@ -49,9 +50,9 @@ pub(super) static TYPES: &[Type] = &[
         req(1, "monitors", List(&String), "Addresses of the monitors.").atomic(),
         req(2, "image", String, "Image name."),
         opt(3, "fsType", String, "File system type of the volume, for instance ext4."),
-        opt(4, "pool", String, "Pool."),
-        opt(5, "user", String, "User name."),
-        opt(6, "keyring", String, "Keyring file."),
+        opt(4, "pool", String, "Pool.").default("rbd"),
+        opt(5, "user", String, "User name.").default("admin"),
+        opt(6, "keyring", String, "Keyring file.").default("/etc/ceph/keyring"),
         ptr(7, "secretRef", Object("LocalObjectReference"), "Secret with the credentials."),
         opt(8, "readOnly", Bool, "Mounts the volume read-only."),
     ]),
@@ -109,10 +110,10 @@ pub(super) static TYPES: &[Type] = &[
     core!("AzureDiskVolumeSource" => "AzureDiskVolumeSource is an Azure disk. Deprecated.", [
         req(1, "diskName", String, "Name of the disk."),
         req(2, "diskURI", String, "URI of the disk."),
-        ptr(3, "cachingMode", String, "None, ReadOnly or ReadWrite."),
-        ptr(4, "fsType", String, "File system type of the volume, for instance ext4."),
-        ptr(5, "readOnly", Bool, "Mounts the volume read-only."),
-        ptr(6, "kind", String, "Shared, Dedicated or Managed."),
+        ptr(3, "cachingMode", String, "None, ReadOnly or ReadWrite.").one_of(DISK_CACHING).default("ReadWrite"),
+        ptr(4, "fsType", String, "File system type of the volume, for instance ext4.").default("ext4"),
+        ptr(5, "readOnly", Bool, "Mounts the volume read-only.").default("false"),
+        ptr(6, "kind", String, "Shared, Dedicated or Managed.").one_of(&["Dedicated", "Managed", "Shared"]).default("Shared"),
     ]),
     core!("PhotonPersistentDiskVolumeSource" => "PhotonPersistentDiskVolumeSource is a Photon disk. Deprecated.", [
         req(1, "pdID", String, "Id of the disk."),
@@ -126,13 +127,13 @@ pub(super) static TYPES: &[Type] = &[
     core!("ScaleIOVolumeSource" => "ScaleIOVolumeSource is a ScaleIO volume. Deprecated.", [
         req(1, "gateway", String, "Address of the gateway."),
         req(2, "system", String, "Name of the system."),
-        req(3, "secretRef", Object("LocalObjectReference"), "Secret with the credentials."),
+        ptr(3, "secretRef", Object("LocalObjectReference"), "Secret with the credentials.").required(),
         opt(4, "sslEnabled", Bool, "Use TLS."),
         opt(5, "protectionDomain", String, "Protection domain."),
         opt(6, "storagePool", String, "Storage pool."),
-        opt(7, "storageMode", String, "ThickProvisioned or ThinProvisioned."),
+        opt(7, "storageMode", String, "ThickProvisioned or ThinProvisioned.").default("ThinProvisioned"),
         opt(8, "volumeName", String, "Name of the volume."),
-        opt(9, "fsType", String, "File system type of the volume, for instance ext4."),
+        opt(9, "fsType", String, "File system type of the volume, for instance ext4.").default("xfs"),
         opt(10, "readOnly", Bool, "Mounts the volume read-only."),
     ]),
     core!("StorageOSVolumeSource" => "StorageOSVolumeSource is a StorageOS volume. Deprecated.", [

@@ -3,6 +3,7 @@
 use super::Shape::{Bool, Int32, Int64, List, Map, Object, Quantity, String};
 use super::Type;
 use super::build::{inl, opt, own, ptr, req};
+use super::values::PULL_POLICIES;
 
 pub(super) static TYPES: &[Type] = &[
     core!("Volume" => "Volume is a volume of a pod.", [
@@ -43,7 +44,7 @@ pub(super) static TYPES: &[Type] = &[
     ]),
     core!("HostPathVolumeSource" => "HostPathVolumeSource is a path on the node.", [
         req(1, "path", String, "Path."),
-        ptr(2, "type", String, "What the path must be; unchecked when empty."),
+        ptr(2, "type", String, "What the path must be; unchecked when empty.").one_of(&["", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket"]),
     ]),
     core!("EmptyDirVolumeSource" => "EmptyDirVolumeSource is an empty directory.", [
         opt(1, "medium", String, "Memory for tmpfs; the node's disk when empty."),
@@ -114,8 +115,8 @@ pub(super) static TYPES: &[Type] = &[
         req(4, "path", String, "Path."),
     ]),
     core!("PodCertificateProjection" => "PodCertificateProjection projects a key and its certificate.", [
-        req(1, "signerName", String, "Name of the signer."),
-        req(2, "keyType", String, "Type of the key."),
+        opt(1, "signerName", String, "Name of the signer.").required(),
+        opt(2, "keyType", String, "Type of the key.").required(),
         ptr(3, "maxExpirationSeconds", Int32, "Longest validity."),
         opt(4, "credentialBundlePath", String, "File for key and chain."),
         opt(5, "keyPath", String, "File for the key."),
@@ -134,12 +135,12 @@ pub(super) static TYPES: &[Type] = &[
         req(2, "spec", Object("PersistentVolumeClaimSpec"), "Spec of the claim."),
     ]),
     core!("PersistentVolumeClaimSpec" => "PersistentVolumeClaimSpec is what a claim asks for.", [
-        opt(1, "accessModes", List(&String), "Access modes wanted.").atomic(),
+        opt(1, "accessModes", List(&String), "Access modes wanted.").atomic().one_of(&["ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"]),
         ptr(4, "selector", Object("LabelSelector"), "Selects objects by label."),
         own(2, "resources", Object("VolumeResourceRequirements"), "Compute resources."),
         opt(3, "volumeName", String, "Name of the volume."),
         ptr(5, "storageClassName", String, "Storage class."),
-        ptr(6, "volumeMode", String, "Filesystem or Block."),
+        ptr(6, "volumeMode", String, "Filesystem or Block.").one_of(&["Block", "Filesystem"]),
         ptr(7, "dataSource", Object("TypedLocalObjectReference"), "Object to fill the volume from."),
         ptr(8, "dataSourceRef", Object("TypedObjectReference"), "As dataSource, of any kind."),
         ptr(9, "volumeAttributesClassName", String, "VolumeAttributesClass."),
@@ -161,7 +162,7 @@ pub(super) static TYPES: &[Type] = &[
     ]),
     core!("ImageVolumeSource" => "ImageVolumeSource is the content of an image.", [
         opt(1, "reference", String, "Image or artifact."),
-        opt(2, "pullPolicy", String, "Always, Never or IfNotPresent."),
+        opt(2, "pullPolicy", String, "Always, Never or IfNotPresent.").one_of(PULL_POLICIES),
     ]),
     core!("CSIVolumeSource" => "CSIVolumeSource is an inline volume of a CSI driver.", [
         req(1, "driver", String, "Name of the driver."),

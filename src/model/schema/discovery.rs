@@ -3,11 +3,12 @@
 use super::Shape::{Bool, Int32, List, Map, Object, String};
 use super::Type;
 use super::build::{opt, own, ptr, req};
+use super::values::PROTOCOLS;
 
 pub(super) static TYPES: &[Type] = &[
     discovery!(top "EndpointSlice" => "EndpointSlice lists a part of the endpoints behind a Service, all of one address type.", [
         own(1, "metadata", Object("ObjectMeta"), "Standard object metadata."),
-        req(4, "addressType", String, "IPv4, IPv6 or FQDN; cannot be changed."),
+        req(4, "addressType", String, "IPv4, IPv6 or FQDN; cannot be changed.").one_of(&["FQDN", "IPv4", "IPv6"]),
         own(2, "endpoints", List(&Object("Endpoint")), "The endpoints; at most 1000.").atomic(),
         own(3, "ports", List(&Object("discovery.EndpointPort")), "Ports that every endpoint of this slice offers; at most 100.").atomic(),
     ]),
@@ -27,7 +28,7 @@ pub(super) static TYPES: &[Type] = &[
     ]),
     discovery!(atomic "discovery.EndpointPort" as "EndpointPort" => "EndpointPort is one port of the endpoints of a slice.", [
         ptr(1, "name", String, "Name of the Service's port; unique in the slice."),
-        ptr(2, "protocol", String, "TCP (default), UDP or SCTP."),
+        ptr(2, "protocol", String, "TCP (default), UDP or SCTP.").one_of(PROTOCOLS),
         ptr(3, "port", Int32, "Port number; absent means all ports, for whoever knows what to do with it."),
         ptr(4, "appProtocol", String, "Application protocol, for instance http or kubernetes.io/h2c."),
     ]),

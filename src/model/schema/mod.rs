@@ -24,6 +24,7 @@ mod rbac;
 mod review;
 #[cfg(test)]
 mod tests;
+mod values;
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -150,8 +151,12 @@ pub struct Field {
     pub patch: Patch,
     /// `x-kubernetes-list-type` / `x-kubernetes-map-type`.
     pub list: ListType,
-    /// The value of an absent merge key, as OpenAPI's `default` tells it.
+    /// The value of an absent field, as OpenAPI's `default` tells it; of a merge key
+    /// it counts.
     pub default: Option<&'static str>,
+    /// The only values of a string, or of a list's items, as OpenAPI's `enum` tells
+    /// them; nothing is said where it is empty.
+    pub values: &'static [&'static str],
     /// What it is, one or two sentences.
     pub description: &'static str,
 }

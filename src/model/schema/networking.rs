@@ -3,6 +3,7 @@
 use super::Shape::{Int32, List, Object, String};
 use super::Type;
 use super::build::{inl, opt, own, ptr, req};
+use super::values::PROTOCOLS;
 
 pub(super) static TYPES: &[Type] = &[
     networking!(top "IPAddress" => "IPAddress is one address that something holds; its name is the address.", [
@@ -68,7 +69,7 @@ pub(super) static TYPES: &[Type] = &[
     ]),
     networking!("HTTPIngressPath" => "HTTPIngressPath says where requests for a path go.", [
         opt(1, "path", String, "The path; begins with a slash."),
-        ptr(3, "pathType", String, "Exact, Prefix (by element) or ImplementationSpecific.").required(),
+        ptr(3, "pathType", String, "Exact, Prefix (by element) or ImplementationSpecific.").required().one_of(&["Exact", "ImplementationSpecific", "Prefix"]),
         req(2, "backend", Object("IngressBackend"), "Where they go."),
     ]),
     networking!("IngressBackend" => "IngressBackend is where requests go: a Service or a resource.", [
@@ -96,7 +97,7 @@ pub(super) static TYPES: &[Type] = &[
     ]),
     networking!("IngressPortStatus" => "IngressPortStatus is the state of one port of a load balancer.", [
         req(1, "port", Int32, "Port number."),
-        req(2, "protocol", String, "TCP, UDP or SCTP."),
+        req(2, "protocol", String, "TCP, UDP or SCTP.").one_of(PROTOCOLS),
         ptr(3, "error", String, "Why the port is not served, in CamelCase."),
     ]),
     networking!(top "IngressClass" => "IngressClass names the controller that serves Ingresses of this class.", [

@@ -1,7 +1,7 @@
 //! Reviews: what `kubectl auth can-i` and `kubectl auth whoami` ask. Not kinds
 //! of [`crate::model::Kind`]: nothing is stored, only answered.
 
-use super::Shape::{Bool, List, Map, Object, String};
+use super::Shape::{Bool, Int64, List, Map, Object, String, Time};
 use super::Type;
 use super::build::{opt, own, ptr, req};
 
@@ -98,10 +98,45 @@ pub(super) static TYPES: &[Type] = &[
     authentication!("SelfSubjectReviewStatus" => "SelfSubjectReviewStatus is who the caller is.", [
         own(1, "userInfo", Object("UserInfo"), "The caller."),
     ]),
-    // `extra` is left out: we never set it, and nobody sends it.
     authentication!("UserInfo" => "UserInfo names a user.", [
         opt(1, "username", String, "Name of the user."),
         opt(2, "uid", String, "Id of the user."),
         opt(3, "groups", List(&String), "Groups of the user.").atomic(),
+        opt(4, "extra", Map(&List(&String)), "What else is known of the user."),
+    ]),
+    authentication!(top "TokenReview" => "TokenReview asks whom a token names.", [
+        own(1, "metadata", Object("ObjectMeta"), "Standard object metadata."),
+        req(2, "spec", Object("TokenReviewSpec"), "The token."),
+        own(3, "status", Object("TokenReviewStatus"), "The answer."),
+    ]),
+    authentication!("TokenReviewSpec" => "TokenReviewSpec is a token and for whom it should be.", [
+        opt(1, "token", String, "The token.").required(),
+        opt(2, "audiences", List(&String), "Who asks; this API when empty. The token must be for one of them.").atomic(),
+    ]),
+    authentication!("TokenReviewStatus" => "TokenReviewStatus is whom a token names.", [
+        opt(1, "authenticated", Bool, "Whether the token names somebody."),
+        own(2, "user", Object("UserInfo"), "Whom."),
+        opt(3, "error", String, "Why it names nobody."),
+        opt(4, "audiences", List(&String), "Those of the audiences asked for that the token is for.").atomic(),
+    ]),
+    authentication!(top "TokenRequest" => "TokenRequest asks for a token of a ServiceAccount.", [
+        own(1, "metadata", Object("ObjectMeta"), "Standard object metadata."),
+        own(2, "spec", Object("TokenRequestSpec"), "What the token is for."),
+        own(3, "status", Object("TokenRequestStatus"), "The token."),
+    ]),
+    authentication!("TokenRequestSpec" => "TokenRequestSpec says what a token is for.", [
+        own(1, "audiences", List(&String), "Who may take the token for good; this API when empty.").atomic(),
+        ptr(3, "boundObjectRef", Object("BoundObjectReference"), "The token ends with this object."),
+        ptr(4, "expirationSeconds", Int64, "How long it is good: an hour by default, ten minutes at least."),
+    ]),
+    authentication!("TokenRequestStatus" => "TokenRequestStatus is a token.", [
+        own(1, "token", String, "The token."),
+        own(2, "expirationTimestamp", Time, "When it ends."),
+    ]),
+    authentication!("BoundObjectReference" => "BoundObjectReference names the object a token ends with.", [
+        opt(1, "kind", String, "Pod, Node or Secret."),
+        opt(2, "apiVersion", String, "Its version, v1."),
+        opt(3, "name", String, "Its name."),
+        opt(4, "uid", String, "Its uid; whatever it is when empty."),
     ]),
 ];

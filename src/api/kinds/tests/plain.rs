@@ -142,6 +142,9 @@ fn secrets() {
     typed("dockerconfigjson", json!({".dockerconfigjson": "e30="})).unwrap();
     let account = "metadata.annotations[kubernetes.io/service-account.name]";
     refused(typed("service-account-token", json!({})), &[(account, REQ)]);
+    let mut of_account = object(Kind::Secret, "a", json!({"type": "kubernetes.io/service-account-token"}));
+    of_account["metadata"]["annotations"] = json!({"kubernetes.io/service-account.name": "robot"});
+    refused(World::single().create(Kind::Secret, of_account), &[("type", "FieldValueForbidden")]);
     let mut world = World::single();
     let mut made = world.create(Kind::Secret, object(Kind::Secret, "a", json!({}))).unwrap();
     made["type"] = "x.y/z".into();

@@ -125,15 +125,6 @@ async fn roles_can_only_be_read() {
 }
 
 #[tokio::test]
-async fn a_token_is_refused_by_name() {
-    let api = Harness::start().await;
-    let accounts = "/api/v1/namespaces/default/serviceaccounts";
-    api.post(accounts, &json!({"metadata": {"name": "a"}})).await.expect(201);
-    let refused = api.post(&format!("{accounts}/a/token"), &json!({})).await;
-    assert!(refused.code >= 400 && refused.text().contains("serviceaccounts/token"), "{}", refused.text());
-}
-
-#[tokio::test]
 async fn a_deletion_that_waits_raises_the_generation() {
     let api = Harness::start().await;
     let pods = "/api/v1/namespaces/default/pods";
@@ -178,4 +169,99 @@ async fn an_object_of_the_other_group_is_refused_by_its_version() {
     let refused = api.post(NEWER_EVENTS, &core).await.expect(400).json();
     let words = "the API version in the data (v1) does not match the expected API version (events.k8s.io/v1)";
     assert_eq!(refused["message"], words);
+}
+
+#[tokio::test]
+async fn a_repair_hands_over_what_it_mended_to_be_reported_and_a_dry_run_nothing() {
+    let api = Harness::start().await;
+    let value = json!({"metadata": {"name": "lost", "namespace": "default", "uid": "lost"},
+        "spec": {"type": "ClusterIP", "clusterIP": "10.43.0.9", "clusterIPs": ["10.43.0.9"]}});
+    let draft = Box::new(crate::model::Draft::new(crate::model::Kind::Service, &value).unwrap());
+    // A Service that holds no claim on the address it shows.
+    let op = crate::store::Op::Put { draft, expect: crate::store::Expect::Any, claims: Vec::new() };
+    let write = crate::store::Write { ops: vec![op], durability: crate::store::Durability::Flash };
+    api.store.submit(write).await.unwrap();
+    let fault = "ip/10.43.0.9 of services/default/lost was not recorded";
+    for (path, mended, reported) in [
+        ("/edgesvc/v1/repair?dryRun=All", json!(false), vec![]),
+        ("/edgesvc/v1/repair", json!(true), vec![fault.to_owned()]),
+    ] {
+        let said = api.post(path, &json!({})).await.expect(200).json();
+        assert_eq!((&said["mended"], &said["faults"][0]["message"]), (&mended, &json!(fault)));
+        assert_eq!(*api.reported.lock().unwrap(), reported);
+    }
+    let said = api.post("/edgesvc/v1/repair", &json!({})).await.expect(200).json();
+    assert_eq!(said["faults"], json!([]));
+    assert_eq!(api.reported.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn discovery_names_the_stored_version_of_every_kind() {
+    let api = Harness::start().await;
+    // What the real server says of them.
+    let expected = [
+        ("/api/v1", "pods", "xPOwRZ+Yhw8="),
+        ("/api/v1", "services", "0/CO1lhkEBI="),
+        ("/api/v1", "events", "r2yiGXH7wu8="),
+        ("/apis/events.k8s.io/v1", "events", "r2yiGXH7wu8="),
+        ("/apis/networking.k8s.io/v1", "servicecidrs", "gNLvruQhW2g="),
+        ("/apis/discovery.k8s.io/v1", "endpointslices", "qgS0xkrxYAI="),
+    ];
+    for (path, plural, hash) in expected {
+        let list = api.get(path).await.expect(200).json();
+        let row = list["resources"].as_array().unwrap().iter().find(|row| row["name"] == plural).unwrap().clone();
+        assert_eq!(row["storageVersionHash"], hash, "{path} {plural}");
+    }
+    let services = api.get("/api/v1").await.json();
+    let status = services["resources"].as_array().unwrap().iter().find(|row| row["name"] == "services/status").unwrap();
+    assert!(status.get("storageVersionHash").is_none(), "{status}");
+}
+
+const CLASSES: &str = "/apis/networking.k8s.io/v1/ingressclasses";
+
+#[tokio::test]
+async fn a_namespace_told_of_what_lies_in_none_is_dropped_and_can_be_asked_for() {
+    let api = Harness::start().await;
+    let class = json!({"metadata": {"name": "a", "namespace": "x"}, "spec": {"controller": "a.b/c"}});
+    assert!(api.post(CLASSES, &class).await.expect(201).json()["metadata"].get("namespace").is_none());
+    assert!(api.put(&format!("{CLASSES}/a"), &class).await.expect(200).json()["metadata"].get("namespace").is_none());
+    let none = api.get(&format!("{CLASSES}?fieldSelector=metadata.namespace%3Dx")).await.expect(200).json();
+    assert_eq!(none["items"], json!([]));
+    let all = api.get(&format!("{CLASSES}?fieldSelector=metadata.namespace%3D")).await.expect(200).json();
+    assert_eq!(all["items"].as_array().unwrap().len(), 1);
+    api.get("/api/v1/nodes?fieldSelector=metadata.namespace%3Dx").await.expect(400);
+}
+
+#[tokio::test]
+async fn a_deleted_collection_is_told_as_it_was_found() {
+    let api = Harness::start().await;
+    let maps = "/api/v1/namespaces/default/configmaps";
+    let kept = json!({"metadata": {"name": "kept", "finalizers": ["a.b/c"]}});
+    api.post(maps, &kept).await.expect(201);
+    for query in ["?dryRun=All", ""] {
+        let told = api.delete(&format!("{maps}{query}")).await.expect(200).json();
+        assert!(told["items"][0]["metadata"].get("deletionTimestamp").is_none(), "{told}");
+        let stored = api.get(&format!("{maps}/kept")).await.expect(200).json();
+        assert_eq!(stored["metadata"].get("deletionTimestamp").is_some(), query.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_lease_may_have_a_finalizer_without_a_prefix_and_a_service_not() {
+    let api = Harness::start().await;
+    let lease = json!({"metadata": {"name": "a", "finalizers": ["mine"]}});
+    api.post("/apis/coordination.k8s.io/v1/namespaces/default/leases", &lease).await.expect(201);
+    let refused = api.post("/api/v1/namespaces/default/configmaps", &lease).await.expect(422).json();
+    assert_eq!(causes(&refused)[0].1, "metadata.finalizers[0]");
+}
+
+#[tokio::test]
+async fn who_replaces_an_object_by_what_it_is_takes_no_list_from_its_applier() {
+    let api = Harness::start().await;
+    let slices = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/a";
+    let slice = json!({"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "metadata": {"name": "a"},
+        "addressType": "IPv4", "endpoints": [{"addresses": ["10.9.0.1"]}], "ports": [{"port": 80}]});
+    let made = api.apply(&format!("{slices}?fieldManager=owner"), &slice).await.expect(201).json();
+    let again = api.put(slices, &slice).await.expect(200).json();
+    assert_eq!(again["metadata"]["managedFields"], made["metadata"]["managedFields"]);
 }

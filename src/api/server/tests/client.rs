@@ -35,6 +35,8 @@ pub(super) struct Harness {
     pub(super) store: Store,
     pub(super) stop: watch::Sender<bool>,
     pub(super) task: JoinHandle<()>,
+    /// The faults handed over to be reported.
+    pub(super) reported: Reported,
 }
 
 /// An answer, read whole.
@@ -74,6 +76,16 @@ pub(super) fn rules() -> Rules {
     }
 }
 
+pub(super) type Reported = Arc<std::sync::Mutex<Vec<String>>>;
+
+fn reporter(reported: &Reported) -> super::super::ReportFaults {
+    let reported = Arc::clone(reported);
+    Arc::new(move |faults| {
+        reported.lock().unwrap().extend(faults.iter().map(ToString::to_string));
+        Box::pin(std::future::ready(()))
+    })
+}
+
 impl Harness {
     pub(super) async fn start() -> Harness {
         Harness::with(Limits::default(), None).await
@@ -81,9 +93,20 @@ impl Harness {
 
     /// A server with a namespace `default` in it.
     pub(super) async fn with(limits: Limits, listen: Option<SocketAddr>) -> Harness {
+        Harness::within(tempfile::tempdir().unwrap(), limits, listen).await
+    }
+
+    /// A server that finds a data directory as somebody left it.
+    pub(super) async fn prepared(leave: impl FnOnce(&std::path::Path)) -> Harness {
         let dir = tempfile::tempdir().unwrap();
+        leave(dir.path());
+        Harness::within(dir, Limits::default(), None).await
+    }
+
+    async fn within(dir: tempfile::TempDir, limits: Limits, listen: Option<SocketAddr>) -> Harness {
         let store = Store::in_memory().unwrap();
         let (stop, shutdown) = watch::channel(false);
+        let reported = Reported::default();
         let options = Options {
             socket: dir.path().join("edgesvc.sock"),
             socket_group: None,
@@ -92,15 +115,17 @@ impl Harness {
             data_dir: dir.path().to_owned(),
             hostname: "box".to_owned(),
             service_ips: vec!["10.43.0.1".parse().unwrap()],
+            cluster_domain: "cluster.local".to_owned(),
             rules: rules(),
             limits,
             checks: Arc::new(Vec::new),
             metrics: Arc::new(|| "# none\n".to_owned()),
+            report_faults: reporter(&reported),
         };
         let server = Server::bind(options, store.clone(), shutdown).await.unwrap();
         let address = server.address();
         let task = tokio::spawn(server.run());
-        let harness = Harness { dir, address, store, stop, task };
+        let harness = Harness { dir, address, store, stop, task, reported };
         let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "default"}});
         harness.post("/api/v1/namespaces", &namespace).await.expect(201);
         harness

@@ -1,6 +1,7 @@
 //! The server over a real Unix socket with a store in memory: the cases of
 //! spec/api.md by number, what hostile clients send, and what generation does.
 
+mod accounts;
 mod cases_endpoints;
 mod cases_errors;
 mod cases_kinds;

@@ -216,8 +216,8 @@ async fn tokens_survive_the_server_and_hashes_are_all_that_is_kept() {
     let path = api.dir.path().join("tokens.json");
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     assert!(!std::fs::read_to_string(&path).unwrap().contains(&token));
-    let again = super::super::tokens::TokenFile::open(api.dir.path());
+    let again = super::super::kept::Kept::<super::super::tokens::Tokens>::open(api.dir.path());
     let now = crate::clock::now();
-    assert_eq!(again.tokens().find(&token, now).unwrap().name, "eve");
-    assert!(again.tokens().find(&token, now + Duration::from_secs(3601)).is_none());
+    assert_eq!(again.newest().find(&token, now).unwrap().name, "eve");
+    assert!(again.newest().find(&token, now + Duration::from_secs(3601)).is_none());
 }

@@ -1,11 +1,10 @@
 //! Bearer tokens given to people and programs: what is kept of them, and whom a
-//! token names. Pure; `file` keeps them on flash, `serve` gives and takes them.
+//! token names. Pure; `kept` keeps them on flash, `serve` gives and takes them.
 //!
 //! Kept is the SHA-256 of a token, never the token: whoever reads the file or a
 //! copy of it can let nobody in. A token is 32 random bytes, so that its hash needs
 //! neither salt nor work.
 
-mod file;
 mod serve;
 
 use std::sync::Arc;
@@ -17,10 +16,10 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use time::serde::rfc3339;
 
-pub(super) use file::TokenFile;
 pub(super) use serve::{one, several};
 
 use super::identity::User;
+use super::kept::Document;
 use crate::model::role;
 
 /// Tokens at once: a box has a handful of users. Every request compares with all.
@@ -61,7 +60,7 @@ pub(super) struct Tokens {
 /// The file.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Document {
+struct Stored {
     format: u32,
     tokens: Vec<Token>,
 }
@@ -96,25 +95,29 @@ impl Token {
     }
 }
 
-impl Tokens {
-    /// Reads the file's text.
-    pub(super) fn parse(text: &[u8]) -> Result<Tokens, String> {
-        let document: Document = serde_json::from_slice(text).map_err(|error| error.to_string())?;
-        if document.format != FORMAT {
-            return Err(format!("format {} is not known to this version", document.format));
+impl Document for Tokens {
+    const NAME: &'static str = "tokens.json";
+    /// More than [`TOKENS_MAX`] tokens take.
+    const BYTES_MAX: u64 = 2 * 1024 * 1024;
+
+    fn parse(text: &[u8]) -> Result<Tokens, String> {
+        let stored: Stored = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+        if stored.format != FORMAT {
+            return Err(format!("format {} is not known to this version", stored.format));
         }
-        Ok(Tokens { list: document.tokens.into_iter().map(Arc::new).collect() })
+        Ok(Tokens { list: stored.tokens.into_iter().map(Arc::new).collect() })
     }
 
-    /// The file's text.
-    pub(super) fn to_text(&self) -> Vec<u8> {
+    fn to_text(&self) -> Vec<u8> {
         let tokens = self.list.iter().map(|token| Token::clone(token)).collect();
         // A document of strings and dates of four-digit years always encodes.
-        let mut text = serde_json::to_vec_pretty(&Document { format: FORMAT, tokens }).unwrap_or_default();
+        let mut text = serde_json::to_vec_pretty(&Stored { format: FORMAT, tokens }).unwrap_or_default();
         text.push(b'\n');
         text
     }
+}
 
+impl Tokens {
     /// The token somebody shows. Every one is compared, each in constant time, so
     /// that the time of a refusal tells nothing about how near it came.
     pub(super) fn find(&self, secret: &str, now: OffsetDateTime) -> Option<&Arc<Token>> {

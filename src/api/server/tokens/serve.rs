@@ -1,9 +1,9 @@
 //! `/edgesvc/v1/tokens`: gives tokens and takes them away. Its callers are
 //! administrators: no role but cluster-admin has a rule for this path.
 //!
-//! Not an object of the API, although Kubernetes has TokenRequest for
-//! ServiceAccounts and `CertificateSigningRequest`: the first names no role and
-//! the second cannot be taken back. Not Secrets either: whoever may write Secrets
+//! Not an object of the API, although Kubernetes has ServiceAccounts for programs
+//! (`accounts`) and `CertificateSigningRequest`: the first are no people and the
+//! second cannot be taken back. Not Secrets either: whoever may write Secrets
 //! would make himself an administrator, and a restored backup would bring deleted
 //! tokens back to life.
 
@@ -17,8 +17,8 @@ use super::super::super::status::{ApiError, Details, StatusCause};
 use super::super::answer::{Answer, Outcome};
 use super::super::door::Front;
 use super::super::handle::Call;
-use super::super::pki;
-use super::{Full, SECRET_BYTES, Token, TokenFile, Tokens, secret};
+use super::super::{kept, pki};
+use super::{Full, SECRET_BYTES, Token, Tokens, secret};
 use crate::clock;
 use crate::model::{Cause, name, role};
 
@@ -45,7 +45,7 @@ struct Wish {
 pub(in super::super) async fn several(call: &Call, method: &Method, body: &[u8]) -> Outcome {
     match *method {
         Method::GET | Method::HEAD => {
-            let tokens = call.api.tokens.tokens();
+            let tokens = call.api.tokens.newest();
             let items: Vec<Value> = tokens.iter().map(shown).collect();
             Ok(Answer::value(200, call.accepted, &json!({ "items": items })))
         }
@@ -63,7 +63,7 @@ pub(in super::super) async fn one(call: &Call, method: &Method, name: &str) -> O
         let name = name.to_owned();
         move |tokens: &Tokens| tokens.without(&name).ok_or(())
     };
-    changed(call, without).await?.map_err(|()| named(404, "NotFound", name, "not found"))?;
+    kept::change(&call.api.tokens, without).await?.map_err(|()| named(404, "NotFound", name, "not found"))?;
     tracing::info!(name, by = call.user.name, "token deleted");
     let status = json!({
         "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success",
@@ -86,7 +86,7 @@ async fn create(call: &Call, body: &[u8]) -> Outcome {
         let clear = clear.clone();
         move |tokens: &Tokens| tokens.with(token, &clear, now)
     };
-    changed(call, with).await?.map_err(|full| match full {
+    kept::change(&call.api.tokens, with).await?.map_err(|full| match full {
         Full::Taken => named(409, "AlreadyExists", &fresh.name, "already exists"),
         Full::TooMany => ApiError::new(403, "Forbidden", "there are too many tokens: delete some"),
     })?;
@@ -99,17 +99,6 @@ async fn create(call: &Call, body: &[u8]) -> Outcome {
     );
     let front = door.front(now).await;
     Ok(Answer::value(201, call.accepted, &handed_out(&fresh, &clear, &front)))
-}
-
-/// Changes the tokens off the runtime's threads: flash may take its time.
-async fn changed<E: Send + 'static>(
-    call: &Call,
-    change: impl FnOnce(&Tokens) -> Result<Tokens, E> + Send + 'static,
-) -> Result<Result<(), E>, ApiError> {
-    let file = std::sync::Arc::clone(&call.api.tokens);
-    let change = move || TokenFile::change(&file, change);
-    let done = tokio::task::spawn_blocking(change).await.map_err(ApiError::internal)?;
-    done.map_err(ApiError::internal)
 }
 
 /// The token with everything a kubeconfig needs; the only time it is told.
