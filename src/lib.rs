@@ -8,7 +8,8 @@
 //! service.yaml -> manifest -> api --writes--> store --state--> controller --writes--> store
 //!                              |allocate       |
 //!                              |               +--state--> desired --> dataplane -> kernel (netlink)
-//!                 kubectl watch <---events-----+              |------> dns       -> clients
+//!                 kubectl watch <---events-----+              |------> relay     -> sockets
+//!                                                             |------> dns       -> clients
 //! ```
 //!
 //! * [`model`]: the domain in Kubernetes' words. Pure.
@@ -20,6 +21,7 @@
 //! * [`controller`]: level-triggered reconcilers: Pods, endpoints, slices, mirroring.
 //! * [`desired`]: what the device should hold, one contribution per Service. Pure.
 //! * [`dataplane`]: makes the kernel equal to desired, over netlink.
+//! * [`relay`]: the userspace proxy: carries connections in this process.
 //! * [`dns`]: answers from the zone, forwards the rest.
 //! * [`doctor`]: what on the box keeps Services from working, and what mends it.
 //! * [`env`]: Services as the environment variables programs are given. Pure.
@@ -41,5 +43,6 @@ pub mod doctor;
 pub mod env;
 pub mod manifest;
 pub mod model;
+pub mod relay;
 pub mod run;
 pub mod store;

@@ -30,6 +30,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     // Only the snapshot: see `desired_sees_of_the_store_only_its_snapshot`.
     ("desired", &["model", "store"]),
     ("dataplane", &["model", "desired", "clock"]),
+    ("relay", &["model", "desired"]),
     ("dns", &["model", "desired", "clock"]),
     ("lb", &["model", "desired", "clock"]),
     // What acts for it (`run`, `dataplane`) is handed in by main.
@@ -45,6 +46,9 @@ const PURE: &[&str] = &[
     "src/manifest/",
     "src/allocate/",
     "src/desired/",
+    "src/relay/aging.rs",
+    "src/relay/plan.rs",
+    "src/relay/schedule.rs",
     "src/env/",
     "src/api/kinds/",
     "src/api/patch/",

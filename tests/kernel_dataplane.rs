@@ -130,7 +130,8 @@ fn source_ranges_close_a_load_balancer_address_to_others() {
     in_world("source_ranges_close_a_load_balancer_address_to_others", || async {
         let _servers = [serve("b1", 8080)];
         let addr = FrontendAddr::Virtual("198.51.100.5".parse().unwrap());
-        let balance = Balance { endpoints: endpoints(IpFamily::V4, &[1]), affinity_seconds: None };
+        let balance =
+            Balance { endpoints: endpoints(IpFamily::V4, &[1]), affinity_seconds: None, ..Balance::default() };
         let source_ranges = vec!["10.1.9.0/24".parse().unwrap(), "10.1.9.2/32".parse().unwrap()];
         let mut service = web(&[1], None);
         service.frontends.push(Frontend {

@@ -74,12 +74,13 @@ fn a_data_directory_that_cannot_be_made_is_73() {
 }
 
 #[test]
-fn without_privilege_it_is_77_and_without_dataplane_none_is_needed() {
+fn without_privilege_dns_is_77_and_without_dataplane_none_is_needed() {
     let world = World::new();
     let home = Arc::new(Home::new());
     let bare = |flags: &[&str]| home.run_under(&world, &["setpriv", "--inh-caps=-all", "--bounding-set=-all"], flags);
     let said = support::Output::of(bare(&[]), "").fails(77);
-    assert!(said.contains("CAP_NET_ADMIN"), "{said}");
+    assert!(said.contains("CAP_NET_BIND_SERVICE") && said.contains("--cluster-dns none"), "{said}");
+    assert!(said.contains("CAP_NET_ADMIN") && said.contains("falling back to --proxy-mode relay"), "{said}");
     let edgesvc = Edgesvc::start_command(&world, &home, bare(&["--proxy-mode", "none", "--cluster-dns", "none"]));
     edgesvc.cli(&["get", "services"]).ok();
     assert_eq!(edgesvc.stop(), 0);

@@ -168,6 +168,8 @@ impl fmt::Display for AddressRange {
 pub enum ProxyMode {
     /// Our own nftables table over netlink.
     Nftables,
+    /// The userspace relay, for every Service.
+    Relay,
     /// The kernel is left alone: the API, the controllers and DNS only.
     None,
 }
@@ -177,6 +179,7 @@ impl ProxyMode {
     pub fn as_str(self) -> &'static str {
         match self {
             ProxyMode::Nftables => "nftables",
+            ProxyMode::Relay => "relay",
             ProxyMode::None => "none",
         }
     }

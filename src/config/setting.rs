@@ -82,10 +82,10 @@ pub const SETTINGS: [Setting; 17] = [
     setting!("service-node-port-range", "A-B", defaults::SERVICE_NODE_PORT_RANGE, "", "Where node ports come from"),
     setting!(
         "nodeport-addresses",
-        "CIDR|primary|LINK[,...]",
+        "CIDR|primary|LINK|localhost[,...]",
         "",
-        "all local addresses",
-        "Which local addresses answer on node ports"
+        "all local addresses but loopback",
+        "Which local addresses answer on node ports; localhost adds loopback"
     ),
     setting!("cluster-domain", "NAME", defaults::CLUSTER_DOMAIN, "", "What names of Services end in"),
     setting!(
@@ -117,7 +117,7 @@ pub const SETTINGS: [Setting; 17] = [
         "none",
         "Addresses for Services of type LoadBalancer; not used yet"
     ),
-    setting!("proxy-mode", "nftables|none", defaults::PROXY_MODE, "", "How packets find their endpoint"),
+    setting!("proxy-mode", "nftables|relay|none", defaults::PROXY_MODE, "", "How packets find their endpoint"),
     setting!(
         "dataplane-counters",
         "connections|traffic",

@@ -48,7 +48,7 @@ pub(super) fn network(text: &str) -> Result<IpNet, String> {
     Ok(net)
 }
 
-/// A network, `primary`, or the name of a link.
+/// A network, `primary`, `localhost`, or the name of a link.
 pub(super) fn node_port_address(text: &str) -> Result<NodePortAddress, String> {
     text.parse()
 }
@@ -115,7 +115,6 @@ pub(super) fn domain(text: &str) -> Result<String, String> {
     if faults.is_empty() { Ok(text.to_owned()) } else { Err(faults.join("; ")) }
 }
 
-/// `nftables` or `none`; the other modes of the plan are refused by name.
 /// Whether traffic is counted too.
 pub(super) fn counters(text: &str) -> Result<bool, String> {
     match text {
@@ -125,14 +124,16 @@ pub(super) fn counters(text: &str) -> Result<bool, String> {
     }
 }
 
+/// `nftables`, `relay` or `none`; the other modes of the plan are refused by name.
 pub(super) fn proxy_mode(text: &str) -> Result<ProxyMode, String> {
     match text {
         "nftables" => Ok(ProxyMode::Nftables),
+        "relay" => Ok(ProxyMode::Relay),
         "none" => Ok(ProxyMode::None),
-        "relay" | "iptables" | "ipvs" => {
-            Err(format!("the mode {text} is not supported yet; use nftables, or none to leave the kernel alone"))
+        "iptables" | "ipvs" => {
+            Err(format!("the mode {text} is not supported yet; use nftables, relay, or none to leave the kernel alone"))
         }
-        _ => Err("must be nftables or none".to_owned()),
+        _ => Err("must be nftables, relay or none".to_owned()),
     }
 }
 
@@ -233,7 +234,8 @@ mod tests {
     #[test]
     fn modes_not_built_yet_are_refused_by_name() {
         assert_eq!(proxy_mode("none"), Ok(ProxyMode::None));
-        for mode in ["relay", "iptables", "ipvs"] {
+        assert_eq!(proxy_mode("relay"), Ok(ProxyMode::Relay));
+        for mode in ["iptables", "ipvs"] {
             let fault = proxy_mode(mode).unwrap_err();
             assert!(fault.contains(mode) && fault.contains("not supported yet"), "{fault}");
         }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::{Task, bootstrap};
+use crate::model::balance::WEIGHT_ANNOTATION;
 use crate::model::endpoints::service_of;
 use crate::model::selector::selects;
 use crate::model::{Kind, Object, ObjectKey, Pod, Revision, ip_address};
@@ -147,6 +148,7 @@ fn matters(event: &Event) -> bool {
         let addrs = pod.addrs();
         Some((
             object.meta.labels.clone(),
+            object.meta.annotations.get(WEIGHT_ANNOTATION).map(str::to_owned),
             object.meta.deleting,
             pod.spec.clone(),
             addrs,

@@ -1,6 +1,7 @@
 //! EndpointSlices of Services with a selector (spec/endpoints.md section 4).
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -11,6 +12,7 @@ use super::endpoints::HEADLESS;
 use super::pack::{ENDPOINTS_MAX, pack};
 use super::selected::{Selected, is_managed, selected};
 use super::trigger::TRIGGER;
+use crate::model::balance::{AGE_ANNOTATION, BALANCE_ANNOTATION, Schedule, WEIGHT_ANNOTATION, parse_weight};
 use crate::model::endpoints::SERVICE_NAME_LABEL;
 use crate::model::object::ParseError;
 use crate::model::{IpFamily, Kind, Object, ObjectKey, Service};
@@ -19,6 +21,9 @@ use crate::store::{Op, Snapshot};
 pub(super) const MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
 pub(super) const CONTROLLER: &str = "endpointslice-controller.k8s.io";
 const ZONE: &str = "topology.kubernetes.io/zone";
+
+/// Notes for balancing.
+const NOTES: [&str; 2] = [WEIGHT_ANNOTATION, AGE_ANNOTATION];
 
 /// The slices of one Service that one controller manages.
 pub(super) fn managed<'a>(snapshot: &'a Snapshot, key: &ObjectKey, by: &str) -> Vec<&'a Arc<Object>> {
@@ -67,7 +72,7 @@ pub(super) fn reconcile(scene: &mut Scene<'_>, key: &ObjectKey) -> Result<Vec<Op
         labels.insert(HEADLESS.into(), String::new());
     }
     let trigger = scene.triggers.slices.changed(object, &pods);
-    let (annotations, sets) = (Labels::new(), BTreeMap::new());
+    let (annotations, sets) = (notes(object, &pods), BTreeMap::new());
     let mut desired = Desired { owner: object, labels, annotations, sets, max: ENDPOINTS_MAX, trigger };
     let families = if service.spec.ip_families.is_empty() { &[IpFamily::V4][..] } else { &service.spec.ip_families };
     for family in families {
@@ -84,6 +89,32 @@ pub(super) fn reconcile(scene: &mut Scene<'_>, key: &ObjectKey) -> Result<Vec<Op
         }
     }
     apply(scene, &desired, &existing)
+}
+
+/// What the slices say for balancing: proxies see slices, not Pods.
+fn notes(service: &Object, pods: &[Selected<'_>]) -> Labels {
+    let mut notes = Labels::new();
+    let mut weights: Vec<(IpAddr, u16)> = Vec::new();
+    for pod in pods {
+        let weight = pod.object.meta.annotations.get(WEIGHT_ANNOTATION).and_then(parse_weight);
+        if let Some(weight) = weight.filter(|weight| *weight != 1) {
+            weights.extend(pod.pod.addrs().into_iter().map(|addr| (addr, weight)));
+        }
+    }
+    // Pods may share an address: of two weights the first Pod's counts.
+    weights.sort_by_key(|(addr, _)| *addr);
+    weights.dedup_by_key(|(addr, _)| *addr);
+    if !weights.is_empty() {
+        let texts: Vec<String> = weights.iter().map(|(addr, weight)| format!("{addr}={weight}")).collect();
+        notes.insert(WEIGHT_ANNOTATION.into(), texts.join(","));
+    }
+    if service.meta.annotations.get(BALANCE_ANNOTATION) == Some(Schedule::Leader.as_str()) {
+        let mut by_age: Vec<&Selected<'_>> = pods.iter().collect();
+        by_age.sort_by_key(|pod| (&pod.object.meta.created, &pod.object.key.name));
+        let addrs = by_age.iter().flat_map(|pod| pod.pod.addrs()).map(|addr| addr.to_string());
+        notes.insert(AGE_ANNOTATION.into(), addrs.collect::<Vec<_>>().join(","));
+    }
+    notes
 }
 
 fn endpoint(snapshot: &Snapshot, object: &Object, service: &Service, pod: &Selected<'_>, addr: &str) -> Value {
@@ -183,7 +214,8 @@ fn update(
         && value.get("ports").unwrap_or(&Value::Null) == ports
         && value.get("addressType").and_then(Value::as_str) == Some(family);
     let has = |(name, text): (&String, &String)| object.meta.annotations.get(name) == Some(text.as_str());
-    if same_content && object.meta.labels == desired.labels && desired.annotations.iter().all(has) {
+    let stale = NOTES.iter().any(|name| is_stale(desired, object.meta.annotations.get(name), name));
+    if same_content && object.meta.labels == desired.labels && desired.annotations.iter().all(has) && !stale {
         return Ok(None);
     }
     fill(&mut value, ports, endpoints);
@@ -196,8 +228,16 @@ fn update(
     draft::replace(object, &value).map(Some)
 }
 
+/// A note that nobody means any more: others' annotations stay, a weight must not.
+fn is_stale(desired: &Desired<'_>, there: Option<&str>, name: &str) -> bool {
+    there.is_some() && !desired.annotations.contains_key(name)
+}
+
 fn annotate(metadata: &mut Value, desired: &Desired<'_>) {
     let mut annotations = metadata.get("annotations").cloned().unwrap_or_else(|| json!({}));
+    for name in NOTES {
+        set(&mut annotations, name, Value::Null);
+    }
     for (name, text) in &desired.annotations {
         set(&mut annotations, name, Value::from(text.clone()));
     }

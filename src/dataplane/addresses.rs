@@ -4,7 +4,6 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -12,7 +11,7 @@ use tokio::sync::watch;
 use super::Options;
 use super::table::{SetName, Slot, octets};
 use super::watch::Notices;
-use crate::model::IpFamily;
+use crate::model::{BoxAddress, BoxAddresses, IpFamily, NodePortAddress};
 
 /// `RTNLGRP_LINK`, addresses and routes of both families: the default route says
 /// which address is the primary one.
@@ -24,23 +23,6 @@ const LOOK_EVERY: Duration = Duration::from_secs(60);
 /// Anywhere in the world: where the default route leads. Nothing is sent there.
 const AFAR: [IpAddr; 2] =
     [IpAddr::V4(Ipv4Addr::new(203, 0, 113, 1)), IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1))];
-
-/// One address of the box.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct BoxAddress {
-    /// The address.
-    pub addr: IpAddr,
-    /// The link's name.
-    pub link: String,
-    /// The link's index.
-    pub index: u32,
-    /// Whether the default route of its family sends from it; without one, the first
-    /// that others can reach.
-    pub primary: bool,
-}
-
-/// Every address, primary ones first, then by link.
-pub type BoxAddresses = Arc<[BoxAddress]>;
 
 /// Reads them.
 ///
@@ -121,8 +103,9 @@ pub(super) fn slots(options: &Options, addresses: &[BoxAddress]) -> BTreeSet<Slo
     for one in addresses {
         let family = IpFamily::of(one.addr);
         let bytes = octets(one.addr);
-        let admits = |entry: &crate::model::NodePortAddress| entry.admits(one.addr, &one.link, one.primary);
-        if options.nodeport_addresses.iter().any(admits) {
+        let admits = |entry: &NodePortAddress| entry.admits(one.addr, &one.link, one.primary);
+        // Loopback is the relay's.
+        if !one.addr.is_loopback() && options.nodeport_addresses.iter().any(admits) {
             slots.insert(Slot::new(family, SetName::NodePortIps, bytes.clone()));
         }
         if options.address_sets {

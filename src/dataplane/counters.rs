@@ -138,7 +138,7 @@ mod tests {
             port: 80,
             verdict: Verdict::Balance(Balance {
                 endpoints: ENDPOINTS.map(|text| text.parse().unwrap()).to_vec(),
-                affinity_seconds: None,
+                ..Balance::default()
             }),
             source_ranges: Vec::new(),
             inside: None,
@@ -146,7 +146,7 @@ mod tests {
         };
         let (key, records) = (ObjectKey::new("default", name), Arc::new(ServiceRecords::default()));
         let frontends = addrs.iter().map(frontend).collect();
-        Arc::new(Contribution { key, cluster_ips: Vec::new(), frontends, health: None, records })
+        Arc::new(Contribution { key, cluster_ips: Vec::new(), frontends, health: None, relayed: false, records })
     }
 
     #[test]

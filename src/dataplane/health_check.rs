@@ -26,9 +26,8 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 
-use super::addresses::BoxAddresses;
 use crate::desired::HealthCheck;
-use crate::model::{NodePortAddress, ObjectKey};
+use crate::model::{BoxAddresses, NodePortAddress, ObjectKey};
 
 /// Connections of one port at once; a load balancer asks with one or two.
 const CONNECTIONS_MAX: usize = 32;
@@ -162,8 +161,13 @@ fn places(entries: &[NodePortAddress], addresses: &BoxAddresses) -> Vec<IpAddr> 
     if entries.is_empty() || entries.iter().any(everywhere) {
         return vec![Ipv6Addr::UNSPECIFIED.into()];
     }
-    let admitted = addresses.iter().filter(|one| super::addresses::is_reachable(one));
-    let admitted = admitted.filter(|one| entries.iter().any(|entry| entry.admits(one.addr, &one.link, one.primary)));
+    let admitted = addresses.iter().filter(|one| match one.addr.is_loopback() {
+        true => NodePortAddress::loopback_answers(entries, one.addr),
+        false => {
+            super::addresses::is_reachable(one)
+                && entries.iter().any(|entry| entry.admits(one.addr, &one.link, one.primary))
+        }
+    });
     admitted.map(|one| one.addr).collect()
 }
 

@@ -78,6 +78,8 @@ pub struct Options {
     pub cluster_dns: Vec<IpAddr>,
     /// Which local addresses answer on node ports; empty means all.
     pub nodeport_addresses: Vec<NodePortAddress>,
+    /// Addresses of the box that only Services' frontends may lead to.
+    pub behind: Vec<IpAddr>,
     /// Networks of pods, reached without masquerade.
     pub cluster_cidrs: Vec<IpNet>,
     /// Every packet is counted, not connections alone.
@@ -160,6 +162,16 @@ impl DataplaneError {
             | DataplaneError::Foreign(_)
             | DataplaneError::Export(_)
             | DataplaneError::Thread(_) => false,
+        }
+    }
+
+    /// Whether nf_tables cannot be had here: the kernel lacks it, or we may not use it.
+    pub fn is_unavailable(&self) -> bool {
+        let lacking = [nix::libc::EPROTONOSUPPORT, nix::libc::EOPNOTSUPP, nix::libc::EINVAL, nix::libc::EAFNOSUPPORT];
+        match self {
+            DataplaneError::Privilege | DataplaneError::Unsupported { .. } => true,
+            DataplaneError::Socket(error) => error.raw_os_error().is_some_and(|number| lacking.contains(&number)),
+            _ => self.is_permission(),
         }
     }
 

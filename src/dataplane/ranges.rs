@@ -15,10 +15,9 @@ use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteHeader, Rou
 use rtnetlink::{Handle, RouteMessageBuilder};
 
 use super::links::{LINK, failed, index_of, read_links};
-use crate::model::IpFamily;
+use crate::model::{IpFamily, ROUTE_PROTOCOL};
 
-/// Who made a route: a number that nobody has in iproute2's table.
-const PROTOCOL: RouteProtocol = RouteProtocol::Other(143);
+const PROTOCOL: RouteProtocol = RouteProtocol::Other(ROUTE_PROTOCOL);
 
 /// What is to be done that the routes follow the ranges.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -180,7 +180,7 @@ mod tests {
     fn an_edit_is_told_as_nft_reads_it() {
         let verdict = desired::Verdict::Balance(Balance {
             endpoints: vec!["10.9.0.11:8080".parse().unwrap()],
-            affinity_seconds: None,
+            ..Balance::default()
         });
         let addr = FrontendAddr::Virtual("10.43.0.7".parse().unwrap());
         let source_ranges = vec!["192.0.2.0/24".parse().unwrap()];

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
+use crate::model::balance::Schedule;
 use crate::model::{IpFamily, ObjectKey, Protocol};
 
 /// What one Service asks of the device. Everything is sorted and unique, so
@@ -19,6 +20,8 @@ pub struct Contribution {
     pub cluster_ips: Vec<IpAddr>,
     /// Where clients may connect, sorted.
     pub frontends: Vec<Frontend>,
+    /// The Service asks for the userspace relay, whatever carries the others.
+    pub relayed: bool,
     /// What load balancers outside are told, if they ask at a port.
     pub health: Option<HealthCheck>,
     /// What the zone says of it.
@@ -123,10 +126,15 @@ impl Verdict {
 }
 
 /// The endpoints of a frontend.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Balance {
-    /// Never empty, sorted, unique, all of the frontend's family.
+    /// Never empty, sorted, unique, all of the frontend's family. Those of weight 0
+    /// are left out, and of [`Schedule::Leader`] all but the leader.
     pub endpoints: Vec<SocketAddr>,
+    /// Who gets the next connection.
+    pub schedule: Schedule,
+    /// The weight of each endpoint, none of them 0; empty when all are 1.
+    pub weights: Box<[u16]>,
     /// Seconds a client address stays with its endpoint after its last new
     /// connection, if the Service asks for affinity.
     pub affinity_seconds: Option<u32>,

@@ -1,12 +1,14 @@
 //! Which endpoints take the connections of one Service port (spec/dataplane.md
 //! section 1): readiness, termination, topology hints, locality.
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
 
+use crate::model::balance::{AGE_ANNOTATION, WEIGHT_ANNOTATION, Weights};
 use crate::model::endpoints::{AddressType, Endpoint, Named};
 use crate::model::service::ServicePort;
-use crate::model::{EndpointSlice, IpFamily};
+use crate::model::{EndpointSlice, IpFamily, Object};
 
 /// Where this box stands.
 #[derive(Clone, Copy, Debug)]
@@ -15,6 +17,56 @@ pub(super) struct Here<'a> {
     pub(super) node_name: &'a str,
     /// The zone its Node is labelled with.
     pub(super) zone: Option<&'a str>,
+}
+
+/// A slice with what its annotations say of its endpoints.
+#[derive(Debug)]
+pub(super) struct Slice<'a> {
+    content: &'a EndpointSlice,
+    /// The API lets no other text in; one that is there all the same weighs nothing down.
+    weights: Option<Weights>,
+    ages: BTreeMap<IpAddr, u32>,
+}
+
+impl<'a> Slice<'a> {
+    /// The slice in an object, if it is one.
+    pub(super) fn of(object: &'a Object) -> Option<Slice<'a>> {
+        let annotation = |name: &str| object.meta.annotations.get(name);
+        let listed = annotation(AGE_ANNOTATION).unwrap_or_default().split(',').map(str::trim);
+        let ages = listed.zip(0..).filter_map(|(text, age)| Some((text.parse().ok()?, age))).collect();
+        let weights = annotation(WEIGHT_ANNOTATION).and_then(Weights::parse);
+        Some(Slice { content: object.as_endpoint_slice()?, weights, ages })
+    }
+
+    fn weight(&self, addr: IpAddr) -> u16 {
+        self.weights.as_ref().map_or(1, |weights| weights.of(addr))
+    }
+
+    /// The place in the line of age: as told, or as written.
+    fn age(&self, addr: IpAddr, written: u32) -> u32 {
+        if self.ages.is_empty() { written } else { self.ages.get(&addr).copied().unwrap_or(u32::MAX) }
+    }
+}
+
+/// How many addresses of ready endpoints are on this box: those of weight 0 take
+/// nothing that a load balancer would send.
+pub(super) fn ready_here(slices: &[Slice<'_>], here: Here<'_>) -> u32 {
+    let mut addrs = BTreeSet::new();
+    for slice in slices {
+        let ready = slice.content.endpoints.iter().filter(|endpoint| endpoint.conditions.is_ready());
+        let local = ready.filter(|endpoint| endpoint.node_name.as_deref() == Some(here.node_name));
+        addrs.extend(local.filter_map(Endpoint::addr).filter(|addr| slice.weight(*addr) != 0));
+    }
+    u32::try_from(addrs.len()).unwrap_or(u32::MAX)
+}
+
+/// An endpoint that takes connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Taker {
+    pub(super) addr: SocketAddr,
+    pub(super) weight: u16,
+    /// The smaller the older.
+    pub(super) age: u32,
 }
 
 /// The endpoints of one Service port in one family, each address once.
@@ -33,26 +85,34 @@ struct Candidate {
     local: bool,
     for_zones: Vec<String>,
     for_nodes: Vec<String>,
+    weight: u16,
+    age: Reverse<u32>,
 }
 
 impl PortEndpoints {
     /// Collects the endpoints that serve `port`, by its name and protocol.
     pub(super) fn gather(
-        slices: &[&EndpointSlice],
+        slices: &[Slice<'_>],
         address_type: AddressType,
         port: &ServicePort,
         here: Here<'_>,
     ) -> PortEndpoints {
         let mut by_addr: BTreeMap<SocketAddr, Candidate> = BTreeMap::new();
-        for slice in slices.iter().filter(|slice| slice.address_type == address_type) {
-            let serves = slice.ports.iter().filter(|p| p.name == port.name && p.protocol == port.protocol);
+        let mut written = 0;
+        for slice in slices.iter().filter(|slice| slice.content.address_type == address_type) {
+            let serves = slice.content.ports.iter().filter(|p| p.name == port.name && p.protocol == port.protocol);
             for number in serves.filter_map(|p| p.port).filter(|number| *number != 0) {
-                for endpoint in &slice.endpoints {
+                for endpoint in &slice.content.endpoints {
                     let Some(addr) = endpoint.addr().filter(|addr| is_of_type(IpFamily::of(*addr), address_type))
                     else {
                         continue;
                     };
-                    let candidate = Candidate::of(endpoint, here);
+                    written += 1;
+                    let candidate = Candidate {
+                        weight: slice.weight(addr),
+                        age: Reverse(slice.age(addr, written)),
+                        ..Candidate::of(endpoint, here)
+                    };
                     let addr = SocketAddr::new(addr, number);
                     if by_addr.get(&addr).is_none_or(|known| *known < candidate) {
                         by_addr.insert(addr, candidate);
@@ -65,33 +125,37 @@ impl PortEndpoints {
 
     /// Policy Cluster: the ready endpoints that the hints allow; without a ready
     /// one all that are on their way out but still serve.
-    pub(super) fn cluster_set(&self, here: Here<'_>) -> Vec<SocketAddr> {
+    pub(super) fn cluster_set(&self, here: Here<'_>) -> Vec<Taker> {
         let hinted = self.hints_in_use(here);
         let ready = self.pick(|endpoint| endpoint.ready && hinted.allows(endpoint, here));
         if ready.is_empty() { self.pick(Candidate::is_draining) } else { ready }
     }
 
     /// Policy Local: the same among this box's endpoints; hints have no say.
-    pub(super) fn local_set(&self) -> Vec<SocketAddr> {
+    pub(super) fn local_set(&self) -> Vec<Taker> {
         let ready = self.pick(|endpoint| endpoint.local && endpoint.ready);
         if ready.is_empty() { self.pick(|endpoint| endpoint.local && endpoint.is_draining()) } else { ready }
     }
 
     /// Whether any endpoint, wherever it is, could take a connection.
     pub(super) fn any_usable(&self) -> bool {
-        self.by_addr.values().any(|endpoint| endpoint.ready || endpoint.is_draining())
+        self.by_addr.values().any(|endpoint| endpoint.weight != 0 && (endpoint.ready || endpoint.is_draining()))
     }
 
-    /// Endpoints whose flows go on, whatever policies and hints say, without those
-    /// of a sorted list.
+    /// Endpoints whose flows go on, whatever policies, hints and weights say, without
+    /// those of a sorted list.
     pub(super) fn serving_besides(&self, chosen: &[SocketAddr]) -> Vec<SocketAddr> {
-        let mut serving = self.pick(|endpoint| endpoint.ready || endpoint.serving);
-        serving.retain(|endpoint| chosen.binary_search(endpoint).is_err());
-        serving
+        let serving = self.by_addr.iter().filter(|(_, endpoint)| endpoint.ready || endpoint.serving);
+        serving.map(|(addr, _)| *addr).filter(|addr| chosen.binary_search(addr).is_err()).collect()
     }
 
-    fn pick(&self, wanted: impl Fn(&Candidate) -> bool) -> Vec<SocketAddr> {
-        self.by_addr.iter().filter(|(_, endpoint)| wanted(endpoint)).map(|(addr, _)| *addr).collect()
+    fn pick(&self, wanted: impl Fn(&Candidate) -> bool) -> Vec<Taker> {
+        let taker = |(addr, endpoint): (&SocketAddr, &Candidate)| Taker {
+            addr: *addr,
+            weight: endpoint.weight,
+            age: endpoint.age.0,
+        };
+        self.by_addr.iter().filter(|(_, endpoint)| wanted(endpoint)).map(taker).collect()
     }
 
     /// Hints count only if every ready endpoint has them and one points here;
@@ -127,6 +191,8 @@ impl Candidate {
             local: endpoint.node_name.as_deref() == Some(here.node_name),
             for_zones: hints.map(|hints| sorted(&hints.for_zones)).unwrap_or_default(),
             for_nodes: hints.map(|hints| sorted(&hints.for_nodes)).unwrap_or_default(),
+            weight: 1,
+            age: Reverse(0),
         }
     }
 

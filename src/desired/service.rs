@@ -1,7 +1,7 @@
 //! One Service and its EndpointSlices to one [`Contribution`]
 //! (spec/dataplane.md sections 1 and 2).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -9,10 +9,11 @@ use ipnet::IpNet;
 
 use super::contribution::{Balance, Contribution, Frontend, FrontendAddr, HealthCheck, Verdict};
 use super::records::service_records;
-use super::selection::{Here, PortEndpoints};
+use super::selection::{Here, PortEndpoints, Slice, Taker, ready_here};
+use crate::model::balance::{BALANCE_ANNOTATION, PROXY_MODE_ANNOTATION, RELAY, Schedule};
 use crate::model::endpoints::AddressType;
 use crate::model::service::{ServiceType, TrafficPolicy};
-use crate::model::{EndpointSlice, IpFamily, Kind, Object, ObjectKey, Protocol, Service};
+use crate::model::{IpFamily, Kind, Object, ObjectKey, Protocol, Service};
 use crate::store::Snapshot;
 
 /// Services and slices with this label belong to another proxy.
@@ -64,8 +65,9 @@ pub(super) fn contribution_of(
         cluster_ips.clear();
     } else if !cluster_ips.is_empty() {
         let here = Here { node_name: &facts.node_name, zone };
+        let schedule = object.meta.annotations.get(BALANCE_ANNOTATION).and_then(Schedule::parse).unwrap_or_default();
         let slices = proxied(slices);
-        frontends = service_frontends(service, &slices, facts, here);
+        frontends = service_frontends(service, schedule, &slices, facts, here);
         health =
             service.health_check_port().map(|port| HealthCheck { port, local_endpoints: ready_here(&slices, here) });
     }
@@ -73,6 +75,7 @@ pub(super) fn contribution_of(
         key: object.key.clone(),
         cluster_ips,
         frontends,
+        relayed: object.meta.annotations.get(PROXY_MODE_ANNOTATION) == Some(RELAY),
         health,
         records: Arc::new(service_records(service, slices)),
     })
@@ -89,34 +92,32 @@ pub(super) fn virtual_addrs(service: &Service) -> Vec<IpAddr> {
     addrs
 }
 
-/// How many addresses of ready endpoints are on this box.
-fn ready_here(slices: &[&EndpointSlice], here: Here<'_>) -> u32 {
-    let endpoints = slices.iter().flat_map(|slice| &slice.endpoints);
-    let ready = endpoints.filter(|endpoint| endpoint.conditions.is_ready());
-    let local = ready.filter(|endpoint| endpoint.node_name.as_deref() == Some(here.node_name));
-    let addrs: BTreeSet<IpAddr> = local.filter_map(|endpoint| endpoint.addr()).collect();
-    u32::try_from(addrs.len()).unwrap_or(u32::MAX)
-}
-
 /// The slices a proxy looks at.
-fn proxied<'a>(slices: &[&'a Arc<Object>]) -> Vec<&'a EndpointSlice> {
+fn proxied<'a>(slices: &[&'a Arc<Object>]) -> Vec<Slice<'a>> {
     let ours = |slice: &&&Arc<Object>| {
         !slice.meta.labels.contains_key(PROXY_NAME_LABEL) && !slice.meta.labels.contains_key(HEADLESS_LABEL)
     };
-    slices.iter().filter(ours).filter_map(|slice| slice.as_endpoint_slice()).collect()
+    slices.iter().filter(ours).filter_map(|slice| Slice::of(slice)).collect()
 }
 
 /// Every frontend, sorted. An address that is told twice (an external IP that is
 /// also a load-balancer IP) keeps its first form, so that an external IP never
 /// opens what loadBalancerSourceRanges closes.
-fn service_frontends(service: &Service, slices: &[&EndpointSlice], facts: &Facts, here: Here<'_>) -> Vec<Frontend> {
+fn service_frontends(
+    service: &Service,
+    schedule: Schedule,
+    slices: &[Slice<'_>],
+    facts: &Facts,
+    here: Here<'_>,
+) -> Vec<Frontend> {
     let mut found: BTreeMap<(FrontendAddr, Protocol, u16), Frontend> = BTreeMap::new();
     for family in families(service) {
         let ranges = source_ranges(service, family);
         for port in &service.spec.ports {
             let endpoints = PortEndpoints::gather(slices, address_type(family), port, here);
+            let balance = |chosen| balance(schedule, chosen, service.affinity_seconds());
             let frontend = |policy: TrafficPolicy, addr: FrontendAddr, number: u16| {
-                let verdict = verdict(service, &endpoints, policy, here);
+                let verdict = verdict(balance, &endpoints, policy, here);
                 let kept = endpoints.serving_besides(verdict.endpoints());
                 let source_ranges = Vec::new();
                 Frontend { addr, protocol: port.protocol, port: number, verdict, source_ranges, inside: None, kept }
@@ -129,8 +130,9 @@ fn service_frontends(service: &Service, slices: &[&EndpointSlice], facts: &Facts
             }
             let external = |addr, number| {
                 let mut found = frontend(service.spec.external_traffic_policy, addr, number);
-                found.inside =
-                    inside(service, &endpoints, here).filter(|all| all.endpoints != found.verdict.endpoints());
+                // Clients of the cluster go to any endpoint, whatever the policy says of those outside.
+                let inside = balance(endpoints.cluster_set(here));
+                found.inside = inside.filter(|all| all.endpoints != found.verdict.endpoints());
                 found.kept.retain(|kept| found.inside.iter().all(|all| all.endpoints.binary_search(kept).is_err()));
                 found
             };
@@ -166,23 +168,39 @@ fn takes_node_ports(service: &Service) -> bool {
 }
 
 /// What happens to a connection under a traffic policy (spec/dataplane.md
-/// sections 1 and 2).
-fn verdict(service: &Service, endpoints: &PortEndpoints, policy: TrafficPolicy, here: Here<'_>) -> Verdict {
+/// sections 1 and 2). Nobody to take it anywhere is a refusal; with somebody
+/// elsewhere, policy Local drops, so that the client asks there.
+fn verdict(
+    balance: impl Fn(Vec<Taker>) -> Option<Balance>,
+    endpoints: &PortEndpoints,
+    policy: TrafficPolicy,
+    here: Here<'_>,
+) -> Verdict {
     let chosen = match policy {
         TrafficPolicy::Cluster => endpoints.cluster_set(here),
         TrafficPolicy::Local => endpoints.local_set(),
     };
-    if !chosen.is_empty() {
-        return Verdict::Balance(Balance { endpoints: chosen, affinity_seconds: service.affinity_seconds() });
+    match balance(chosen) {
+        Some(balance) => Verdict::Balance(balance),
+        None if policy == TrafficPolicy::Local && endpoints.any_usable() => Verdict::Drop,
+        None => Verdict::Refuse,
     }
-    if policy == TrafficPolicy::Local && endpoints.any_usable() { Verdict::Drop } else { Verdict::Refuse }
 }
 
-/// Where clients of the cluster go at an external frontend: to any endpoint, whatever
-/// the policy says of those outside.
-fn inside(service: &Service, endpoints: &PortEndpoints, here: Here<'_>) -> Option<Balance> {
-    let endpoints = endpoints.cluster_set(here);
-    (!endpoints.is_empty()).then(|| Balance { endpoints, affinity_seconds: service.affinity_seconds() })
+/// Who of the chosen takes connections. When all are drained by weight 0 nobody
+/// does, as with IPVS.
+fn balance(schedule: Schedule, mut chosen: Vec<Taker>, affinity_seconds: Option<u32>) -> Option<Balance> {
+    chosen.retain(|taker| taker.weight != 0);
+    if schedule == Schedule::Leader {
+        chosen = chosen.into_iter().min_by_key(|taker| (taker.age, taker.addr)).into_iter().collect();
+    }
+    if chosen.is_empty() {
+        return None;
+    }
+    let weighted = chosen.iter().any(|taker| taker.weight != 1);
+    let weights = if weighted { chosen.iter().map(|taker| taker.weight).collect() } else { Box::default() };
+    let endpoints = chosen.iter().map(|taker| taker.addr).collect();
+    Some(Balance { endpoints, schedule, weights, affinity_seconds })
 }
 
 /// Load-balancer addresses that are ours to answer: ipMode Proxy means that the

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::fixture::*;
 use super::{Change, Facts, FrontendAddr, Tracker, Verdict, contribution};
+use crate::model::balance::Schedule;
 use crate::model::{Draft, IpFamily, Kind, Protocol};
 use crate::store::Snapshot;
 
@@ -493,4 +494,78 @@ proptest! {
             prop_assert_eq!(tracker.contributions().collect::<Vec<_>>(), at_once.contributions().collect::<Vec<_>>());
         }
     }
+}
+
+/// The Service of the tests with annotations.
+fn annotated(annotations: Value) -> Draft {
+    let ports = json!([{"name": "http", "protocol": "TCP", "port": 80, "targetPort": 8080}]);
+    let spec = json!({"type": "ClusterIP", "clusterIPs": ["10.96.0.10"], "ipFamilies": ["IPv4"], "ports": ports});
+    draft(Kind::Service, "web", json!({}), json!({"metadata": {"annotations": annotations}, "spec": spec}))
+}
+
+/// A slice of both endpoints with one annotation.
+fn noted(name: &str, text: &str) -> Draft {
+    let content = json!({"metadata": {"annotations": {name: text}}});
+    slice_with("web-1", {
+        let mut whole = json!({"endpoints": [ready(EP1, "n1"), ready(EP2, "n2")]});
+        json_patch::merge(&mut whole, &content);
+        whole
+    })
+}
+
+fn balance_of(objects: Vec<Draft>) -> super::Balance {
+    let frontends = contribution_to(objects).frontends;
+    let [super::Frontend { verdict: Verdict::Balance(balance), .. }] = &frontends[..] else { panic!("{frontends:?}") };
+    balance.clone()
+}
+
+#[test]
+fn the_annotations_of_a_service_say_its_schedule_and_its_carrier() {
+    assert_eq!(balance_of(vec![annotated(json!({})), both_ready()]).schedule, Schedule::Random);
+    for schedule in Schedule::ALL {
+        let service = annotated(json!({"edgesvc.io/balance": schedule.as_str(), "edgesvc.io/proxy-mode": "relay"}));
+        let objects = vec![service, both_ready()];
+        assert_eq!(balance_of(objects.clone()).schedule, schedule);
+        assert!(contribution_to(objects).relayed);
+    }
+}
+
+#[test]
+fn weights_are_those_of_the_slice_and_0_takes_nothing_new() {
+    let weighed = |text: &str| vec![annotated(json!({})), noted("edgesvc.io/weight", text)];
+    let balance = balance_of(weighed("10.244.2.10=7"));
+    assert_eq!(balance.weights[..], [1, 7]);
+    assert!(balance_of(weighed("1")).weights.is_empty());
+    assert_eq!(internal(weighed("10.244.2.10=0")), "10.244.1.10:8080");
+    assert_eq!(internal(weighed("0")), "refuse");
+    // Its flows go on.
+    assert_eq!(contribution_to(weighed("10.244.2.10=0")).frontends[0].kept, ["10.244.2.10:8080".parse().unwrap()]);
+}
+
+#[test]
+fn a_box_whose_endpoints_have_weight_0_drops_what_another_could_take() {
+    let found = |text: &str| {
+        let spec = json!({"externalTrafficPolicy": "Local", "healthCheckNodePort": 31000,
+            "ports": [{"name": "http", "port": 80, "nodePort": 30080}]});
+        contribution_to(vec![load_balancer(spec, json!([])), noted("edgesvc.io/weight", text)])
+    };
+    let at = |found: &super::Contribution| {
+        let of = |f: &&super::Frontend| f.addr == FrontendAddr::NodePort(IpFamily::V4);
+        let frontend = found.frontends.iter().find(of).unwrap().clone();
+        (frontend.verdict, frontend.inside.map(|inside| inside.endpoints), found.health.unwrap().local_endpoints)
+    };
+    let elsewhere = vec!["10.244.2.10:8080".parse().unwrap()];
+    assert_eq!(at(&found("10.244.1.10=0")), (Verdict::Drop, Some(elsewhere), 0));
+    // Nobody anywhere is a refusal, for clients inside too.
+    assert_eq!(at(&found("0")), (Verdict::Refuse, None, 0));
+}
+
+#[test]
+fn the_leader_is_the_oldest_ready_endpoint_and_has_no_substitute() {
+    let leader = || annotated(json!({"edgesvc.io/balance": "leader"}));
+    assert_eq!(internal(vec![leader(), both_ready()]), "10.244.1.10:8080");
+    let by_age = noted("edgesvc.io/oldest-first", "10.244.2.10,10.244.1.10");
+    assert_eq!(internal(vec![leader(), by_age]), "10.244.2.10:8080");
+    let by_hand = slice("web-1", json!([endpoint(EP2, "n2", false, false, false), ready(EP1, "n1")]));
+    assert_eq!(internal(vec![leader(), by_hand]), "10.244.1.10:8080");
 }

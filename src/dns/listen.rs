@@ -39,7 +39,8 @@ pub enum ListenError {
     },
     /// The process may not: ports below 1024 need CAP_NET_BIND_SERVICE.
     #[error(
-        "cannot listen for DNS on {addr} ({transport}): not permitted (ports below 1024 need CAP_NET_BIND_SERVICE)"
+        "cannot listen for DNS on {addr} ({transport}): not permitted (ports below 1024 need CAP_NET_BIND_SERVICE; \
+         --cluster-dns none does without)"
     )]
     Forbidden {
         /// The address.

@@ -3,6 +3,7 @@
 //! through here cannot be malformed; rooms behind the store use these small
 //! types and never raw JSON.
 
+pub mod balance;
 pub mod cause;
 pub mod endpoints;
 pub mod ip_address;
@@ -25,8 +26,8 @@ pub use cause::{Cause, Reason};
 pub use endpoints::{EndpointSlice, Endpoints};
 pub use kind::Kind;
 pub use labels::Labels;
-pub use net::{ClusterIp, IpFamily, Protocol};
-pub use node_port_address::NodePortAddress;
+pub use net::{ClusterIp, IpFamily, Protocol, ROUTE_PROTOCOL};
+pub use node_port_address::{BoxAddress, BoxAddresses, NodePortAddress};
 pub use object::{Body, Claim, Draft, Object, ObjectKey, Revision};
 pub use pod::{Node, Pod};
 pub use service::Service;

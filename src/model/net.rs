@@ -5,6 +5,10 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+/// Who made a route: a number that nobody has in iproute2's table
+/// (`/etc/iproute2/rt_protos`). By it `ip route` shows ours, and we find them again.
+pub const ROUTE_PROTOCOL: u8 = 143;
+
 /// The protocol of a Service or container port.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Protocol {

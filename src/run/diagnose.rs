@@ -57,7 +57,7 @@ pub fn trace(asked: Question) -> Result<Told, Failure> {
     };
     let question = dataplane::Question { protocol: asked.protocol, to: asked.to, from };
     let traced = dataplane::trace(&question).map_err(|error| match error {
-        TraceError::Kernel(error) => super::dataplane_failure(&error),
+        TraceError::Kernel(error) => super::carry::failure(&error),
         TraceError::Question(words) => Failure::new(Code::Usage, format!("error: --from: {words}")),
     })?;
     let what = format!("{} {}", asked.protocol, asked.to);

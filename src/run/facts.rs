@@ -8,7 +8,8 @@ use tokio::sync::watch;
 
 use crate::config::Config;
 use crate::controller::Facts;
-use crate::dataplane::addresses::{self, BoxAddress, BoxAddresses};
+use crate::dataplane::addresses;
+use crate::model::{BoxAddress, BoxAddresses};
 
 /// The facts with these addresses of the box; the others stay as they are for the
 /// life of the process.

@@ -1,8 +1,10 @@
 //! The loop behind the store: each newer snapshot becomes changes, the changes
-//! become one transaction of the kernel and one patch of the zone.
+//! become sockets of the relay, one transaction of the kernel and one patch of the
+//! zone.
 //!
-//! Holds always: a change the kernel refused is not forgotten: everything is
-//! compared again, with growing pauses, until the kernel equals the store.
+//! Holds always: a change the kernel refused, or a socket that could not be had, is
+//! not forgotten: everything is compared again, with growing pauses, until the
+//! kernel equals the store.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +12,7 @@ use std::time::Duration;
 use imbl::OrdSet;
 use imbl::ordset::DiffItem;
 use ipnet::IpNet;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::telemetry::Numbers;
@@ -19,6 +21,7 @@ use crate::dataplane::health_check::Checks;
 use crate::dataplane::{Dataplane, DataplaneError};
 use crate::desired::{self, Tracker};
 use crate::dns;
+use crate::relay::{Notice, Relay};
 use crate::store::Snapshot;
 
 /// First and longest pause before a refused change is tried again.
@@ -28,8 +31,12 @@ const RETRY_PAUSE_MAX: Duration = Duration::from_secs(30);
 /// What follows the store.
 pub(super) struct Follower {
     pub(super) tracker: Tracker,
-    /// Absent in proxy mode none.
+    /// Absent in the proxy modes none and relay.
     pub(super) dataplane: Option<Dataplane>,
+    /// Absent in proxy mode none.
+    pub(super) relay: Option<Relay>,
+    /// Where Services are told what the relay cannot do for them.
+    pub(super) notices: mpsc::Sender<Notice>,
     pub(super) zone: watch::Sender<dns::Zone>,
     pub(super) namespaces: OrdSet<Arc<str>>,
     /// The health-check ports of Services.
@@ -50,79 +57,161 @@ impl Follower {
     /// The kernel refuses.
     pub(super) async fn begin(&mut self, snapshot: &Arc<Snapshot>) -> Result<(), DataplaneError> {
         let changes = self.tracker.update(snapshot);
-        if let Some(dataplane) = &self.dataplane {
-            dataplane.follow_ranges(self.tracker.ranges().to_vec()).await?;
-            dataplane.converge(self.tracker.contributions().cloned().collect()).await?;
-        }
+        self.move_ranges().await?;
+        self.relay_changes(changes.clone()).await;
+        self.converge().await?;
         self.tell_checks(&changes);
         self.tell_zone(&changes);
         self.zone.send_modify(|zone| zone.apply(dns::Change::Synced, seconds()));
-        self.equal(snapshot);
+        self.report();
+        self.tell_lag(self.fault());
+        self.at_revision(snapshot);
         Ok(())
     }
 
     /// Follows until the sender of snapshots is gone.
     pub(super) async fn run(mut self, mut snapshots: watch::Receiver<Arc<Snapshot>>) {
-        let mut retry: Option<(Instant, Duration)> = None;
+        // Apart: a port that somebody holds must not keep the kernel from following.
+        let (mut kernel, mut sockets) = (Retry::default(), Retry::default());
+        let mut refusal = None;
+        if self.fault().is_some() {
+            sockets.later();
+        }
         loop {
-            let wake = retry.map(|(at, _)| at);
+            let wake = [kernel.at(), sockets.at()].into_iter().flatten().min();
             tokio::select! {
                 changed = snapshots.changed() => if changed.is_err() { return },
                 () = tokio::time::sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
             }
             // Read once: a retry that falls due while we work is not taken for one that was made.
-            let due = wake.is_none_or(|at| at <= Instant::now());
+            let now = Instant::now();
+            let (converge, reopen) = (kernel.is_due(now), sockets.is_due(now));
             let snapshot = snapshots.borrow_and_update().clone();
             let changes = self.tracker.update(&snapshot);
-            self.busy.send_replace(Some(Instant::now()));
+            self.busy.send_replace(Some(now));
             // Before the Services: theirs are reached as soon as they are there.
-            let ranges = self.move_ranges().await.err();
-            let refused = match (&self.dataplane, retry) {
-                (Some(_), None) if ranges.is_some() => ranges,
-                (Some(dataplane), Some(_)) if due => {
-                    dataplane.converge(self.tracker.contributions().cloned().collect()).await.err()
-                }
-                // A retry is due later and will compare everything.
-                (Some(_), Some(_)) | (None, _) => None,
-                (Some(_), None) if changes.iter().all(only_names) => None,
-                (Some(dataplane), None) => {
-                    self.numbers.kernel_changes.inc();
-                    dataplane.apply(changes.clone()).await.err()
-                }
-            };
+            let moved = self.move_ranges().await;
+            let told = self.relay_changes(changes.clone()).await;
+            let reopened = if reopen { self.reopen().await } else { Vec::new() };
+            // A retry that is not due yet will compare everything.
+            let tried = converge || kernel.at().is_none();
+            if tried {
+                let done = match moved {
+                    _ if converge => self.converge().await,
+                    Err(error) => Err(error),
+                    Ok(()) => self.tell_kernel(told, reopened).await,
+                };
+                refusal = done.err().map(|error| self.refused(&error));
+                kernel.settle(refusal.is_none());
+            }
             self.busy.send_replace(None);
             self.tell_checks(&changes);
             self.tell_zone(&changes);
-            match refused {
-                Some(error) => {
-                    let pause = retry.map_or(RETRY_PAUSE_MIN, |(_, pause)| (pause * 2).min(RETRY_PAUSE_MAX));
-                    tracing::error!(%error, "the kernel refused a change; trying again");
-                    self.numbers.kernel_failures.inc();
-                    self.lag.send_replace(Some(error.to_string()));
-                    retry = Some((Instant::now() + pause, pause));
+            self.report();
+            if tried && refusal.is_none() {
+                if let Some(relay) = &mut self.relay {
+                    relay.retire().await;
                 }
-                None if due => {
-                    retry = None;
-                    self.equal(&snapshot);
-                }
-                None => {}
+                self.at_revision(&snapshot);
+            }
+            let fault = self.fault();
+            if fault.is_none() || reopen || sockets.at().is_none() {
+                sockets.settle(fault.is_none());
+            }
+            self.tell_lag(refusal.clone().or(fault));
+        }
+    }
+
+    /// Makes the relay's sockets follow, and answers what the kernel is to be told.
+    async fn relay_changes(&mut self, changes: Vec<desired::Change>) -> Vec<desired::Change> {
+        match &mut self.relay {
+            Some(relay) => relay.apply(&changes).await,
+            None => changes,
+        }
+    }
+
+    /// Tries for the sockets that could not be had.
+    async fn reopen(&mut self) -> Vec<desired::Change> {
+        match &mut self.relay {
+            Some(relay) => relay.retry().await,
+            None => Vec::new(),
+        }
+    }
+
+    /// Why a socket is not as it should be.
+    fn fault(&self) -> Option<String> {
+        self.relay.as_ref().and_then(Relay::fault)
+    }
+
+    /// Tells the kernel the changes, and after them those of sockets had at last,
+    /// which may be of the same Services.
+    async fn tell_kernel(
+        &self,
+        told: Vec<desired::Change>,
+        reopened: Vec<desired::Change>,
+    ) -> Result<(), DataplaneError> {
+        let Some(dataplane) = &self.dataplane else { return Ok(()) };
+        for changes in [told, reopened] {
+            if !changes.iter().all(only_names) {
+                self.numbers.kernel_changes.inc();
+                dataplane.apply(changes).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn refused(&self, error: &DataplaneError) -> String {
+        tracing::error!(%error, "the kernel refused a change; trying again");
+        self.numbers.kernel_failures.inc();
+        error.to_string()
+    }
+
+    /// Makes the whole kernel equal to the store.
+    async fn converge(&mut self) -> Result<(), DataplaneError> {
+        let Some(dataplane) = &self.dataplane else { return Ok(()) };
+        let view = |contribution| match &self.relay {
+            Some(relay) => relay.view(contribution),
+            None => Arc::clone(contribution),
+        };
+        dataplane.converge(self.tracker.contributions().map(view).collect()).await.map(drop)
+    }
+
+    /// Hands on what is to be told, without waiting: nobody's report may hold the kernel back.
+    fn report(&mut self) {
+        for notice in self.relay.as_mut().map(Relay::take_notices).unwrap_or_default() {
+            if self.notices.try_send(notice).is_err() {
+                tracing::debug!("too much cannot be served to report each");
             }
         }
     }
 
-    /// Tells the kernel which ranges there are now. What it refuses is made good by
-    /// the next converge.
-    async fn move_ranges(&self) -> Result<(), DataplaneError> {
+    /// Tells relay and kernel which ranges there are now. What the kernel refuses is
+    /// made good by the next converge.
+    async fn move_ranges(&mut self) -> Result<(), DataplaneError> {
         let ranges = self.tracker.ranges();
+        if *ranges == self.ranges {
+            return Ok(());
+        }
+        if let Some(relay) = &mut self.relay {
+            relay.follow_ranges(ranges).await;
+        }
         match &self.dataplane {
-            Some(dataplane) if *ranges != self.ranges => dataplane.follow_ranges(ranges.to_vec()).await.map(drop),
-            Some(_) | None => Ok(()),
+            Some(dataplane) => dataplane.follow_ranges(ranges.to_vec()).await.map(drop),
+            None => Ok(()),
         }
     }
 
-    fn equal(&self, snapshot: &Snapshot) {
+    /// The kernel equals this snapshot.
+    fn at_revision(&self, snapshot: &Snapshot) {
         self.numbers.kernel_revision.set(i64::try_from(snapshot.revision().0).unwrap_or(i64::MAX));
-        self.lag.send_if_modified(|lag| lag.take().is_some());
+    }
+
+    fn tell_lag(&self, why: Option<String>) {
+        self.lag.send_if_modified(|lag| {
+            let news = *lag != why;
+            *lag = why;
+            news
+        });
     }
 
     fn tell_checks(&self, changes: &[desired::Change]) {
@@ -171,6 +260,29 @@ impl Follower {
                 zone.apply(dns::Change::Service { key: change.key.clone(), records }, at);
             }
         });
+    }
+}
+
+/// When what was refused is tried again: at growing pauses.
+#[derive(Debug, Default)]
+struct Retry(Option<(Instant, Duration)>);
+
+impl Retry {
+    fn at(&self) -> Option<Instant> {
+        self.0.map(|(at, _)| at)
+    }
+
+    fn is_due(&self, now: Instant) -> bool {
+        self.at().is_some_and(|at| at <= now)
+    }
+
+    fn later(&mut self) {
+        let pause = self.0.map_or(RETRY_PAUSE_MIN, |(_, pause)| (pause * 2).min(RETRY_PAUSE_MAX));
+        self.0 = Some((Instant::now() + pause, pause));
+    }
+
+    fn settle(&mut self, done: bool) {
+        if done { self.0 = None } else { self.later() }
     }
 }
 

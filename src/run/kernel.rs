@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::telemetry::Tally;
 use crate::api::server::{Kernel, KernelQuestion};
 use crate::clock;
 use crate::controller;
@@ -19,7 +20,8 @@ pub(super) fn answers(
     desired_facts: desired::Facts,
 ) -> Kernel {
     Arc::new(move |question| {
-        let mut options = options.clone().ok_or("the kernel is left alone (--proxy-mode none)")?;
+        let mut options =
+            options.clone().ok_or("the kernel carries nothing here (proxy mode none, or the relay alone)")?;
         let snapshot = store.snapshot();
         let mut tracker = Tracker::new(desired_facts.clone());
         tracker.update(&snapshot);
@@ -57,8 +59,8 @@ fn count(count: &Count) -> Value {
 }
 
 /// What is counted now, for `/metrics`; nothing where the kernel is left alone or cannot be read.
-pub(super) fn tally(store: Store, desired_facts: desired::Facts) -> impl Fn() -> Vec<Count> + Send + Sync {
-    move || {
+pub(super) fn tally(store: Store, desired_facts: desired::Facts, options: &dataplane::Options) -> Tally {
+    let read = move || {
         let mut tracker = Tracker::new(desired_facts.clone());
         tracker.update(&store.snapshot());
         let contributions: Vec<Arc<Contribution>> = tracker.contributions().cloned().collect();
@@ -66,7 +68,8 @@ pub(super) fn tally(store: Store, desired_facts: desired::Facts) -> impl Fn() ->
             tracing::debug!(%error, "the kernel's counters cannot be read");
             Vec::new()
         })
-    }
+    };
+    Tally { traffic: options.count_traffic, read: Box::new(read) }
 }
 
 fn foreseen(snapshot: &Snapshot, ops: &[Op], facts: &controller::Facts) -> Result<Arc<Snapshot>, String> {

@@ -3,13 +3,16 @@
 //! Start: state directories, store recovered, first objects, controllers settled
 //! (endpoints are derived anew: the kernel must never be told of a Service before
 //! its endpoints are), kernel converged, DNS, API, controllers, `READY=1`. Stop:
-//! no new connections, drain, close the store; the kernel keeps its rules.
+//! no new connections, drain, close the store; the kernel keeps its rules, and what
+//! the relay carries ends.
 
+mod carry;
 mod diagnose;
 mod facts;
 mod follow;
 mod kernel;
 mod memory;
+mod reports;
 mod telemetry;
 mod watchdog;
 
@@ -21,7 +24,7 @@ use std::time::Duration;
 use imbl::OrdSet;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::api::kinds::Rules;
@@ -30,13 +33,14 @@ use crate::cli::DataplaneVerb;
 use crate::cli::exit::{Code, Failure};
 use crate::config::{Config, ProxyMode, defaults};
 use crate::controller;
-use crate::dataplane::{self, Dataplane, health_check};
+use crate::dataplane::{self, health_check};
 use crate::desired::{self, Tracker};
 use crate::dns;
-use crate::model::Kind;
+use crate::relay::{self, Relay};
 use crate::store::{self, Health, OpenError, Store};
 pub use diagnose::{doctor, trace};
 use follow::Follower;
+use reports::Reporter;
 use telemetry::Numbers;
 use watchdog::Watchdog;
 
@@ -44,8 +48,6 @@ use watchdog::Watchdog;
 const STORE_NAME: &str = "store.redb";
 /// Threads of the runtime: more do not help one box, and each costs memory.
 const THREADS_MAX: usize = 4;
-/// Open files: every connection of both doors, and as many again for all the rest.
-const DESCRIPTORS: u64 = 8_192;
 /// How long rooms may take to end after the API has drained.
 const STOP_MAX: Duration = Duration::from_secs(5);
 
@@ -55,7 +57,7 @@ const STOP_MAX: Duration = Duration::from_secs(5);
 /// Whatever kept it from starting, with the exit code of its kind.
 pub fn run(config: Config) -> Result<(), Failure> {
     telemetry::logs(&config)?;
-    descriptors();
+    carry::raise_descriptors();
     directory(&config.data_dir, 0o700)?;
     directory(&config.run_dir, 0o755)?;
     let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(THREADS_MAX));
@@ -71,32 +73,9 @@ pub fn dataplane(verb: DataplaneVerb) -> Result<String, Failure> {
     let text = match verb {
         DataplaneVerb::Show => dataplane::show(),
         DataplaneVerb::Export => dataplane::export().map(|json| json + "\n"),
-        DataplaneVerb::Cleanup => dataplane::cleanup().map(|removed| {
-            if removed.is_empty() {
-                return "nothing to remove\n".to_owned();
-            }
-            removed.iter().map(|what| format!("removed {what}\n")).collect()
-        }),
+        DataplaneVerb::Cleanup => return carry::cleanup(),
     };
-    text.map_err(|error| dataplane_failure(&error))
-}
-
-fn dataplane_failure(error: &dataplane::DataplaneError) -> Failure {
-    let code = if error.is_permission() { Code::NoPermission } else { Code::CannotCreate };
-    Failure::from_error(code, "the kernel", error)
-}
-
-/// Takes as many file descriptors as the connections of the API need, if the box
-/// lets us: with the usual 1,024 a thousand watchers would lock out everybody else.
-fn descriptors() {
-    use nix::sys::resource::{Resource, getrlimit, setrlimit};
-    let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(soft, hard)| {
-        let wanted = DESCRIPTORS.min(hard);
-        if soft >= wanted { Ok(()) } else { setrlimit(Resource::RLIMIT_NOFILE, wanted, hard) }
-    });
-    if let Err(error) = raised {
-        tracing::warn!(%error, "cannot raise the limit of open files");
-    }
+    text.map_err(|error| carry::failure(&error))
 }
 
 /// Makes a state directory, unless it is there.
@@ -153,15 +132,7 @@ impl Running {
             tracing::warn!("load-balancer-pool is not used yet: Services of type LoadBalancer stay pending");
         }
         let (shutdown, stopped) = watch::channel(false);
-        let store = open(config).await?;
-        let addresses = dataplane::addresses::follow()
-            .map_err(|error| Failure::from_error(Code::Io, "the box's addresses", &error))?;
-        let facts = facts::facts(config, &addresses.borrow());
-        let begun = controller::bootstrap(&store, &facts).await;
-        begun.map_err(|error| Failure::from_error(Code::Io, "the first objects", &error))?;
-        controller::report(&store, &facts, store.faults_at_start()).await;
-        controller::settle(&store, &facts).await;
-
+        let (store, addresses, facts) = recover(config).await?;
         let numbers = Numbers::default();
         let (zone, zones) = watch::channel(dns::Zone::default());
         let (lag, lags) = watch::channel(None);
@@ -171,9 +142,16 @@ impl Running {
             node_name: facts.node_name.as_str().into(),
             external_ip_cidrs: config.external_ip_cidrs.clone(),
         };
+        let carriers = carry::open(config, desired::service_ranges(&store.snapshot()), &addresses).await?;
+        let kernel_options = carriers.dataplane.as_ref().map(|_| carry::dataplane_options(config, Vec::new()));
+        let (notices, noticed) = mpsc::channel(reports::WAITING_MAX);
+        let relayed = carriers.relay.as_ref().map(Relay::numbers);
+        let drain = carriers.relay.as_ref().map(Relay::drain);
         let mut follower = Follower {
             tracker: Tracker::new(desired_facts.clone()),
-            dataplane: open_dataplane(config, &store)?,
+            dataplane: carriers.dataplane,
+            relay: carriers.relay,
+            notices,
             zone,
             namespaces: OrdSet::new(),
             checks: checked,
@@ -183,7 +161,7 @@ impl Running {
             busy,
         };
         let snapshots = store.subscribe();
-        follower.begin(&store.snapshot()).await.map_err(|error| dataplane_failure(&error))?;
+        follower.begin(&store.snapshot()).await.map_err(|error| carry::failure(&error))?;
         memory::give_back();
 
         let mut tasks = JoinSet::new();
@@ -194,19 +172,19 @@ impl Running {
             addresses: addresses.clone(),
             lag: lags.clone(),
         };
-        serve_health_checks(config, inputs, &store, &facts, stopped.clone(), &mut tasks);
+        let reporter = Reporter { store: store.clone(), facts: facts.clone() };
+        serve_health_checks(config, inputs, reporter.clone(), &stopped, &mut tasks);
+        tasks.spawn(until(stopped.clone(), reporter.relay(noticed)));
         let checks = checks(&store, lags);
-        let tally = dataplane_options(config, &store).map(|options| telemetry::Tally {
-            traffic: options.count_traffic,
-            read: Box::new(kernel::tally(store.clone(), desired_facts.clone())),
-        });
-        let kernel = kernel::answers(store.clone(), dataplane_options(config, &store), facts.clone(), desired_facts);
-        let metrics = telemetry::metrics(&numbers, store.clone(), counters, tally);
+        let tally = kernel_options.as_ref().map(|options| kernel::tally(store.clone(), desired_facts.clone(), options));
+        let kernel = kernel::answers(store.clone(), kernel_options, facts.clone(), desired_facts);
+        let metrics = telemetry::metrics(&numbers, store.clone(), counters, relayed, tally);
         let options = api_options(config, &facts, &checks, metrics, kernel, report_faults(&store, &facts));
         let api = Server::bind(options, store.clone(), stopped.clone()).await.map_err(|error| api_failure(&error))?;
         let api_address = api.address();
         tasks.spawn(api.run());
         tasks.spawn(until(stopped.clone(), follower.run(snapshots)));
+        tasks.spawn(drained(drain, stopped.clone()));
         let (told, known) = watch::channel(facts);
         tasks.spawn(until(stopped.clone(), facts::follow(addresses, told)));
         tasks.spawn(controller::run(store.clone(), known, turned(stopped.clone())));
@@ -269,6 +247,21 @@ impl Running {
     }
 }
 
+/// The store with its first objects, settled, and what the box says of itself.
+async fn recover(
+    config: &Config,
+) -> Result<(Store, watch::Receiver<crate::model::BoxAddresses>, controller::Facts), Failure> {
+    let store = open(config).await?;
+    let addresses =
+        dataplane::addresses::follow().map_err(|error| Failure::from_error(Code::Io, "the box's addresses", &error))?;
+    let facts = facts::facts(config, &addresses.borrow());
+    let begun = controller::bootstrap(&store, &facts).await;
+    begun.map_err(|error| Failure::from_error(Code::Io, "the first objects", &error))?;
+    controller::report(&store, &facts, store.faults_at_start()).await;
+    controller::settle(&store, &facts).await;
+    Ok((store, addresses, facts))
+}
+
 async fn open(config: &Config) -> Result<Store, Failure> {
     let options = store::Options { path: config.data_dir.join(STORE_NAME) };
     let opened = tokio::task::spawn_blocking(move || Store::open(&options)).await;
@@ -283,61 +276,20 @@ async fn open(config: &Config) -> Result<Store, Failure> {
     })
 }
 
-/// What the dataplane is told; nothing in proxy mode none.
-fn dataplane_options(config: &Config, store: &Store) -> Option<dataplane::Options> {
-    (config.proxy_mode != ProxyMode::None).then(|| dataplane::Options {
-        service_ranges: desired::service_ranges(&store.snapshot()),
-        cluster_dns: config.cluster_dns.clone(),
-        nodeport_addresses: config.nodeport_addresses.clone(),
-        cluster_cidrs: config.cluster_cidrs.clone(),
-        node_ports: Some(config.node_port_range.clone()),
-        address_sets: false,
-        count_traffic: config.count_traffic,
-    })
-}
-
-fn open_dataplane(config: &Config, store: &Store) -> Result<Option<Dataplane>, Failure> {
-    let Some(options) = dataplane_options(config, store) else { return Ok(None) };
-    let dataplane = Dataplane::open(options).map_err(|error| dataplane_failure(&error))?;
-    for warning in dataplane.warnings() {
-        tracing::warn!(warning, "dataplane");
-    }
-    Ok(Some(dataplane))
-}
-
 /// Opens the health-check ports of Services and reports those it cannot have.
 fn serve_health_checks(
     config: &Config,
     inputs: health_check::Inputs,
-    store: &Store,
-    facts: &controller::Facts,
-    stopped: watch::Receiver<bool>,
+    reporter: Reporter,
+    stopped: &watch::Receiver<bool>,
     tasks: &mut JoinSet<()>,
 ) {
     // In proxy mode none the answers are another proxy's.
-    if config.proxy_mode == ProxyMode::None {
-        return;
+    if config.proxy_mode != ProxyMode::None {
+        let (server, refused) = health_check::server(inputs);
+        tasks.spawn(until(stopped.clone(), server));
+        tasks.spawn(until(stopped.clone(), reporter.checks(refused)));
     }
-    let (server, mut reports) = health_check::server(inputs);
-    let (store, facts) = (store.clone(), facts.clone());
-    let reporting = async move {
-        while let Some(refused) = reports.recv().await {
-            let note = format!("node {} {}", facts.node_name, refused.note);
-            let report = controller::Report {
-                controller: "kube-proxy",
-                action: "Listen",
-                reason: "FailedToStartServiceHealthcheck",
-                note,
-            };
-            controller::warn(&store, &facts, Kind::Service, &refused.service, &report).await;
-        }
-    };
-    tasks.spawn(async move {
-        tokio::select! {
-            ((), ()) = async { tokio::join!(server, reporting) } => {}
-            () = turned(stopped) => {}
-        }
-    });
 }
 
 fn start_dns(
@@ -435,6 +387,14 @@ fn api_failure(error: &server::ServeError) -> Failure {
         _ => Code::CannotCreate,
     };
     Failure::from_error(code, "the API", error)
+}
+
+/// After the stop, waits for what the relay carries.
+async fn drained(drain: Option<relay::Drain>, stopped: watch::Receiver<bool>) {
+    turned(stopped).await;
+    if let Some(drain) = drain {
+        drain.finish().await;
+    }
 }
 
 /// Works until it is done or the flag is set, whatever comes first.

@@ -19,6 +19,7 @@ use crate::config::{Config, LogFormat};
 use crate::dataplane::Count;
 use crate::dns::Counters;
 use crate::model::Kind;
+use crate::relay;
 use crate::store::Store;
 
 /// Starts logging. journald stamps lines itself, so they carry a time only on a
@@ -63,6 +64,7 @@ pub(super) fn metrics(
     numbers: &Numbers,
     store: Store,
     dns: Option<Arc<Counters>>,
+    relay: Option<relay::Numbers>,
     tally: Option<Tally>,
 ) -> crate::api::server::Metrics {
     let mut registry = Registry::with_prefix("edgesvc");
@@ -76,6 +78,21 @@ pub(super) fn metrics(
     }
     if let Some(tally) = tally {
         registry.register_collector(Box::new(tally));
+    }
+    if let Some(relay) = relay {
+        registry.register("relay_open", "Connections and UDP sessions the relay has", relay.open.clone());
+        let (sent, received) = (relay.sent(), relay.received());
+        for (name, help, counter) in [
+            ("relay_connections", "TCP connections the relay took", relay.connections),
+            ("relay_sessions", "UDP sessions the relay began", relay.sessions),
+            ("relay_retries", "Endpoints that did not answer where another was tried", relay.retries),
+            ("relay_failed", "Connections that no endpoint took", relay.failed),
+            ("relay_refused", "Connections and sessions refused at a limit", relay.refused),
+            ("relay_sent_bytes", "Bytes from clients to endpoints", sent),
+            ("relay_received_bytes", "Bytes from endpoints to clients", received),
+        ] {
+            registry.register(name, help, counter);
+        }
     }
     Arc::new(move || {
         let mut text = String::new();

@@ -55,7 +55,11 @@ fn far() -> Contribution {
     let mut service = web(&[1], None);
     for frontend in &mut service.frontends {
         let addr = if frontend.addr.family() == IpFamily::V4 { "10.2.0.2:8080" } else { "[fd02::2]:8080" };
-        frontend.verdict = Verdict::Balance(Balance { endpoints: vec![addr.parse().unwrap()], affinity_seconds: None });
+        frontend.verdict = Verdict::Balance(Balance {
+            endpoints: vec![addr.parse().unwrap()],
+            affinity_seconds: None,
+            ..Balance::default()
+        });
     }
     service
 }

@@ -19,7 +19,7 @@ use super::world::*;
 /// `web` with affinity, a filtered load-balancer address and a dropped port.
 fn everything() -> Contribution {
     let mut service = web(&[1, 2], Some(300));
-    let balance = Balance { endpoints: endpoints(IpFamily::V4, &[1]), affinity_seconds: None };
+    let balance = Balance { endpoints: endpoints(IpFamily::V4, &[1]), affinity_seconds: None, ..Balance::default() };
     let frontend = |addr: &str, port, verdict: Verdict, ranges: &[&str]| Frontend {
         addr: FrontendAddr::Virtual(addr.parse().unwrap()),
         protocol: Protocol::Sctp,

@@ -18,10 +18,10 @@ fn local(here: &[u8], all: &[u8], affinity_seconds: Option<u32>) -> Contribution
     let mut more = Vec::new();
     for frontend in &mut service.frontends {
         let family = frontend.addr.family();
-        let inside = Some(Balance { endpoints: endpoints(family, all), affinity_seconds });
+        let inside = Some(Balance { endpoints: endpoints(family, all), affinity_seconds, ..Balance::default() });
         let verdict = match endpoints(family, here) {
             none if none.is_empty() => Verdict::Drop,
-            endpoints => Verdict::Balance(Balance { endpoints, affinity_seconds }),
+            endpoints => Verdict::Balance(Balance { endpoints, affinity_seconds, ..Balance::default() }),
         };
         if let FrontendAddr::NodePort(_) = frontend.addr {
             (frontend.verdict, frontend.inside) = (verdict, inside);

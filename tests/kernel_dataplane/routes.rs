@@ -15,7 +15,7 @@ use super::world::*;
 fn service(name: &str, addr: &str, endpoints: &[IpAddr]) -> Contribution {
     let addr: IpAddr = addr.parse().unwrap();
     let endpoints: Vec<SocketAddr> = endpoints.iter().map(|addr| SocketAddr::new(*addr, 80)).collect();
-    let verdict = Verdict::Balance(Balance { endpoints, affinity_seconds: None });
+    let verdict = Verdict::Balance(Balance { endpoints, ..Balance::default() });
     let frontend = Frontend {
         addr: FrontendAddr::Virtual(addr),
         protocol: Protocol::Tcp,
@@ -29,6 +29,7 @@ fn service(name: &str, addr: &str, endpoints: &[IpAddr]) -> Contribution {
         key: ObjectKey::new("t", name),
         cluster_ips: vec![addr],
         frontends: vec![frontend],
+        relayed: false,
         health: None,
         records: Arc::default(),
     }

@@ -15,7 +15,7 @@ fn many(number: u16, last: u8) -> Contribution {
     let [high, low] = number.to_be_bytes();
     let addr: IpAddr = [10, 44, high, low].into();
     let endpoints = vec![SocketAddr::from(([10, 1, 1, 2], 8080)), SocketAddr::from(([10, 1, 2, last], 8080))];
-    let verdict = Verdict::Balance(Balance { endpoints, affinity_seconds: None });
+    let verdict = Verdict::Balance(Balance { endpoints, affinity_seconds: None, ..Balance::default() });
     let addr_and = FrontendAddr::Virtual(addr);
     let frontend = Frontend {
         addr: addr_and,
@@ -30,6 +30,7 @@ fn many(number: u16, last: u8) -> Contribution {
         key: ObjectKey::new("t", &format!("many-{number}")),
         cluster_ips: vec![addr],
         frontends: vec![frontend],
+        relayed: false,
         health: None,
         records: Arc::default(),
     }

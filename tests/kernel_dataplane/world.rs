@@ -191,7 +191,7 @@ pub(crate) fn web(numbers: &[u8], affinity_seconds: Option<u32>) -> Contribution
     for family in IpFamily::BOTH {
         let verdict = match endpoints(family, numbers) {
             none if none.is_empty() => Verdict::Refuse,
-            endpoints => Verdict::Balance(Balance { endpoints, affinity_seconds }),
+            endpoints => Verdict::Balance(Balance { endpoints, affinity_seconds, ..Balance::default() }),
         };
         let vip = if family == IpFamily::V4 { VIP } else { VIP6 };
         for protocol in [Protocol::Tcp, Protocol::Udp] {
@@ -215,6 +215,7 @@ pub(crate) fn web(numbers: &[u8], affinity_seconds: Option<u32>) -> Contribution
         key: ObjectKey::new("t", "web"),
         cluster_ips: vec![VIP.parse().unwrap(), VIP6.parse().unwrap()],
         frontends,
+        relayed: false,
         health: None,
         records: Arc::default(),
     }

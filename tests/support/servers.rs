@@ -53,6 +53,11 @@ pub(crate) fn echo_udp(world: &World, place: Place, port: u16) -> Server {
     start(world, place, UDP, port, "-ulnH")
 }
 
+/// A server of its own program, called with the place's name and the port.
+pub(crate) fn serve_program(world: &World, place: Place, program: &str, port: u16) -> Server {
+    start(world, place, program, port, "-tlnH")
+}
+
 /// A running backend; dies with this value.
 pub(crate) struct Server {
     child: Child,

@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use super::address::{canonical_ip_faults, endpoint_ip_faults, ip_faults};
 use super::endpoints::{pointed, protocol};
-use super::read::{enough, list, list_mut, set, text, unset};
+use super::read::{annotation, enough, list, list_mut, set, text, unset};
+use crate::model::balance::{WEIGHT_ANNOTATION, WEIGHTS_FAULT, Weights};
 use crate::model::{Cause, name};
 
 const ENDPOINTS_MAX: usize = 1000;
@@ -42,6 +43,7 @@ pub(super) fn validate(value: &Value, old: Option<&Value>) -> Vec<Cause> {
     } else if !ADDRESS_TYPES.contains(&address_type) {
         causes.push(Cause::not_supported("addressType", &address_type.into(), &ADDRESS_TYPES));
     }
+    validate_weights(value, &mut causes);
     validate_ports(value, &mut causes);
     if old.is_none_or(|old| old.get("endpoints") != value.get("endpoints")) {
         validate_endpoints(value, address_type, &mut causes);
@@ -50,6 +52,13 @@ pub(super) fn validate(value: &Value, old: Option<&Value>) -> Vec<Cause> {
         causes.push(Cause::invalid("addressType", &address_type.into(), "field is immutable"));
     }
     causes
+}
+
+/// Checks our annotation on a slice or on Endpoints.
+pub(super) fn validate_weights(value: &Value, causes: &mut Vec<Cause>) {
+    if let Some(shown) = annotation(value, WEIGHT_ANNOTATION).filter(|shown| Weights::parse(shown).is_none()) {
+        causes.push(Cause::invalid(format!("metadata.annotations[{WEIGHT_ANNOTATION}]"), &shown.into(), WEIGHTS_FAULT));
+    }
 }
 
 fn validate_ports(value: &Value, causes: &mut Vec<Cause>) {

@@ -21,6 +21,7 @@ pub(super) fn default(value: &mut Value) {
 /// Checks the subsets, unless they are those stored already.
 pub(super) fn validate(value: &Value, old: Option<&Value>) -> Vec<Cause> {
     let mut causes = Vec::new();
+    super::endpoint_slice::validate_weights(value, &mut causes);
     if old.is_some_and(|old| old.get("subsets") == value.get("subsets")) {
         return causes;
     }

@@ -128,6 +128,25 @@ fn bootstrap_is_idempotent_and_names_the_api() {
 }
 
 #[test]
+fn weights_and_ages_of_pods_are_told_on_the_slices() {
+    let created = |at: &str| json!({"metadata": {"creationTimestamp": at}});
+    let mut world = World::new([
+        service(json!({"metadata": {"annotations": {"edgesvc.io/balance": "leader"}}})),
+        pod("a", "10.244.1.1", true, created("2026-01-02T00:00:00Z")),
+        pod("b", "10.244.1.2", true, created("2026-01-01T00:00:00Z")),
+    ]);
+    let note = |world: &World, name: &str| world.slices()[0]["metadata"]["annotations"][name].clone();
+    assert_eq!(note(&world, "edgesvc.io/oldest-first"), "10.244.1.2,10.244.1.1");
+    assert!(note(&world, "edgesvc.io/weight").is_null());
+    world.edit(Kind::Pod, "a", json!({"metadata": {"annotations": {"edgesvc.io/weight": "0"}}}));
+    assert_eq!(note(&world, "edgesvc.io/weight"), "10.244.1.1=0");
+    world.edit(Kind::Pod, "a", json!({"metadata": {"annotations": null}}));
+    assert!(note(&world, "edgesvc.io/weight").is_null());
+    world.edit(Kind::Service, "my-service", json!({"metadata": {"annotations": null}}));
+    assert!(note(&world, "edgesvc.io/oldest-first").is_null());
+}
+
+#[test]
 fn the_trigger_time_is_the_earliest_of_what_changed_since_the_service_was_looked_at() {
     const TRIGGER: &str = "endpoints.kubernetes.io/last-change-trigger-time";
     let at = |name: &str, ip: &str, ready: bool, time: &str| {

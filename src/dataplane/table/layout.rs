@@ -179,6 +179,11 @@ fn dispatch(w: Words, options: &Options) -> Vec<Vec<Expr>> {
     let services = Expr::VerdictMap { map: SetName::Services.as_str(), word: 0 };
     rules.push(joined([w.frontend(0).to_vec(), vec![services]]));
     rules.push(vec![w.daddr(0), in_set(SetName::ClusterIps), goto("refuse")]);
+    // The relay's sockets are reached by translation alone: who came to them past it
+    // would be past the source ranges too.
+    for addr in options.behind.iter().filter(|addr| IpFamily::of(**addr) == family) {
+        rules.push(vec![w.daddr(0), is(0, &octets(*addr)), Expr::Verdict(Verdict::Drop)]);
+    }
     // An address that no Service holds. The box's own are spared: a ServiceCIDR laid
     // over its network by mistake would lock everybody out. The client's address, any,
     // stands in the key because our intervals are concatenations, as in `sources`.
@@ -188,14 +193,14 @@ fn dispatch(w: Words, options: &Options) -> Vec<Vec<Expr>> {
         false => local(2, true).to_vec(),
     };
     rules.push(joined([unheld, not_its_own, vec![Expr::Verdict(Verdict::Drop)]]));
-    // The loopback addresses never take node ports.
+    // The loopback addresses never take node ports here: the relay answers on them.
     let loopback: Vec<Expr> = match family {
         IpFamily::V4 => vec![Expr::Network { offset: 16, len: 1, word: 0 }, is(0, &[127])],
         IpFamily::V6 => vec![w.daddr(0), is(0, &octets(std::net::Ipv6Addr::LOCALHOST.into()))],
     };
     rules.push(joined([loopback, vec![Expr::Verdict(Verdict::Return)]]));
     let node_port = vec![l4proto(0), dport(1), Expr::VerdictMap { map: SetName::NodePorts.as_str(), word: 0 }];
-    if takes_all_node_ports(family, options) {
+    if NodePortAddress::all_of(&options.nodeport_addresses, family) {
         let local = match options.address_sets {
             true => vec![w.daddr(0), in_set(SetName::LocalIps)],
             false => local(2, false).to_vec(),
@@ -205,16 +210,6 @@ fn dispatch(w: Words, options: &Options) -> Vec<Vec<Expr>> {
         rules.push(joined([vec![w.daddr(0), in_set(SetName::NodePortIps)], node_port]));
     }
     rules
-}
-
-/// Without a word on a family all of its addresses answer on node ports.
-fn takes_all_node_ports(family: IpFamily, options: &Options) -> bool {
-    let of_family = options.nodeport_addresses.iter().filter_map(|entry| match entry {
-        NodePortAddress::Network(net) => (IpFamily::of(net.addr()) == family).then_some(net.prefix_len() == 0),
-        NodePortAddress::Primary | NodePortAddress::Link(_) => Some(false),
-    });
-    let entries: Vec<bool> = of_family.collect();
-    entries.is_empty() || entries.contains(&true)
 }
 
 /// For Services with affinity: to the chain that knows the timeout. The protocol

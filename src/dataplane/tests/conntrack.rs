@@ -31,6 +31,7 @@ fn in_effect(frontends: &[Frontend]) -> Frontends {
         key: ObjectKey::new("t", "web"),
         cluster_ips: Vec::new(),
         frontends: frontends.to_vec(),
+        relayed: false,
         health: None,
         records: Arc::default(),
     };

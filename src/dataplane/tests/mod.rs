@@ -31,5 +31,5 @@ fn frontend(at: &str, protocol: Protocol, verdict: Verdict) -> Frontend {
 
 fn balance(endpoints: &[&str], affinity_seconds: Option<u32>) -> Verdict {
     let endpoints = endpoints.iter().map(|endpoint| endpoint.parse().unwrap()).collect();
-    Verdict::Balance(Balance { endpoints, affinity_seconds })
+    Verdict::Balance(Balance { endpoints, affinity_seconds, ..Balance::default() })
 }

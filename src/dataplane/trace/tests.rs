@@ -119,7 +119,7 @@ fn frontend(endpoints: &[&str]) -> Frontend {
     let endpoints: Vec<SocketAddr> = endpoints.iter().map(|text| text.parse().unwrap()).collect();
     let verdict = match endpoints.is_empty() {
         true => desired::Verdict::Refuse,
-        false => desired::Verdict::Balance(Balance { endpoints, affinity_seconds: None }),
+        false => desired::Verdict::Balance(Balance { endpoints, ..Balance::default() }),
     };
     let addr = FrontendAddr::Virtual(addr(VIP));
     Frontend {

@@ -12,7 +12,7 @@ use rtnetlink::Handle;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::addresses::{self, BoxAddresses};
+use super::addresses;
 use super::affinity;
 use super::conntrack::{Observer, Reconciler};
 use super::hairpin;
@@ -30,7 +30,7 @@ use super::routes::{Routes, Said};
 use super::table::{Book, Data, Edit, SetName, Slot, endpoint_ips, range_slots};
 use super::{Ceiling, DataplaneError, Options, Report};
 use crate::desired::{Change, Contribution};
-use crate::model::IpFamily;
+use crate::model::{BoxAddresses, IpFamily};
 
 /// So many endpoints are looked up by asking the kernel for each, 50 microseconds a
 /// question; for more its tables are read.

@@ -9,6 +9,7 @@ use super::super::endpoints::{PROTOCOLS, optional};
 use super::super::read::{annotation, enough, int, list, list_mut, present, text, unset};
 use super::super::service::target_port;
 use super::PROBES;
+use crate::model::balance::{WEIGHT_ANNOTATION, WEIGHT_FAULT, parse_weight};
 use crate::model::{Cause, IpFamily, name};
 
 /// Says which addresses a registered Pod has, at most one a family.
@@ -22,6 +23,9 @@ const PORT_FAULT: &str = "must be between 1 and 65535, inclusive";
 pub(in super::super) fn validate(value: &Value, old: Option<&Value>) -> Vec<Cause> {
     let mut causes = Vec::new();
     pod_ip(value, &mut causes);
+    if let Some(shown) = annotation(value, WEIGHT_ANNOTATION).filter(|shown| parse_weight(shown).is_none()) {
+        causes.push(Cause::invalid(format!("metadata.annotations[{WEIGHT_ANNOTATION}]"), &shown.into(), WEIGHT_FAULT));
+    }
     if list(value, "/spec/containers").is_empty() {
         causes.push(Cause::required("spec.containers", ""));
     }

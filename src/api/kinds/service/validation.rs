@@ -10,6 +10,7 @@ use super::super::endpoints::PROTOCOLS;
 use super::super::metadata::labels;
 use super::super::read::{FAULTS_MAX, annotation, enough, given, int, list, text, texts};
 use super::{TOPOLOGY_HINTS, is_external, is_external_name, is_headless, kind_of, needs_health_check};
+use crate::model::balance::{BALANCE_ANNOTATION, PROXY_MODE_ANNOTATION, RELAY, Schedule};
 use crate::model::{Cause, name};
 
 const TYPES: [&str; 4] = ["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"];
@@ -24,6 +25,7 @@ const TOPOLOGY_MODE: &str = "service.kubernetes.io/topology-mode";
 pub(super) fn validate(value: &Value, old: Option<&Value>) -> Vec<Cause> {
     let mut causes = Vec::new();
     topology(value, &mut causes);
+    balancing(value, &mut causes);
     by_type(value, &mut causes);
     let rows = list(value, "/spec/ports");
     let mut names = BTreeSet::new();
@@ -58,6 +60,25 @@ fn topology(value: &Value, causes: &mut Vec<Cause>) {
     {
         let detail = format!("must match annotations[{TOPOLOGY_HINTS}] when both are specified");
         causes.push(Cause::invalid(format!("metadata.annotations[{TOPOLOGY_MODE}]"), &mode.into(), &detail));
+    }
+}
+
+/// Our own annotations: a word we do not know would balance otherwise than was meant.
+fn balancing(value: &Value, causes: &mut Vec<Cause>) {
+    let words = Schedule::ALL.map(Schedule::as_str);
+    for (name, allowed) in [(BALANCE_ANNOTATION, &words[..]), (PROXY_MODE_ANNOTATION, &[RELAY][..])] {
+        if let Some(shown) = annotation(value, name).filter(|shown| !allowed.contains(shown)) {
+            causes.push(Cause::not_supported(format!("metadata.annotations[{name}]"), &shown.into(), allowed));
+        }
+    }
+    let sctp = list(value, "/spec/ports").iter().position(|row| text(row, "/protocol") == "SCTP");
+    if let Some(i) = sctp.filter(|_| annotation(value, PROXY_MODE_ANNOTATION) == Some(RELAY)) {
+        let field = format!("metadata.annotations[{PROXY_MODE_ANNOTATION}]");
+        causes.push(Cause::invalid(
+            field,
+            &RELAY.into(),
+            &format!("the relay carries no SCTP: spec.ports[{i}].protocol"),
+        ));
     }
 }
 

@@ -470,3 +470,32 @@ fn a_status_that_was_sent_is_dropped() {
     let made = World::single().create(Kind::Service, value).unwrap();
     assert_eq!(made["status"], json!({"loadBalancer": {}}));
 }
+
+#[test]
+fn our_own_annotations_are_known_words_and_numbers() {
+    let refusal = |kind: Kind, name: &str, text: &str, content: Value| {
+        let mut value = json!({"metadata": {"name": "a", "namespace": "t", "annotations": {name: text}}});
+        json_patch::merge(&mut value, &content);
+        match World::single().create(kind, value) {
+            Ok(_) => Vec::new(),
+            refused => faults(refused),
+        }
+    };
+    let ports = |protocol: &str| json!({"spec": {"ports": [{"port": 80, "protocol": protocol}]}});
+    let on = |name: &str, reason: &'static str| vec![(format!("metadata.annotations[{name}]"), reason)];
+    let (balance, mode, weight) = ("edgesvc.io/balance", "edgesvc.io/proxy-mode", "edgesvc.io/weight");
+    for word in ["random", "rr", "sh", "dh", "weighted", "lc", "sed", "nq", "leader"] {
+        assert_eq!(refusal(Kind::Service, balance, word, ports("TCP")), []);
+    }
+    assert_eq!(refusal(Kind::Service, balance, "wlc", ports("TCP")), on(balance, NS));
+    assert_eq!(refusal(Kind::Service, mode, "relay", ports("UDP")), []);
+    assert_eq!(refusal(Kind::Service, mode, "ipvs", ports("TCP")), on(mode, NS));
+    assert_eq!(refusal(Kind::Service, mode, "relay", ports("SCTP")), on(mode, INV));
+    let containers = json!({"spec": {"containers": [{"name": "a", "image": "i"}]}});
+    assert_eq!(refusal(Kind::Pod, weight, "65535", containers.clone()), []);
+    assert_eq!(refusal(Kind::Pod, weight, "10.0.0.1=2", containers), on(weight, INV));
+    let slice = json!({"addressType": "IPv4", "endpoints": []});
+    assert_eq!(refusal(Kind::EndpointSlice, weight, "10.0.0.1=2,10.0.0.2=0", slice.clone()), []);
+    assert_eq!(refusal(Kind::EndpointSlice, weight, "heavy", slice), on(weight, INV));
+    assert_eq!(refusal(Kind::Endpoints, weight, "-1", json!({})), on(weight, INV));
+}

@@ -85,7 +85,7 @@ fn frontend((addr, protocol, port): Place, (hosts, affinity_seconds, ranges, dro
     let verdict = match (endpoints.is_empty(), drop) {
         (true, true) => desired::Verdict::Drop,
         (true, false) => desired::Verdict::Refuse,
-        (false, _) => desired::Verdict::Balance(Balance { endpoints, affinity_seconds }),
+        (false, _) => desired::Verdict::Balance(Balance { endpoints, affinity_seconds, ..Balance::default() }),
     };
     let has_ranges = matches!(addr, FrontendAddr::Virtual(_));
     let range = |number: u8| IpNet::new(ip(number * 64), if addr.family() == IpFamily::V4 { 26 } else { 122 }).unwrap();
@@ -104,6 +104,7 @@ fn contribution(name: u8, frontends: BTreeMap<Place, Shape>) -> Arc<Contribution
         key: ObjectKey::new("t", &name.to_string()),
         cluster_ips: cluster_ips.into_iter().collect(),
         frontends,
+        relayed: false,
         health: None,
         records: Arc::default(),
     })

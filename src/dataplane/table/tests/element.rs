@@ -19,7 +19,7 @@ fn frontend(addr: FrontendAddr, verdict: desired::Verdict) -> Frontend {
 
 fn balance(endpoints: &[&str], affinity_seconds: Option<u32>) -> desired::Verdict {
     let endpoints = endpoints.iter().map(|endpoint| endpoint.parse().unwrap()).collect();
-    desired::Verdict::Balance(Balance { endpoints, affinity_seconds })
+    desired::Verdict::Balance(Balance { endpoints, affinity_seconds, ..Balance::default() })
 }
 
 fn vip(text: &str) -> FrontendAddr {

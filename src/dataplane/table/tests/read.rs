@@ -9,6 +9,7 @@ pub(super) fn options() -> Options {
         service_ranges: vec!["10.43.0.0/16".parse().unwrap(), "fd43::/112".parse().unwrap()],
         cluster_dns: vec!["10.43.0.10".parse().unwrap(), "fd43::a".parse().unwrap()],
         nodeport_addresses: vec!["192.0.2.0/24".parse().unwrap(), "2001:db8::/64".parse().unwrap()],
+        behind: vec!["10.43.0.0".parse().unwrap(), "fd43::".parse().unwrap()],
         cluster_cidrs: vec!["10.244.0.0/16".parse().unwrap(), "fd44::/64".parse().unwrap()],
         node_ports: None,
         address_sets: false,
