@@ -24,6 +24,7 @@ mod probe;
 mod record;
 mod request;
 mod respond;
+mod reverse;
 mod server;
 mod subject;
 mod tcp;

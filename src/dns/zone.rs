@@ -113,9 +113,9 @@ impl Zone {
         self.reverse.range(first..).take_while(move |(held, _)| *held == addr).map(|(_, key)| &**key)
     }
 
-    /// Whether the reverse name of `addr` is ours to deny.
-    pub fn owns_reverse(&self, addr: IpAddr) -> bool {
-        self.service_ranges.iter().any(|range| range.contains(&addr))
+    /// The service range that holds all of `net`: its reverse names are ours.
+    pub fn service_range(&self, net: IpNet) -> Option<IpNet> {
+        self.service_ranges.iter().find(|range| range.contains(&net)).copied()
     }
 
     /// Whether a Pod of that namespace holds the address.
@@ -249,13 +249,13 @@ mod tests {
     #[test]
     fn reverse_names_are_ours_while_their_range_is() {
         let mut zone = Zone::default();
-        let (ours, theirs): (IpAddr, IpAddr) = ("10.50.0.9".parse().unwrap(), "10.51.0.9".parse().unwrap());
+        let (ours, theirs): (IpNet, IpNet) = ("10.50.0.9/32".parse().unwrap(), "10.51.0.9/32".parse().unwrap());
         zone.apply(Change::ServiceRanges(["10.50.0.0/24".parse().unwrap()].into()), 100);
         zone.apply(Change::ServiceRanges(["10.50.0.0/24".parse().unwrap()].into()), 200);
-        assert!(zone.owns_reverse(ours) && !zone.owns_reverse(theirs));
+        assert!(zone.service_range(ours).is_some() && zone.service_range(theirs).is_none());
         assert_eq!(zone.serial(), 100);
         zone.apply(Change::ServiceRanges(Arc::default()), 300);
-        assert!(!zone.owns_reverse(ours));
+        assert!(zone.service_range(ours).is_none());
     }
 
     #[test]
