@@ -37,27 +37,48 @@ pub(crate) enum Answer {
 }
 
 /// The sections of an answer.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Reply {
     pub(crate) code: ResponseCode,
     pub(crate) authoritative: bool,
     pub(crate) answers: Vec<Record>,
     pub(crate) authorities: Vec<Record>,
     pub(crate) additionals: Vec<Record>,
+    /// Says that TCP would be answered, and nothing else.
+    pub(crate) truncated: bool,
 }
 
 impl Reply {
     /// No records, and no claim to know better.
     pub(crate) fn failure(code: ResponseCode) -> Reply {
-        Reply { code, authoritative: false, answers: vec![], authorities: vec![], additionals: vec![] }
+        Reply { code, ..Reply::default() }
     }
 
-    fn found(answers: Vec<Record>, additionals: Vec<Record>) -> Reply {
-        Reply { code: ResponseCode::NoError, authoritative: true, answers, authorities: vec![], additionals }
+    /// Nothing but the word to ask over TCP.
+    pub(crate) fn cut() -> Reply {
+        Reply { truncated: true, ..Reply::default() }
+    }
+
+    pub(crate) fn found(answers: Vec<Record>, additionals: Vec<Record>) -> Reply {
+        Reply { authoritative: true, answers, additionals, ..Reply::default() }
     }
 
     fn empty(code: ResponseCode, soa: Record) -> Reply {
-        Reply { code, authoritative: true, answers: vec![], authorities: vec![soa], additionals: vec![] }
+        Reply { code, authoritative: true, authorities: vec![soa], ..Reply::default() }
+    }
+
+    /// With more answers behind those it has.
+    pub(crate) fn with(mut self, answers: impl IntoIterator<Item = Record>) -> Reply {
+        self.answers.extend(answers);
+        self
+    }
+
+    /// As the answer to a question that asked for another name.
+    pub(crate) fn owned_by(mut self, owner: &Owner) -> Reply {
+        for record in self.answers.iter_mut().filter(|record| record.owner == Owner::Question) {
+            record.owner = owner.clone();
+        }
+        self
     }
 }
 

@@ -27,6 +27,12 @@ pub struct Zone {
     reverse: OrdSet<(IpAddr, Arc<ObjectKey>)>,
     /// Reverse names of these are ours even when nobody has the address.
     service_ranges: Arc<[IpNet]>,
+    /// What the zone was told of Pods, and the same by address. Filled only where
+    /// something asks for it ([`Change::Pod`]).
+    pods: OrdMap<ObjectKey, Arc<[IpAddr]>>,
+    pod_addrs: OrdSet<(IpAddr, ObjectKey)>,
+    /// The revision of the store it holds.
+    revision: u64,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -34,8 +40,6 @@ struct Namespace {
     /// The Namespace object exists; Services may outlive it for a moment.
     exists: bool,
     services: OrdMap<Arc<str>, Arc<ServiceRecords>>,
-    /// Filled only for [`super::PodMode::Verified`].
-    pods: OrdMap<Arc<str>, Arc<[IpAddr]>>,
 }
 
 /// One change of what the zone holds.
@@ -56,7 +60,7 @@ pub enum Change {
         exists: bool,
     },
     /// A Pod's addresses changed; empty when it went. Only
-    /// [`super::PodMode::Verified`] needs to be told.
+    /// [`super::PodMode::Verified`] and search paths need to be told.
     Pod {
         /// The Pod.
         key: ObjectKey,
@@ -120,8 +124,28 @@ impl Zone {
 
     /// Whether a Pod of that namespace holds the address.
     pub fn has_pod(&self, namespace: &str, addr: IpAddr) -> bool {
-        let pods = self.namespaces.get(namespace).map(|namespace| &namespace.pods);
-        pods.is_some_and(|pods| pods.values().any(|held| held.contains(&addr)))
+        let first = (addr, ObjectKey::new(namespace, ""));
+        self.pod_addrs.range(first..).next().is_some_and(|(held, key)| *held == addr && *key.namespace == *namespace)
+    }
+
+    /// The namespace of the Pods that hold the address, if it is one: Pods on the
+    /// box's own network may be of several.
+    pub fn namespace_of_pod(&self, addr: IpAddr) -> Option<&str> {
+        let first = (addr, ObjectKey::new("", ""));
+        let mut pods =
+            self.pod_addrs.range(first..).take_while(|(held, _)| *held == addr).map(|(_, key)| &*key.namespace);
+        let namespace = pods.next()?;
+        pods.all(|other| other == namespace).then_some(namespace)
+    }
+
+    /// The revision of the store the zone has reached.
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// Notes that all changes up to this revision have been applied.
+    pub fn reach(&mut self, revision: u64) {
+        self.revision = revision;
     }
 
     fn set_service(&mut self, key: &ObjectKey, records: Option<Arc<ServiceRecords>>) -> bool {
@@ -156,19 +180,27 @@ impl Zone {
     }
 
     fn set_pod(&mut self, key: &ObjectKey, addresses: Vec<IpAddr>) -> bool {
-        let mut namespace = self.namespaces.get(&key.namespace).cloned().unwrap_or_default();
         let before = if addresses.is_empty() {
-            namespace.pods.remove(&*key.name)
+            self.pods.remove(key)
         } else {
-            namespace.pods.insert(key.name.clone(), addresses.as_slice().into())
+            self.pods.insert(key.clone(), addresses.as_slice().into())
         };
-        self.keep_namespace(key.namespace.clone(), namespace);
-        before.as_deref().unwrap_or_default() != addresses
+        let before = before.as_deref().unwrap_or_default();
+        if before == addresses {
+            return false;
+        }
+        for addr in before {
+            self.pod_addrs.remove(&(*addr, key.clone()));
+        }
+        for addr in addresses {
+            self.pod_addrs.insert((addr, key.clone()));
+        }
+        true
     }
 
     /// A namespace of which nothing is left takes no room.
     fn keep_namespace(&mut self, name: Arc<str>, namespace: Namespace) {
-        if namespace.exists || !namespace.services.is_empty() || !namespace.pods.is_empty() {
+        if namespace.exists || !namespace.services.is_empty() {
             self.namespaces.insert(name, namespace);
         } else {
             self.namespaces.remove(&name);
@@ -276,7 +308,13 @@ mod tests {
         let addr: IpAddr = "10.1.0.1".parse().unwrap();
         zone.apply(Change::Pod { key: key.clone(), addresses: vec![addr] }, 1);
         assert!(zone.has_pod("dns", addr) && !zone.has_pod("other", addr));
-        zone.apply(Change::Pod { key, addresses: vec![] }, 2);
-        assert!(!zone.has_pod("dns", addr));
+        assert_eq!(zone.namespace_of_pod(addr), Some("dns"));
+        zone.apply(Change::Pod { key: ObjectKey::new("other", "pod-0"), addresses: vec![addr] }, 1);
+        assert_eq!(zone.namespace_of_pod(addr), None, "on the box's own network");
+        zone.apply(Change::Pod { key, addresses: vec!["10.1.0.2".parse().unwrap()] }, 2);
+        assert!(!zone.has_pod("dns", addr) && zone.has_pod("other", addr));
+        zone.apply(Change::Pod { key: ObjectKey::new("dns", "pod-0"), addresses: vec![] }, 2);
+        zone.apply(Change::Pod { key: ObjectKey::new("other", "pod-0"), addresses: vec![] }, 2);
+        assert!(zone.pods.is_empty() && zone.pod_addrs.is_empty());
     }
 }

@@ -13,6 +13,7 @@ use ipnet::IpNet;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::naming::Pods;
 use super::telemetry::Numbers;
 use crate::clock;
 use crate::dataplane::{Dataplane, DataplaneError};
@@ -33,6 +34,8 @@ pub(super) struct Follower {
     pub(super) namespaces: OrdSet<Arc<str>>,
     /// The ranges that kernel and zone were told last.
     pub(super) ranges: Arc<[IpNet]>,
+    /// Present where DNS wants to know them.
+    pub(super) pods: Option<Pods>,
     pub(super) numbers: Numbers,
     /// Why the kernel does not equal the store, for `/readyz`.
     pub(super) lag: watch::Sender<Option<String>>,
@@ -51,7 +54,7 @@ impl Follower {
             dataplane.follow_ranges(self.tracker.ranges().to_vec()).await?;
             dataplane.converge(self.tracker.contributions().cloned().collect()).await?;
         }
-        self.tell_zone(&changes);
+        self.tell_zone(snapshot, &changes);
         self.zone.send_modify(|zone| zone.apply(dns::Change::Synced, seconds()));
         self.equal(snapshot);
         Ok(())
@@ -87,7 +90,7 @@ impl Follower {
                 }
             };
             self.busy.send_replace(None);
-            self.tell_zone(&changes);
+            self.tell_zone(&snapshot, &changes);
             match refused {
                 Some(error) => {
                     let pause = retry.map_or(RETRY_PAUSE_MIN, |(_, pause)| (pause * 2).min(RETRY_PAUSE_MAX));
@@ -121,7 +124,7 @@ impl Follower {
     }
 
     /// One patch of the zone for a whole snapshot: readers see all of it or none.
-    fn tell_zone(&mut self, changes: &[desired::Change]) {
+    fn tell_zone(&mut self, snapshot: &Snapshot, changes: &[desired::Change]) {
         let namespaces = self.tracker.namespaces().clone();
         let mut moved: Vec<dns::Change> = self
             .namespaces
@@ -137,11 +140,11 @@ impl Follower {
             self.ranges = Arc::clone(ranges);
             moved.push(dns::Change::ServiceRanges(Arc::clone(ranges)));
         }
-        if changes.is_empty() && moved.is_empty() {
-            return;
-        }
+        moved.extend(self.pods.as_mut().map(|pods| pods.changes(snapshot)).unwrap_or_default());
         let at = seconds();
+        // Even a snapshot without a change of names: questions may wait for it.
         self.zone.send_modify(|zone| {
+            zone.reach(snapshot.revision().0);
             for change in moved {
                 zone.apply(change, at);
             }

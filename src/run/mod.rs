@@ -8,6 +8,7 @@
 mod facts;
 mod follow;
 mod memory;
+mod naming;
 mod telemetry;
 mod watchdog;
 
@@ -171,6 +172,7 @@ impl Running {
             zone,
             namespaces: OrdSet::new(),
             ranges: Arc::default(),
+            pods: naming::wants_pods(config).then(naming::Pods::default),
             numbers: numbers.clone(),
             lag,
             busy,
@@ -180,9 +182,9 @@ impl Running {
         memory::give_back();
 
         let mut tasks = JoinSet::new();
-        let counters = start_dns(config, zones, stopped.clone(), &mut tasks)?;
+        let dns_numbers = start_dns(config, &store, zones, stopped.clone(), &mut tasks)?;
         let checks = checks(&store, lags);
-        let metrics = telemetry::metrics(&numbers, store.clone(), counters);
+        let metrics = telemetry::metrics(&numbers, store.clone(), dns_numbers);
         let options = api_options(config, &facts, &checks, metrics, report_faults(&store, &facts));
         let api = Server::bind(options, store.clone(), stopped.clone()).await.map_err(|error| api_failure(&error))?;
         let api_address = api.address();
@@ -290,31 +292,22 @@ fn open_dataplane(config: &Config, service_ranges: Vec<IpNet>) -> Result<Option<
 
 fn start_dns(
     config: &Config,
+    store: &Store,
     zones: watch::Receiver<dns::Zone>,
     stopped: watch::Receiver<bool>,
     tasks: &mut JoinSet<()>,
-) -> Result<Option<Arc<dns::Counters>>, Failure> {
+) -> Result<Option<dns::Numbers>, Failure> {
     if config.cluster_dns.is_empty() {
         return Ok(None);
     }
-    let upstreams = if config.upstream_dns.is_empty() {
-        dns::Upstreams::system()
-    } else {
-        dns::Upstreams::Named(config.upstream_dns.clone())
-    };
-    let options = dns::Options {
-        domain: config.cluster_domain.clone(),
-        listen: config.cluster_dns.iter().map(|addr| SocketAddr::new(*addr, defaults::DNS_PORT)).collect(),
-        upstreams: Some(upstreams),
-        ..dns::Options::default()
-    };
+    let options = naming::options(config, store.clone());
     let server = dns::Server::bind(options, zones).map_err(|error| {
         let code = if error.is_permission() { Code::NoPermission } else { Code::CannotCreate };
         Failure::from_error(code, "DNS", &error)
     })?;
-    let counters = server.counters();
+    let numbers = server.numbers();
     tasks.spawn(server.run(turned(stopped)));
-    Ok(Some(counters))
+    Ok(Some(numbers))
 }
 
 fn checks(store: &Store, lags: watch::Receiver<Option<String>>) -> server::Checks {

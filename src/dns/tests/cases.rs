@@ -234,7 +234,7 @@ fn pod_names_can_be_disabled_or_verified() {
     zone.apply(Change::Pod { key: ObjectKey::new("dns", "pod-0"), addresses }, 1);
     let code = |mode, name: &str| {
         let packet = question(&format!("{name}.dns.pod.cluster.local."), RecordType::A).to_vec().unwrap();
-        let outcome = responder(mode).respond(&zone, &packet, Transport::Udp, &mut Rng::with_seed(1));
+        let outcome = responder(mode).respond(&zone, &packet, &client(Transport::Udp), &mut Rng::with_seed(1));
         let Outcome::Reply(bytes) = outcome else { panic!("no reply") };
         Message::from_vec(&bytes).unwrap().response_code
     };
@@ -342,7 +342,9 @@ fn the_order_of_addresses_changes_from_answer_to_answer() {
     let mut rng = Rng::with_seed(3);
     let firsts: std::collections::BTreeSet<String> = (0..64)
         .map(|_| {
-            let Outcome::Reply(bytes) = responder.respond(&zone, &packet, Transport::Udp, &mut rng) else { panic!() };
+            let Outcome::Reply(bytes) = responder.respond(&zone, &packet, &client(Transport::Udp), &mut rng) else {
+                panic!()
+            };
             Message::from_vec(&bytes).unwrap().answers[0].data.to_string()
         })
         .collect();
