@@ -154,7 +154,7 @@ impl DnsNumbers {
         let unit = prometheus_client::registry::Unit::Seconds;
         let mut family = encoder.encode_descriptor("dns_latency", help, Some(&unit), MetricType::Histogram)?;
         for latency in self.0.latencies() {
-            let bounds = dns::LATENCY_BOUNDS.into_iter().chain([f64::MAX]);
+            let bounds = dns::LATENCY_BOUNDS.into_iter().chain([f64::INFINITY]);
             let buckets: Vec<(f64, u64)> = bounds.zip(latency.within.iter().copied()).collect();
             let count = latency.within.iter().sum();
             let labels = [("source", latency.source)];
