@@ -29,6 +29,9 @@ use super::upstream::{Directory, Forwarding, Servers, Upstreams};
 
 /// Questions under way at once; further ones are answered SERVFAIL.
 const FLIGHTS_MAX: usize = 1024;
+/// Of one client, questions that wait for upstreams: one that asks for thousands of
+/// names nobody answers gets SERVFAIL, and the others their turn.
+const CLIENT_QUESTIONS_MAX: u32 = 256;
 /// How long one upstream may take.
 const UPSTREAM_MAX: Duration = Duration::from_secs(3);
 /// How long a question may take: below the five seconds after which clients ask
@@ -48,6 +51,8 @@ pub(crate) struct Forwarder {
     tls: Option<TlsConnector>,
     cache: Mutex<Cached>,
     flights: Mutex<BTreeMap<Key, Flight>>,
+    /// Questions that wait, by client.
+    waiting: Mutex<BTreeMap<IpAddr, u32>>,
     probes: Mutex<BTreeMap<Name, Arc<Remote>>>,
     /// Told when a server is found to loop.
     loops: Notify,
@@ -120,6 +125,7 @@ impl Forwarder {
             hosts: Hosts::new(hosts),
             cache: Mutex::default(),
             flights: Mutex::default(),
+            waiting: Mutex::default(),
             probes: Mutex::default(),
             loops: Notify::new(),
             counters,
@@ -163,13 +169,14 @@ impl Forwarder {
             Some(Found::Fresh { .. }) | None => None,
         };
         let wait = if stale.is_some() { STALE_WAIT } else { QUESTION_MAX };
-        let landed = match self.join(key, question, from) {
+        let turn = self.turn(from);
+        let landed = match turn.as_ref().and_then(|_| self.join(key, question, from)) {
             Some(mut flight) => {
                 let landed = timeout(wait, flight.wait_for(Option::is_some)).await;
                 landed.ok().and_then(Result::ok).and_then(|landed| landed.clone())
             }
             None => {
-                tracing::debug!("too many questions under way upstream");
+                tracing::debug!(client = %from, "too many questions under way upstream");
                 None
             }
         };
@@ -185,6 +192,17 @@ impl Forwarder {
             }
             (_, None) => None,
         }
+    }
+
+    /// One of the client's turns to wait; none if it has too many.
+    fn turn(&self, client: IpAddr) -> Option<Turn<'_>> {
+        let mut waiting = locked(&self.waiting);
+        let count = waiting.entry(client).or_default();
+        if *count >= CLIENT_QUESTIONS_MAX {
+            return None;
+        }
+        *count += 1;
+        Some(Turn { waiting: &self.waiting, client })
     }
 
     fn find(&self, key: &Key) -> Option<Found> {
@@ -350,6 +368,22 @@ impl Forwarder {
     /// Answers remembered, and their bytes.
     pub(crate) fn cached(&self) -> (usize, usize) {
         locked(&self.cache).cache.size()
+    }
+}
+
+/// A place among the questions of one client; free again when dropped.
+struct Turn<'f> {
+    waiting: &'f Mutex<BTreeMap<IpAddr, u32>>,
+    client: IpAddr,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let mut waiting = locked(self.waiting);
+        match waiting.get_mut(&self.client) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => drop(waiting.remove(&self.client)),
+        }
     }
 }
 

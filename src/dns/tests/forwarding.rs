@@ -481,3 +481,22 @@ async fn the_search_path_of_a_pod_is_completed_in_one_question() {
         assert_eq!(shown(name, qtype).await, "nxdomain:  | soa", "{name} {qtype}");
     }
 }
+
+#[tokio::test]
+async fn a_client_that_asks_for_what_nobody_answers_keeps_no_other_waiting() {
+    fn slow(asked: &Message, tcp: bool) -> Option<Message> {
+        if asked.queries[0].name.to_ascii().starts_with("www") { answers(asked, tcp) } else { None }
+    }
+    let upstream = Upstream::start(slow).await;
+    let server = serve(vec![upstream.addr]);
+    let flood = UdpSocket::bind("127.0.0.2:0").await.unwrap();
+    flood.connect(server.addr).await.unwrap();
+    for n in 0..2000 {
+        flood.send(&question(&format!("x{n}.example."), RecordType::A).to_vec().unwrap()).await.unwrap();
+        tokio::task::yield_now().await;
+    }
+    let began = tokio::time::Instant::now();
+    let reply = ask_udp(server.addr, &question("www.example.com.", RecordType::A)).await;
+    assert_eq!(reply.answers.len(), 2);
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+}
