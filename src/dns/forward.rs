@@ -283,9 +283,14 @@ impl Forwarder {
                     }
                 };
                 let Some(Ok((remote, answer))) = ended else { break };
+                let place = silent.iter().position(|other| Arc::ptr_eq(other, &remote)).unwrap_or_default();
                 silent.retain(|other| !Arc::ptr_eq(other, &remote));
                 match answer {
-                    Some(answer) if answer.is_definite() => return Some(answer),
+                    Some(answer) if answer.is_definite() => {
+                        // Those asked before it had more time, and lost.
+                        silent.iter().take(place).for_each(|late| late.failed());
+                        return Some(answer);
+                    }
                     Some(answer) => last = Some(answer),
                     None => {}
                 }
@@ -310,12 +315,9 @@ impl Forwarder {
         let until = deadline.min(began + UPSTREAM_MAX);
         let answer = match timeout_at(until, ask_remote(&remote, self.tls.as_ref(), &question)).await {
             Ok(Ok(message)) => {
-                let stored = Stored::of(message);
-                match &stored {
-                    Some(stored) if stored.is_definite() => remote.answered(began.elapsed()),
-                    _ => remote.failed(),
-                }
-                stored
+                // A refusal says nothing against the server: the name may be broken.
+                remote.answered(began.elapsed());
+                Stored::of(message)
             }
             Ok(Err(error)) => {
                 tracing::debug!(server = %remote.upstream, %error, "upstream DNS server fails");

@@ -2,8 +2,9 @@
 //! anybody is a weapon against whoever's address is forged.
 //!
 //! Always true: nobody outside the networks named gets more than a refusal of the
-//! length of the question; nobody without proof of its address (TCP, a cookie)
-//! gets more answers a second than the limit; memory is [`BUCKETS`] counts.
+//! length of the question, at the same rate; nobody without proof of its address
+//! (TCP, a cookie) gets more answers a second than the limit; memory is
+//! [`BUCKETS`] counts.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::net::IpAddr;
@@ -61,25 +62,28 @@ impl Guard {
     /// Whether a question from `addr` is answered; `proven`: it cannot be forged.
     pub(crate) fn judge(&self, addr: IpAddr, proven: bool, now: Instant) -> Verdict {
         let addr = addr.to_canonical();
-        if !self.allowed.iter().any(|net| net.contains(&addr)) {
-            return Verdict::Refuse;
-        }
-        if proven || self.rate == 0 {
-            return Verdict::Answer;
+        let answered = match (proven || self.rate == 0, self.allowed.iter().any(|net| net.contains(&addr))) {
+            (_, false) => Verdict::Refuse,
+            (true, true) => return Verdict::Answer,
+            (false, true) => Verdict::Answer,
+        };
+        if self.rate == 0 {
+            return answered;
         }
         let place = usize::try_from(self.hasher.hash_one(source(addr)) % BUCKETS as u64).unwrap_or_default();
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(bucket) = buckets.get_mut(place) else { return Verdict::Answer };
+        let Some(bucket) = buckets.get_mut(place) else { return answered };
         let rate = f64::from(self.rate);
         let since = now.saturating_duration_since(bucket.filled).as_secs_f64();
         bucket.tokens = (bucket.tokens + since * rate).min(rate * BURST_SECONDS);
         bucket.filled = now;
         if bucket.tokens >= 1.0 {
             bucket.tokens -= 1.0;
-            return Verdict::Answer;
+            return answered;
         }
         bucket.over = bucket.over.wrapping_add(1);
-        if bucket.over.is_multiple_of(SLIP) { Verdict::Cut } else { Verdict::Drop }
+        let slips = bucket.over.is_multiple_of(SLIP) && answered == Verdict::Answer;
+        if slips { Verdict::Cut } else { Verdict::Drop }
     }
 }
 

@@ -20,7 +20,7 @@ use super::forward::{Forwarder, Question};
 use super::guard::{Guard, Verdict};
 use super::local::local;
 use super::record::{Data, Owner, Record};
-use super::request::{Received, Request, receive};
+use super::request::{DATAGRAM_BYTES_OURS, Received, Request, RequestEdns, receive};
 use super::search;
 use super::stored::Dated;
 use super::zone::Zone;
@@ -119,40 +119,46 @@ impl Responder {
             Received::Question(request) => (request, None),
         };
         let proven = client.transport == Transport::Tcp || self.greet(&mut request, client.addr);
-        if let Some(guard) = &client.guard {
-            let refused = match guard.judge(client.addr, proven, client.began) {
-                Verdict::Answer => None,
-                Verdict::Refuse => Some(Reply::failure(ResponseCode::Refused)),
-                Verdict::Cut => Some(Reply::cut()),
-                Verdict::Drop => {
-                    self.counters.add_limited();
-                    return Outcome::Silence;
-                }
-            };
-            if let Some(reply) = refused {
-                self.counters.add_limited();
-                return self.finish(&request, &reply, client);
-            }
+        if let Some(reply) = self.guarded(&mut request, client, proven) {
+            self.counters.add_limited();
+            return reply.map_or(Outcome::Silence, |reply| self.finish(&request, &reply, client));
         }
         if let Some(code) = code {
             return self.finish(&request, &Reply::failure(code), client);
         }
-        let Some(query) = request.question.clone() else { return Outcome::Silence };
-        match answer(&self.authority, zone, query.name(), query.query_type, rng) {
+        let Some(query) = &request.question else { return Outcome::Silence };
+        let query_type = query.query_type;
+        match answer(&self.authority, zone, query.name(), query_type, rng) {
             Answer::Here(reply) if reply.code == ResponseCode::NXDomain => {
                 if patient && let Some(newest) = self.behind(zone, query.name()) {
                     return pending(request, client, Work::CatchUp(packet.to_vec(), newest));
                 }
-                match self.search_path(zone, &query, client) {
+                match self.search_path(zone, query, client) {
                     Some(names) => pending(request, client, Work::Search(reply, names)),
                     None => self.finish(&request, &reply, client),
                 }
             }
             Answer::Here(reply) => self.finish(&request, &reply, client),
-            Answer::Chase { reply, target } => {
-                self.chase(request, Query::query(target, query.query_type), reply, client)
+            Answer::Chase { reply, target } => self.chase(request, Query::query(target, query_type), reply, client),
+            Answer::Elsewhere => {
+                let query = query.clone();
+                self.elsewhere(request, query, client)
             }
-            Answer::Elsewhere => self.elsewhere(request, query, client),
+        }
+    }
+
+    /// What the guard of an address of the LAN says instead of an answer; silence is
+    /// the inner none.
+    fn guarded(&self, request: &mut Request, client: &Client, proven: bool) -> Option<Option<Reply>> {
+        match client.guard.as_ref()?.judge(client.addr, proven, client.began) {
+            Verdict::Answer => None,
+            Verdict::Refuse => {
+                // A refusal is no longer than the question: it may be a forger's.
+                request.edns = request.edns.map(|edns| RequestEdns { cookie: None, ..edns });
+                Some(Some(Reply::failure(ResponseCode::Refused)))
+            }
+            Verdict::Cut => Some(Some(Reply::cut())),
+            Verdict::Drop => Some(None),
         }
     }
 
@@ -291,7 +297,7 @@ impl Responder {
     /// An upstream's answer under the client's id and question.
     fn relay(&self, request: &Request, dated: &Dated, client: &Client, source: Source) -> Vec<u8> {
         self.note(request, client, dated.stored.code(), dated.stored.is_empty(), source);
-        dated.reply(request, bytes_max(request, client.transport))
+        dated.reply(request, bytes_max(request, client))
     }
 
     fn finish(&self, request: &Request, reply: &Reply, client: &Client) -> Outcome {
@@ -300,7 +306,7 @@ impl Responder {
 
     fn encoded(&self, request: &Request, reply: &Reply, client: &Client, source: Source) -> Vec<u8> {
         self.note(request, client, reply.code, reply.answers.is_empty(), source);
-        encode(request, reply, self.forwarder.is_some(), bytes_max(request, client.transport))
+        encode(request, reply, self.forwarder.is_some(), bytes_max(request, client))
     }
 
     fn note(&self, request: &Request, client: &Client, code: ResponseCode, empty: bool, source: Source) {
@@ -329,10 +335,12 @@ fn question(request: &Request, query: Query) -> Question {
     }
 }
 
-fn bytes_max(request: &Request, transport: Transport) -> u16 {
-    match transport {
-        Transport::Udp => request.datagram_bytes_max(),
-        Transport::Tcp => u16::MAX,
+fn bytes_max(request: &Request, client: &Client) -> u16 {
+    match (client.transport, &client.guard) {
+        (Transport::Udp, None) => request.datagram_bytes_max(),
+        // On the LAN in one frame, and no more for a forged source than that.
+        (Transport::Udp, Some(_)) => request.datagram_bytes_max().min(DATAGRAM_BYTES_OURS),
+        (Transport::Tcp, _) => u16::MAX,
     }
 }
 

@@ -295,6 +295,12 @@ async fn the_next_upstream_is_asked_beside_a_silent_one() {
     assert_eq!(reply.answers.len(), 2);
     assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
     assert_eq!((dead.asked(), good.asked()), (1, 1));
+    // Who is late three times is asked last: others do not wait for it any more.
+    for name in ["a.example.", "b.example.", "c.example.", "d.example."] {
+        ask_udp(server.addr, &question(name, RecordType::A)).await;
+    }
+    assert!(!server.numbers.upstreams()[0].healthy);
+    assert_eq!((dead.asked(), good.asked()), (3, 5));
 }
 
 #[tokio::test]
