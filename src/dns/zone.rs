@@ -27,10 +27,9 @@ pub struct Zone {
     reverse: OrdSet<(IpAddr, Arc<ObjectKey>)>,
     /// Reverse names of these are ours even when nobody has the address.
     service_ranges: Arc<[IpNet]>,
-    /// What the zone was told of Pods, and the same by address. Filled only where
-    /// something asks for it ([`Change::Pod`]).
-    pods: OrdMap<ObjectKey, Arc<[IpAddr]>>,
-    pod_addrs: OrdSet<(IpAddr, ObjectKey)>,
+    /// Pods by their addresses. Filled only where something asks for it
+    /// ([`Change::Pod`]).
+    pods: OrdSet<(IpAddr, Arc<ObjectKey>)>,
     /// The revision of the store it holds.
     revision: u64,
 }
@@ -59,13 +58,15 @@ pub enum Change {
         /// Whether it is there now.
         exists: bool,
     },
-    /// A Pod's addresses changed; empty when it went. Only
-    /// [`super::PodMode::Verified`] and search paths need to be told.
+    /// A Pod's addresses changed. Only [`super::PodMode::Verified`] and search
+    /// paths need to be told.
     Pod {
         /// The Pod.
         key: ObjectKey,
-        /// `status.podIPs`.
-        addresses: Vec<IpAddr>,
+        /// `status.podIPs` before; empty when it is new.
+        before: Vec<IpAddr>,
+        /// And now; empty when it went.
+        after: Vec<IpAddr>,
     },
     /// Which ranges cluster IPs come from: reverse names of theirs are never asked
     /// upstream.
@@ -82,7 +83,7 @@ impl Zone {
         let changed = match change {
             Change::Service { key, records } => self.set_service(&key, records),
             Change::Namespace { name, exists } => self.set_namespace(name, exists),
-            Change::Pod { key, addresses } => self.set_pod(&key, addresses),
+            Change::Pod { key, before, after } => self.set_pod(key, &before, after),
             Change::ServiceRanges(ranges) => std::mem::replace(&mut self.service_ranges, Arc::clone(&ranges)) != ranges,
             Change::Synced => !std::mem::replace(&mut self.synced, true),
         };
@@ -113,8 +114,7 @@ impl Zone {
 
     /// The Services that name `addr`, in order.
     pub fn reverse(&self, addr: IpAddr) -> impl Iterator<Item = &ObjectKey> {
-        let first = (addr, Arc::new(ObjectKey::new("", "")));
-        self.reverse.range(first..).take_while(move |(held, _)| *held == addr).map(|(_, key)| &**key)
+        holders(&self.reverse, addr)
     }
 
     /// The service range that holds all of `net`: its reverse names are ours.
@@ -124,18 +124,15 @@ impl Zone {
 
     /// Whether a Pod of that namespace holds the address.
     pub fn has_pod(&self, namespace: &str, addr: IpAddr) -> bool {
-        let first = (addr, ObjectKey::new(namespace, ""));
-        self.pod_addrs.range(first..).next().is_some_and(|(held, key)| *held == addr && *key.namespace == *namespace)
+        holders(&self.pods, addr).any(|key| *key.namespace == *namespace)
     }
 
     /// The namespace of the Pods that hold the address, if it is one: Pods on the
     /// box's own network may be of several.
     pub fn namespace_of_pod(&self, addr: IpAddr) -> Option<&str> {
-        let first = (addr, ObjectKey::new("", ""));
-        let mut pods =
-            self.pod_addrs.range(first..).take_while(|(held, _)| *held == addr).map(|(_, key)| &*key.namespace);
-        let namespace = pods.next()?;
-        pods.all(|other| other == namespace).then_some(namespace)
+        let mut namespaces = holders(&self.pods, addr).map(|key| &*key.namespace);
+        let namespace = namespaces.next()?;
+        namespaces.all(|other| other == namespace).then_some(namespace)
     }
 
     /// The revision of the store the zone has reached.
@@ -179,21 +176,16 @@ impl Zone {
         changed
     }
 
-    fn set_pod(&mut self, key: &ObjectKey, addresses: Vec<IpAddr>) -> bool {
-        let before = if addresses.is_empty() {
-            self.pods.remove(key)
-        } else {
-            self.pods.insert(key.clone(), addresses.as_slice().into())
-        };
-        let before = before.as_deref().unwrap_or_default();
-        if before == addresses {
+    fn set_pod(&mut self, key: ObjectKey, before: &[IpAddr], after: Vec<IpAddr>) -> bool {
+        if before == after {
             return false;
         }
+        let key = Arc::new(key);
         for addr in before {
-            self.pod_addrs.remove(&(*addr, key.clone()));
+            self.pods.remove(&(*addr, Arc::clone(&key)));
         }
-        for addr in addresses {
-            self.pod_addrs.insert((addr, key.clone()));
+        for addr in after {
+            self.pods.insert((addr, Arc::clone(&key)));
         }
         true
     }
@@ -206,6 +198,12 @@ impl Zone {
             self.namespaces.remove(&name);
         }
     }
+}
+
+/// Who holds an address, in order.
+fn holders(index: &OrdSet<(IpAddr, Arc<ObjectKey>)>, addr: IpAddr) -> impl Iterator<Item = &ObjectKey> {
+    let first = (addr, Arc::new(ObjectKey::new("", "")));
+    index.range(first..).take_while(move |(held, _)| *held == addr).map(|(_, key)| &**key)
 }
 
 /// The addresses of a Service that have a PTR record: its own, and those of its
@@ -304,17 +302,20 @@ mod tests {
     #[test]
     fn pods_are_known_by_namespace_and_address() {
         let mut zone = Zone::default();
-        let key = ObjectKey::new("dns", "pod-0");
-        let addr: IpAddr = "10.1.0.1".parse().unwrap();
-        zone.apply(Change::Pod { key: key.clone(), addresses: vec![addr] }, 1);
+        let (addr, moved): (IpAddr, IpAddr) = ("10.1.0.1".parse().unwrap(), "10.1.0.2".parse().unwrap());
+        let mut tell = |namespace: &str, before: &[IpAddr], after: &[IpAddr]| {
+            let key = ObjectKey::new(namespace, "pod-0");
+            zone.apply(Change::Pod { key, before: before.to_vec(), after: after.to_vec() }, 1);
+            zone.clone()
+        };
+        let zone = tell("dns", &[], &[addr]);
         assert!(zone.has_pod("dns", addr) && !zone.has_pod("other", addr));
         assert_eq!(zone.namespace_of_pod(addr), Some("dns"));
-        zone.apply(Change::Pod { key: ObjectKey::new("other", "pod-0"), addresses: vec![addr] }, 1);
+        let zone = tell("other", &[], &[addr]);
         assert_eq!(zone.namespace_of_pod(addr), None, "on the box's own network");
-        zone.apply(Change::Pod { key, addresses: vec!["10.1.0.2".parse().unwrap()] }, 2);
-        assert!(!zone.has_pod("dns", addr) && zone.has_pod("other", addr));
-        zone.apply(Change::Pod { key: ObjectKey::new("dns", "pod-0"), addresses: vec![] }, 2);
-        zone.apply(Change::Pod { key: ObjectKey::new("other", "pod-0"), addresses: vec![] }, 2);
-        assert!(zone.pods.is_empty() && zone.pod_addrs.is_empty());
+        let zone = tell("dns", &[addr], &[moved]);
+        assert!(!zone.has_pod("dns", addr) && zone.has_pod("other", addr) && zone.has_pod("dns", moved));
+        tell("dns", &[moved], &[]);
+        assert!(tell("other", &[addr], &[]).pods.is_empty());
     }
 }

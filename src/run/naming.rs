@@ -1,15 +1,14 @@
 //! What DNS is told: its options, from the configuration, and the addresses of
 //! Pods, from snapshots.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-
-use imbl::OrdSet;
 
 use crate::config::{Config, DnsServer, PodRecords, defaults};
 use crate::dns::{self, Upstream};
 use crate::model::{Kind, Object, ObjectKey, Revision};
-use crate::store::{EventType, Snapshot, Store};
+use crate::store::{Snapshot, Store};
 
 /// The server's options.
 pub(super) fn options(config: &Config, store: Store) -> dns::Options {
@@ -54,7 +53,7 @@ pub(super) fn wants_pods(config: &Config) -> bool {
 /// The Pods that DNS was told of.
 #[derive(Debug, Default)]
 pub(super) struct Pods {
-    told: OrdSet<ObjectKey>,
+    told: BTreeMap<ObjectKey, Vec<IpAddr>>,
     since: Option<Revision>,
 }
 
@@ -64,34 +63,19 @@ impl Pods {
     pub(super) fn changes(&mut self, snapshot: &Snapshot) -> Vec<dns::Change> {
         let events = self.since.and_then(|since| snapshot.events_since(Kind::Pod, since).ok());
         self.since = Some(snapshot.revision());
-        let Some(events) = events else { return self.all(snapshot) };
-        let mut changes = Vec::new();
-        for event in events {
-            let key = event.object.key.clone();
-            let addresses = if event.r#type == EventType::Deleted { vec![] } else { addresses(&event.object) };
-            changes.push(self.tell(key, addresses));
-        }
-        changes
+        let keys: Vec<ObjectKey> = match events {
+            Some(events) => events.iter().map(|event| event.object.key.clone()).collect(),
+            None => self.told.keys().chain(snapshot.list(Kind::Pod, None).map(|pod| &pod.key)).cloned().collect(),
+        };
+        // By what is there now: a Pod may have changed several times.
+        let now = |key: &ObjectKey| snapshot.get(Kind::Pod, key).map(|pod| addresses(pod)).unwrap_or_default();
+        keys.into_iter().map(|key| self.tell(now(&key), key)).collect()
     }
 
-    fn all(&mut self, snapshot: &Snapshot) -> Vec<dns::Change> {
-        let mut gone = std::mem::take(&mut self.told);
-        let mut changes = Vec::new();
-        for pod in snapshot.list(Kind::Pod, None) {
-            gone.remove(&pod.key);
-            changes.push(self.tell(pod.key.clone(), addresses(pod)));
-        }
-        changes.extend(gone.into_iter().map(|key| dns::Change::Pod { key, addresses: vec![] }));
-        changes
-    }
-
-    fn tell(&mut self, key: ObjectKey, addresses: Vec<IpAddr>) -> dns::Change {
-        if addresses.is_empty() {
-            self.told.remove(&key);
-        } else {
-            self.told.insert(key.clone());
-        }
-        dns::Change::Pod { key, addresses }
+    fn tell(&mut self, after: Vec<IpAddr>, key: ObjectKey) -> dns::Change {
+        let before =
+            if after.is_empty() { self.told.remove(&key) } else { self.told.insert(key.clone(), after.clone()) };
+        dns::Change::Pod { key, before: before.unwrap_or_default(), after }
     }
 }
 

@@ -230,8 +230,8 @@ fn cases_34_to_37_pod_names_echo_their_address() {
 #[test]
 fn pod_names_can_be_disabled_or_verified() {
     let mut zone = zone();
-    let addresses = vec!["1.2.3.4".parse().unwrap()];
-    zone.apply(Change::Pod { key: ObjectKey::new("dns", "pod-0"), addresses }, 1);
+    let after = vec!["1.2.3.4".parse().unwrap()];
+    zone.apply(Change::Pod { key: ObjectKey::new("dns", "pod-0"), before: vec![], after }, 1);
     let code = |mode, name: &str| {
         let packet = question(&format!("{name}.dns.pod.cluster.local."), RecordType::A).to_vec().unwrap();
         let outcome = responder(mode).respond(&zone, &packet, &client(Transport::Udp), &mut Rng::with_seed(1));

@@ -466,7 +466,8 @@ async fn the_search_path_of_a_pod_is_completed_in_one_question() {
     let shown = async |name: &str, qtype| show(&ask_udp(server.addr, &question(name, qtype)).await);
     let first = "www.example.com.dns.svc.cluster.local.";
     assert_eq!(shown(first, RecordType::A).await, "nxdomain:  | soa", "nobody knows the client yet");
-    let pod = Change::Pod { key: ObjectKey::new("dns", "pod"), addresses: vec!["127.0.0.1".parse().unwrap()] };
+    let pod =
+        Change::Pod { key: ObjectKey::new("dns", "pod"), before: vec![], after: vec!["127.0.0.1".parse().unwrap()] };
     server.zone.send_modify(|zone| zone.apply(pod, 1));
     let expected = format!(
         "ok: web.example.net. 60 A 192.0.2.80; www.example.com. 60 CNAME web.example.net.; {first} 30 CNAME www.example.com."
