@@ -13,24 +13,29 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::process::Stdio;
-use std::sync::Arc;
 use std::time::Duration;
 
-use edgesvc::dataplane::{self, Dataplane, Options};
+use edgesvc::dataplane;
 use edgesvc::desired::{Balance, Frontend, FrontendAddr, Verdict};
 use edgesvc::model::{IpFamily, Protocol};
 use tokio::time::Instant;
 
 use self::world::*;
 
+#[path = "kernel_dataplane/addresses.rs"]
+mod addresses;
 #[path = "kernel_dataplane/cases.rs"]
 mod cases;
 #[path = "kernel_dataplane/export.rs"]
 mod export;
 #[path = "kernel_dataplane/flows.rs"]
 mod flows;
+#[path = "kernel_dataplane/inside.rs"]
+mod inside;
 #[path = "kernel_dataplane/restart.rs"]
 mod restart;
+#[path = "kernel_dataplane/routes.rs"]
+mod routes;
 #[path = "kernel_dataplane/scale.rs"]
 mod scale;
 #[path = "kernel_dataplane/world.rs"]
@@ -76,18 +81,6 @@ fn node_ports_answer_on_every_local_address_but_loopback() {
         for loopback in ["127.0.0.1", "::1"] {
             assert_eq!(ask("node", "tcp", loopback, 30080, 1), ["refused fast"]);
         }
-    });
-}
-
-#[test]
-fn node_ports_keep_to_the_addresses_they_are_given() {
-    in_world("node_ports_keep_to_the_addresses_they_are_given", || async {
-        let _servers = [serve("b1", 8080)];
-        let nodeport_addresses = vec!["10.1.9.0/24".parse().unwrap()];
-        let dataplane = Dataplane::open(Options { nodeport_addresses, ..options() }).unwrap();
-        dataplane.converge(vec![Arc::new(web(&[1], None))]).await.unwrap();
-        assert_eq!(names(&ask("client", "tcp", "10.1.9.1", 30080, 1)), set(&["b1"]));
-        assert_eq!(ask("client", "tcp", "10.1.2.1", 30080, 1), ["refused fast"]);
     });
 }
 
@@ -146,6 +139,8 @@ fn source_ranges_close_a_load_balancer_address_to_others() {
             port: 80,
             verdict: Verdict::Balance(balance),
             source_ranges,
+            inside: None,
+            kept: Vec::new(),
         });
         let dataplane = with_web(service.clone()).await;
         assert_eq!(names(&ask("client", "tcp", "198.51.100.5", 80, 2)), set(&["b1"]));

@@ -239,3 +239,26 @@ fn a_service_outside_a_new_range_is_kept_and_reported() {
         if told { Ok(()) } else { Err(events) }
     });
 }
+
+#[test]
+fn the_nodes_addresses_follow_the_box_without_a_restart() {
+    let world = World::new();
+    let edgesvc = Edgesvc::start(&world);
+    edgesvc.apply(&pod("one", "web", "10.9.0.11", 8080));
+    let node = || {
+        let list = edgesvc.cli(&["get", "nodes", "-o", "json"]).ok();
+        let list: serde_json::Value = serde_json::from_str(&list).unwrap();
+        list["items"][0]["status"]["addresses"].to_string()
+    };
+    let host_ip = || edgesvc.field("pod", "one", &["status", "hostIP"]).unwrap_or_default();
+    assert!(node().contains("192.168.5.1"), "{}", node());
+    let before = host_ip();
+    world.run(NODE, &["ip", "address", "add", "192.168.77.7/24", "dev", "c0"]).ok();
+    assert!(wait_until(SOON, || node().contains("192.168.77.7")), "{}", node());
+    for address in ["192.168.5.1/24", "10.9.0.1/24"] {
+        let link = if address.starts_with("10.") { "br0" } else { "c0" };
+        world.run(NODE, &["ip", "address", "delete", address, "dev", link]).ok();
+    }
+    assert!(wait_until(SOON, || !node().contains("192.168.5.1\"")), "{}", node());
+    assert!(wait_until(SOON, || host_ip() == "192.168.77.7"), "{before} is now {}", host_ip());
+}

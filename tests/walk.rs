@@ -398,3 +398,75 @@ fn foreign_rules_are_left_alone_and_a_foreign_flush_stops_nothing() {
     let _ = world.run(NODE, &["nft", "flush", "ruleset"]);
     answers(&world, CLIENT, &url);
 }
+
+/// Headers and body a load balancer gets, from one place and address.
+fn health(world: &World, address: &str, port: &str) -> Result<String, String> {
+    let url = format!("http://{address}:{port}/any/path");
+    let curl = ["curl", "--silent", "--noproxy", "*", "--globoff", "--include", "--max-time", "2", &url];
+    world.run(CLIENT, &curl).result()
+}
+
+#[test]
+fn a_load_balancer_learns_whether_the_box_has_endpoints_as_kube_proxy_tells_it() {
+    let world = World::new();
+    let edgesvc = Edgesvc::start(&world);
+    let local = "  type: LoadBalancer\n  externalTrafficPolicy: Local\n";
+    edgesvc.apply(&stream(&[
+        pod("one", "web", "10.9.0.11", 8080),
+        pod("two", "web", "10.9.0.12", 8080),
+        service("web", "web", 80, "8080", local),
+    ]));
+    let port = edgesvc.field("service", "web", &["spec", "healthCheckNodePort"]).unwrap();
+    let body = |count: u32| {
+        format!(
+            "{{\n\t\"service\": {{\n\t\t\"namespace\": \"default\",\n\t\t\"name\": \"web\"\n\t}},\n\t\
+             \"localEndpoints\": {count},\n\t\"serviceProxyHealthy\": true\n}}"
+        )
+    };
+    for address in [NODE_ADDRESS, "[fd05::1]"] {
+        let answer = eventually(SOON, || {
+            health(&world, address, &port)
+                .and_then(|answer| if answer.contains("weight: 2") { Ok(answer) } else { Err(answer) })
+        });
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+        for header in [
+            "content-type: application/json\r\n",
+            "x-content-type-options: nosniff\r\n",
+            "x-load-balancing-endpoint-weight: 2\r\n",
+        ] {
+            assert!(answer.contains(header), "{header} in {answer}");
+        }
+        assert_eq!(answer.split_once("\r\n\r\n").unwrap().1, body(2));
+    }
+    edgesvc.cli(&["delete", "pod", "one", "two", "--now"]).ok();
+    let gone = eventually(SOON, || {
+        health(&world, NODE_ADDRESS, &port)
+            .and_then(|answer| if answer.contains("weight: 0") { Ok(answer) } else { Err(answer) })
+    });
+    assert!(gone.starts_with("HTTP/1.1 503 Service Unavailable\r\n") && gone.ends_with(&body(0)), "{gone}");
+    edgesvc.cli(&["delete", "service", "web"]).ok();
+    is_refused(&world, CLIENT, &format!("http://{NODE_ADDRESS}:{port}/"));
+}
+
+#[test]
+fn a_health_check_port_keeps_to_its_addresses_and_one_that_is_taken_is_reported() {
+    let world = World::new();
+    let _taken = echo_name(&world, NODE, 31_999);
+    let home = std::sync::Arc::new(support::Home::new());
+    let edgesvc = Edgesvc::start_in(&world, &home, &["--nodeport-addresses", "br0"]);
+    let local =
+        |port: u16| format!("  type: LoadBalancer\n  externalTrafficPolicy: Local\n  healthCheckNodePort: {port}\n");
+    edgesvc.apply(&stream(&[
+        service("free", "web", 80, "8080", &local(31_998)),
+        service("taken", "web", 80, "8080", &local(31_999)),
+    ]));
+    eventually(SOON, || health(&world, "10.9.0.1", "31998"));
+    is_refused(&world, CLIENT, &format!("http://{NODE_ADDRESS}:31998/"));
+    let reason = "FailedToStartServiceHealthcheck";
+    let told = wait_until(SOON, || edgesvc.cli(&["describe", "service", "taken"]).ok().contains(reason));
+    assert!(told, "{}", edgesvc.cli(&["describe", "service", "taken"]).ok());
+    assert!(!edgesvc.cli(&["describe", "service", "free"]).ok().contains(reason));
+    // An address that comes is listened on.
+    world.run(NODE, &["ip", "address", "add", "10.9.0.99/24", "dev", "br0"]).ok();
+    eventually(SOON, || health(&world, "10.9.0.99", "31998"));
+}

@@ -107,7 +107,7 @@ impl Reading {
             listen: self.one("listen", value::listen).flatten(),
             metrics_listen: self.one("metrics-listen", value::listen).flatten(),
             node_port_range: self.one("service-node-port-range", value::ports).unwrap_or(1..=1),
-            nodeport_addresses: self.list("nodeport-addresses", value::network),
+            nodeport_addresses: self.list("nodeport-addresses", value::node_port_address),
             cluster_domain: self.one("cluster-domain", value::domain).unwrap_or_default(),
             cluster_dns: self.cluster_dns(&service_cluster_ip_ranges),
             upstream_dns: self.list("upstream-dns", value::dns_server),

@@ -24,6 +24,8 @@ use std::path::PathBuf;
 
 use ipnet::IpNet;
 
+use crate::model::NodePortAddress;
+
 pub use merge::{Inputs, load};
 pub use problem::{ConfigError, Problem, Source};
 pub use setting::{SETTINGS, Setting};
@@ -45,7 +47,7 @@ pub struct Config {
     /// Where node ports come from.
     pub node_port_range: RangeInclusive<u16>,
     /// Which local addresses answer on node ports; empty means all.
-    pub nodeport_addresses: Vec<IpNet>,
+    pub nodeport_addresses: Vec<NodePortAddress>,
     /// What names of Services end in, without a final dot.
     pub cluster_domain: String,
     /// Where DNS answers, at most one address a family, each inside a service range; empty means no DNS.

@@ -82,7 +82,7 @@ pub const SETTINGS: [Setting; 26] = [
     setting!("service-node-port-range", "A-B", defaults::SERVICE_NODE_PORT_RANGE, "", "Where node ports come from"),
     setting!(
         "nodeport-addresses",
-        "CIDR[,CIDR...]",
+        "CIDR|primary|LINK[,...]",
         "",
         "all local addresses",
         "Which local addresses answer on node ports"

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 
 use super::{AddressRange, DnsServer, LogFormat, LogLevel, PodRecords, ProxyMode, StubZone, defaults};
-use crate::model::name;
+use crate::model::{NodePortAddress, name};
 
 /// `ADDR:PORT`, or `none`.
 pub(super) fn listen(text: &str) -> Result<Option<SocketAddr>, String> {
@@ -117,6 +117,11 @@ pub(super) fn network(text: &str) -> Result<IpNet, String> {
         return Err(format!("has bits set behind the prefix; did you mean {}?", net.trunc()));
     }
     Ok(net)
+}
+
+/// A network, `primary`, or the name of a link.
+pub(super) fn node_port_address(text: &str) -> Result<NodePortAddress, String> {
+    text.parse()
 }
 
 /// A network Services may take their cluster IPs from.

@@ -25,6 +25,12 @@ pub(super) fn all(snapshot: &Snapshot) -> BTreeSet<Task> {
     tasks
 }
 
+/// The tasks made necessary by other facts of the box.
+pub(super) fn by_facts(snapshot: &Snapshot) -> BTreeSet<Task> {
+    let pods = snapshot.list(Kind::Pod, None).map(|pod| Task::Pod(pod.key.clone()));
+    pods.chain([Task::Permanent]).collect()
+}
+
 /// The tasks made necessary by what happened after `since`.
 pub(super) fn since(snapshot: &Snapshot, since: Revision) -> Result<BTreeSet<Task>, Expired> {
     let mut tasks = BTreeSet::new();

@@ -1,15 +1,19 @@
 //! Events: what the controllers report, and the end of every report.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
 
 use super::draft;
-use super::{Decision, Scene};
-use crate::clock::rfc3339_micro;
+use super::trigger::Triggers;
+use super::worker::Truth;
+use super::{Decision, Facts, Scene};
+use crate::clock::{self, rfc3339_micro};
 use crate::model::object::ParseError;
 use crate::model::{Kind, Object, ObjectKey};
-use crate::store::Op;
+use crate::store::{Durability, Op, Write};
 
 /// How long an event is kept after its last write: the real server's default.
 const KEPT: Duration = Duration::hours(1);
@@ -20,11 +24,36 @@ const EVENTS_MAX: usize = 2000;
 const DELETES_MAX: usize = 500;
 
 /// What is reported of an object.
-pub(super) struct Report<'a> {
-    pub(super) controller: &'a str,
-    pub(super) action: &'a str,
-    pub(super) reason: &'a str,
-    pub(super) note: String,
+#[derive(Clone, Debug)]
+pub struct Report<'a> {
+    /// Who reports.
+    pub controller: &'a str,
+    /// What was being done.
+    pub action: &'a str,
+    /// Why it is reported, in one word.
+    pub reason: &'a str,
+    /// The same for people.
+    pub note: String,
+}
+
+/// Writes a warning about an object down, for a room that sees it go wrong. One that
+/// an event says already, or of an object that is gone, is not repeated; a store
+/// that refuses leaves it to the log.
+pub async fn warn<T: Truth>(truth: &T, facts: &Facts, kind: Kind, about: &ObjectKey, report: &Report<'_>) {
+    let snapshot = Arc::clone(&truth.subscribe().borrow());
+    let (now, random, triggers) = (clock::now(), fastrand::Rng::new(), &mut Triggers::default());
+    let mut scene = Scene { snapshot: &snapshot, facts, now, random, triggers };
+    let Some(object) = snapshot.get(kind, about) else { return };
+    if super::repair::is_told(&scene, object, report) {
+        return;
+    }
+    let written = match warning(&mut scene, object, report) {
+        Ok(op) => truth.submit(Write { ops: vec![op], durability: Durability::Memory }).await.map(drop),
+        Err(error) => return tracing::error!(%error, "a report is malformed"),
+    };
+    if let Err(error) = written {
+        tracing::warn!(%error, note = report.note, "a warning could not be written down");
+    }
 }
 
 /// A warning about an object; of one without a namespace it stands in `default`.

@@ -30,6 +30,7 @@ mod worker;
 mod tests;
 
 pub use bootstrap::bootstrap;
+pub use event::{Report, warn};
 pub use repair::report;
 pub use worker::{Truth, run, settle};
 

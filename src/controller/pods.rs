@@ -89,11 +89,18 @@ fn bind(scene: &Scene<'_>, value: &mut Value) {
     }
     let mut status = status_of(value);
     condition(scene, &mut status, "PodScheduled", json!({"status": "True"}));
-    if let Some(addr) = scene.facts.node_addrs.first().filter(|_| status.get("hostIP").is_none()) {
+    // A Pod of this box moves with its address.
+    let known = status.get("hostIP").and_then(Value::as_str).and_then(name::strict_ip);
+    let stays = known.is_some_and(|addr| !is_here(scene, value) || scene.facts.node_addrs.contains(&addr));
+    if let Some(addr) = scene.facts.node_addrs.first().filter(|_| !stays) {
         set(&mut status, "hostIP", json!(addr.to_string()));
         set(&mut status, "hostIPs", json!([{"ip": addr.to_string()}]));
     }
     set(value, "status", status);
+}
+
+fn is_here(scene: &Scene<'_>, value: &Value) -> bool {
+    value.pointer("/spec/nodeName").and_then(Value::as_str) == Some(&scene.facts.node_name)
 }
 
 /// Writes the annotation's addresses, unless the status holds a client's.

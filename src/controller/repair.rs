@@ -100,7 +100,7 @@ fn in_range(scene: &Scene<'_>, addr: IpAddr) -> bool {
 }
 
 /// Whether an event of the last hour says so already.
-fn is_told(scene: &Scene<'_>, about: &Object, report: &Report<'_>) -> bool {
+pub(super) fn is_told(scene: &Scene<'_>, about: &Object, report: &Report<'_>) -> bool {
     let says = |event: &Arc<Object>| {
         let value = event.value();
         let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();

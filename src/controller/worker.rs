@@ -39,9 +39,9 @@ impl Truth for Store {
 }
 
 /// Reconciles until `shutdown` resolves.
-pub async fn run<T: Truth>(truth: T, facts: Facts, shutdown: impl Future<Output = ()> + Send) {
+pub async fn run<T: Truth>(truth: T, facts: watch::Receiver<Facts>, shutdown: impl Future<Output = ()> + Send) {
     tokio::select! {
-        () = work(&truth, &facts, clock::now) => {}
+        () = work(&truth, facts, clock::now) => {}
         () = shutdown => {}
     }
 }
@@ -98,22 +98,30 @@ impl Queue {
 }
 
 /// Never returns while the store lives.
-pub(super) async fn work<T: Truth>(truth: &T, facts: &Facts, now: fn() -> OffsetDateTime) {
+pub(super) async fn work<T: Truth>(truth: &T, mut told: watch::Receiver<Facts>, now: fn() -> OffsetDateTime) {
     let mut snapshots = truth.subscribe();
     let mut queue = Queue::default();
+    let mut facts = told.borrow_and_update().clone();
+    // Once nobody tells facts any more they stay as they are.
+    let mut telling = true;
     loop {
         let snapshot = Arc::clone(&snapshots.borrow_and_update());
         if queue.seen != Some(snapshot.revision()) {
             queue.absorb(&snapshot);
         }
         if let Some(task) = queue.next(Instant::now()) {
-            step(truth, facts, &snapshot, now(), task, &mut queue).await;
+            step(truth, &facts, &snapshot, now(), task, &mut queue).await;
             continue;
         }
         let wake = queue.later.values().min().copied();
         tokio::select! {
             changed = snapshots.changed() => if changed.is_err() { return },
             () = tokio::time::sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
+            changed = told.changed(), if telling => {
+                telling = changed.is_ok();
+                facts = told.borrow_and_update().clone();
+                queue.ready.extend(dirty::by_facts(&snapshot));
+            }
         }
     }
 }

@@ -8,7 +8,7 @@ use super::kernel;
 use super::netlink::Link;
 use super::netlink::batch::commit;
 use super::table::{Data, SetName, Slot, affinity_place, endpoint_data};
-use crate::desired::{Frontend, Verdict};
+use crate::desired::Frontend;
 use crate::model::IpFamily;
 
 /// Entries deleted in one transaction.
@@ -19,14 +19,11 @@ const AT_ONCE: usize = 256;
 pub(super) struct Live(BTreeMap<(IpFamily, SetName, Vec<u8>), BTreeSet<Vec<u8>>>);
 
 impl Live {
-    pub(super) fn of(frontends: impl Iterator<Item = Frontend>) -> Live {
+    pub(super) fn of<'a>(frontends: impl Iterator<Item = &'a Frontend>) -> Live {
         let mut live = BTreeMap::new();
-        for frontend in frontends.filter(has_affinity) {
-            if let Verdict::Balance(balance) = &frontend.verdict {
-                let (set, key) = affinity_place(&frontend);
-                let data: BTreeSet<_> = balance.endpoints.iter().map(|endpoint| endpoint_data(*endpoint)).collect();
-                live.insert((frontend.addr.family(), set, key), data);
-            }
+        for frontend in frontends.filter(|frontend| has_affinity(frontend)) {
+            let (set, key) = affinity_place(frontend);
+            live.insert((frontend.addr.family(), set, key), frontend.endpoints().map(endpoint_data).collect());
         }
         Live(live)
     }
@@ -69,14 +66,14 @@ fn delete(nft: &mut Link, slots: &[Slot]) -> Result<(), DataplaneError> {
 /// Whether a move can have left entries behind.
 pub(super) fn forgets(before: Option<&Frontend>, after: Option<&Frontend>) -> bool {
     let endpoints = |frontend: Option<&Frontend>| -> BTreeSet<_> {
-        match frontend.filter(|frontend| has_affinity(frontend)).map(|frontend| &frontend.verdict) {
-            Some(Verdict::Balance(balance)) => balance.endpoints.iter().copied().collect(),
-            Some(Verdict::Refuse | Verdict::Drop) | None => BTreeSet::new(),
-        }
+        frontend
+            .filter(|frontend| has_affinity(frontend))
+            .map(|frontend| frontend.endpoints().collect())
+            .unwrap_or_default()
     };
     !endpoints(before).is_subset(&endpoints(after))
 }
 
 fn has_affinity(frontend: &Frontend) -> bool {
-    matches!(&frontend.verdict, Verdict::Balance(balance) if balance.affinity_seconds.is_some())
+    frontend.affinity_seconds().is_some()
 }

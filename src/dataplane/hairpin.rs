@@ -13,6 +13,8 @@
 use std::collections::BTreeSet;
 
 use super::links::BoxLinks;
+use super::table::{SetName, Slot};
+use crate::model::IpFamily;
 
 /// The switches of br_netfilter in this network namespace.
 const SWITCHES: [&str; 2] =
@@ -34,6 +36,11 @@ pub(super) fn ports(links: &BoxLinks, bridges: &BTreeSet<u32>) -> BTreeSet<u32> 
             && !link.hairpin
     });
     needs.map(|(index, _)| *index).collect()
+}
+
+/// Links are of no family; the note stands in the IPv4 table.
+pub(super) fn note(index: u32) -> Slot {
+    Slot::new(IpFamily::V4, SetName::HairpinPorts, index.to_ne_bytes().to_vec())
 }
 
 #[cfg(test)]

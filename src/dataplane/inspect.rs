@@ -10,8 +10,9 @@ use super::kernel;
 use super::links;
 use super::netlink::Link;
 use super::netlink::batch::commit;
-use super::routes;
+use super::ranges;
 use super::table::{ANCHOR, ChainName, Data, SetName, Slot, TABLE, Verdict, address, frontend_at};
+use super::{on_lo as lo, reserved};
 use crate::desired::FrontendAddr;
 use crate::model::IpFamily;
 
@@ -80,6 +81,8 @@ pub fn cleanup() -> Result<Vec<String>, DataplaneError> {
     let mut ops = Vec::new();
     let mut removed = Vec::new();
     let bent = kernel::hairpin_ports(&mut link).map_err(DataplaneError::Socket)?;
+    let on_lo = kernel::on_lo(&mut link).map_err(DataplaneError::Socket)?;
+    let reserved = kernel::reserved_ports(&mut link).map_err(DataplaneError::Socket)?;
     for family in IpFamily::BOTH {
         let held = kernel::read_held(&mut link, family).map_err(DataplaneError::Socket)?;
         for (table, there) in [(TABLE, held.present), (ANCHOR, held.anchored)] {
@@ -94,6 +97,11 @@ pub fn cleanup() -> Result<Vec<String>, DataplaneError> {
         Some(_) | None => DataplaneError::Commit(error),
     })?;
     removed.extend(remove_links(&bent)?);
+    removed.extend(lo::take_back(&on_lo).map_err(DataplaneError::Link)?);
+    if !reserved.is_empty() {
+        reserved::reserve(None, &reserved).map_err(DataplaneError::Link)?;
+        removed.push("the reservation of node ports".to_owned());
+    }
     Ok(removed)
 }
 
@@ -115,6 +123,6 @@ async fn unmake_links(bent: &BTreeSet<u32>) -> io::Result<Vec<String>> {
         removed.push(format!("hairpin mode of bridge port {}", port.name));
     }
     removed.extend(links::remove(&route).await?);
-    removed.extend(routes::remove(&route).await?);
+    removed.extend(ranges::remove(&route).await?);
     Ok(removed)
 }

@@ -7,6 +7,7 @@ use std::io;
 use super::Options;
 use super::netlink::batch::{APPEND, CREATE, CommitError, Op, body, commit, kind, message};
 use super::netlink::{Attrs, Link, attrs};
+use super::reserved;
 use super::table::{
     ANCHOR, Chain, ChainName, Data, Edit, Field, Key, Maps, SetName, Slot, TABLE, Verdict, anchor_chain, dynamic_chain,
     nfproto, rule_body, shape, static_chains,
@@ -147,7 +148,7 @@ fn marker(family: IpFamily, options: &Options) -> String {
     for name in SetName::ALL {
         eat(format!("{:?}", shape(name, family)).as_bytes());
     }
-    let dynamic = ChainName::samples(2).map(|name| dynamic_chain(family, name));
+    let dynamic = ChainName::samples(2).map(|name| dynamic_chain(family, name, options));
     for chain in static_chains(family, options).iter().chain(&dynamic) {
         eat(format!("{} {:?}", chain.name, chain.hook).as_bytes());
         for rule in &chain.rules {
@@ -180,14 +181,29 @@ fn static_ops(table: &str, family: IpFamily, options: &Options, flags: u32) -> I
     install
 }
 
+/// Whether the kernel has the `fib` expression: the only thing we can do without.
+pub(super) fn has_fib(link: &mut Link, options: &Options) -> bool {
+    IpFamily::BOTH.into_iter().all(|family| {
+        let with = |address_sets| {
+            let options = Options { address_sets, ..options.clone() };
+            let Install { prepare: mut ops, switch, .. } = static_ops(PROBE, family, &options, 0);
+            ops.extend(switch);
+            ops.push(delete_table(PROBE, family));
+            ops
+        };
+        // Where both fail something else is missing, and the preflight tells what.
+        commit(link, &with(false)).is_ok() || commit(link, &with(true)).is_err()
+    })
+}
+
 /// Tries everything we need in a transaction that leaves nothing. Answers
 /// whether tables can be owned.
 pub(super) fn preflight(link: &mut Link, family: IpFamily, options: &Options) -> Result<bool, CommitError> {
     let probe = |flags| {
         let Install { prepare: mut ops, switch, .. } = static_ops(PROBE, family, options, flags);
         ops.extend(switch);
-        for name in [ChainName::Pick(2), ChainName::Affine(2), ChainName::Filter(2), ChainName::Remember(2)] {
-            ops.extend(new_chain(PROBE, family, &dynamic_chain(family, name)));
+        for name in ChainName::samples(2) {
+            ops.extend(new_chain(PROBE, family, &dynamic_chain(family, name, options)));
         }
         ops.push(delete_table(PROBE, family));
         ops
@@ -233,7 +249,7 @@ pub(super) fn read_held(link: &mut Link, family: IpFamily) -> io::Result<Held> {
 impl Held {
     /// Whether the static part is what this program makes with these options.
     pub(super) fn is_ours(&self, family: IpFamily, options: &Options, owned: bool) -> bool {
-        let dynamic = self.chains.iter().map(|name| dynamic_chain(family, *name).rules.len());
+        let dynamic = self.chains.iter().map(|name| dynamic_chain(family, *name, options).rules.len());
         let rules: usize = static_chains(family, options).iter().map(|chain| chain.rules.len()).chain(dynamic).sum();
         self.layout.as_ref() == Some(&marker(family, options)) && self.rules == rules && self.persist == owned
     }
@@ -325,11 +341,31 @@ pub(super) fn hairpin_ports(link: &mut Link) -> io::Result<BTreeSet<u32>> {
     Ok(found.keys().filter_map(index).collect())
 }
 
+/// The notes of what we put on `lo`, of both families; none where there is no table.
+pub(super) fn on_lo(link: &mut Link) -> io::Result<BTreeSet<Slot>> {
+    let mut notes = BTreeSet::new();
+    for family in IpFamily::BOTH {
+        match read_set(link, family, SetName::OnLo) {
+            Err(error) if error.raw_os_error() == Some(nix::libc::ENOENT) => {}
+            found => notes.extend(found?.into_keys()),
+        }
+    }
+    Ok(notes)
+}
+
+/// The ports noted as reserved by us; none where there is no table.
+pub(super) fn reserved_ports(link: &mut Link) -> io::Result<BTreeSet<u16>> {
+    match read_set(link, IpFamily::V4, SetName::ReservedPorts) {
+        Err(error) if error.raw_os_error() == Some(nix::libc::ENOENT) => Ok(BTreeSet::new()),
+        found => Ok(reserved::noted(found?.into_keys())),
+    }
+}
+
 /// The operations of an edit.
-pub(super) fn edit_ops(edit: &Edit) -> Vec<Op> {
+pub(super) fn edit_ops(edit: &Edit, options: &Options) -> Vec<Op> {
     let mut ops = Vec::new();
     for (family, name) in edit.chains_added() {
-        ops.extend(new_chain(TABLE, family, &dynamic_chain(family, name)));
+        ops.extend(new_chain(TABLE, family, &dynamic_chain(family, name, options)));
     }
     ops.extend(element_ops(message::DELSETELEM, edit.removed().map(|slot| (slot, None))));
     ops.extend(element_ops(message::NEWSETELEM, edit.added().map(|(slot, data)| (slot, Some(data)))));

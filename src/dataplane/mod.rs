@@ -3,7 +3,7 @@
 //! In: [`Contribution`]s, one per Service, and what changed of them. Out: two
 //! nftables tables in each family (`edgesvc`, and `edgesvc-anchor` which keeps
 //! conntrack's hooks while the first is replaced), the link `edgesvc0`, and
-//! conntrack entries deleted where their endpoint is gone. What always holds: a
+//! conntrack entries deleted where their endpoint is gone (`conntrack`). What always holds: a
 //! change is one transaction, a new connection is decided by one lookup, and
 //! nothing is removed when the process ends.
 //!
@@ -12,15 +12,22 @@
 //! an address of another link, or the endpoint is off the box (behind a gateway
 //! or on a wire) and the client is not in `--cluster-cidr`.
 
+pub mod addresses;
 mod affinity;
 mod conntrack;
 mod export;
 mod hairpin;
+pub mod health_check;
 mod inspect;
 mod kernel;
 mod links;
 mod netlink;
+mod on_lo;
 mod portion;
+mod preflight;
+mod ranges;
+mod reserved;
+mod retire;
 mod routes;
 mod table;
 #[cfg(test)]
@@ -30,12 +37,14 @@ mod worker;
 
 use std::io;
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use ipnet::IpNet;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::desired::{Change, Contribution};
+use crate::model::NodePortAddress;
 
 pub use export::export;
 pub use inspect::{cleanup, show};
@@ -53,9 +62,14 @@ pub struct Options {
     /// Addresses our DNS listens on; they are put on our own link.
     pub cluster_dns: Vec<IpAddr>,
     /// Which local addresses answer on node ports; empty means all.
-    pub nodeport_addresses: Vec<IpNet>,
+    pub nodeport_addresses: Vec<NodePortAddress>,
     /// Networks of pods, reached without masquerade.
     pub cluster_cidrs: Vec<IpNet>,
+    /// Where node ports come from: the box's own connections are to leave them alone.
+    pub node_ports: Option<RangeInclusive<u16>>,
+    /// Match local addresses by sets kept up to date instead of `fib`, as is done in
+    /// any case where the kernel has no such expression.
+    pub address_sets: bool,
 }
 
 /// What is taken from the kernel at most. Less than it offers makes what we do on
@@ -146,11 +160,25 @@ pub const LINK_NAME: &str = links::LINK;
 pub struct Report {
     /// Messages that changed something, besides the frame of the transaction.
     pub operations: usize,
-    /// UDP conntrack entries that pointed to endpoints that are gone.
-    pub flows_deleted: usize,
 }
 
-type Opened = std::sync::mpsc::SyncSender<Result<Vec<String>, DataplaneError>>;
+/// What was done about flows to endpoints that are gone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Flows {
+    /// Conntrack entries deleted since the start.
+    pub deleted: u64,
+    /// Walks over conntrack's table since the start.
+    pub walks: u64,
+}
+
+/// What the thread tells once it is open.
+#[derive(Debug)]
+struct Opening {
+    warnings: Vec<String>,
+    flows: conntrack::Observer,
+}
+
+type Opened = std::sync::mpsc::SyncSender<Result<Opening, DataplaneError>>;
 
 type Answer = oneshot::Sender<Result<Report, DataplaneError>>;
 
@@ -167,7 +195,7 @@ enum Request {
 #[derive(Debug)]
 pub struct Dataplane {
     requests: mpsc::Sender<Request>,
-    warnings: Vec<String>,
+    opening: Opening,
 }
 
 impl Dataplane {
@@ -182,8 +210,8 @@ impl Dataplane {
         let (opened, opening) = std::sync::mpsc::sync_channel(1);
         let thread = std::thread::Builder::new().name("dataplane".to_owned());
         thread.spawn(move || serve(options, ceiling, inbox, &opened)).map_err(DataplaneError::Thread)?;
-        let warnings = opening.recv().map_err(|_| DataplaneError::Stopped)??;
-        Ok(Dataplane { requests, warnings })
+        let opening = opening.recv().map_err(|_| DataplaneError::Stopped)??;
+        Ok(Dataplane { requests, opening })
     }
 
     /// Adopts the tables a process before us left, or makes them, and sends only
@@ -208,7 +236,15 @@ impl Dataplane {
 
     /// What start-up found worth telling, one line each.
     pub fn warnings(&self) -> &[String] {
-        &self.warnings
+        &self.opening.warnings
+    }
+
+    /// Waits until the flows of every change so far were looked at (a change is not
+    /// held up by that), and if `settled` a second time, for those that were being
+    /// made meanwhile.
+    pub async fn flows(&self, settled: bool) -> Result<Flows, DataplaneError> {
+        let progress = self.opening.flows.caught_up(settled).await.ok_or(DataplaneError::Stopped)?;
+        Ok(Flows { deleted: progress.deleted, walks: progress.walks })
     }
 
     async fn ask(&self, request: impl FnOnce(Answer) -> Request) -> Result<Report, DataplaneError> {
@@ -229,7 +265,8 @@ fn serve(options: Options, ceiling: Ceiling, inbox: mpsc::Receiver<Request>, ope
                 Ok(worker) => worker,
                 Err(error) => return opened.send(Err(error)),
             };
-            opened.send(Ok(std::mem::take(&mut worker.warnings)))?;
+            let warnings = std::mem::take(&mut worker.warnings);
+            opened.send(Ok(Opening { warnings, flows: worker.observer() }))?;
             watch::serve(worker, inbox).await;
             Ok(())
         }),

@@ -1,121 +1,235 @@
-//! The routes of the service ranges: without a default route the box would not even
-//! try to reach a cluster IP.
+//! The box's routing tables and rules, read whole: which way thousands of
+//! endpoints go, without asking the kernel for each.
 //!
-//! Ours carry a protocol number of our own, by which a later process and `cleanup`
-//! know them. Where the box has a route of its own for the very range, it stays: it
-//! does what ours is for, and taking its place could cut the box off its network.
+//! Only what a plain question meets (no mark, no source, from the box itself) is
+//! modelled. A rule of another kind makes the tables of its family unknown, a
+//! route with several next hops only that route; the kernel is asked then.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
 
-use futures_util::TryStreamExt as _;
 use ipnet::IpNet;
-use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope};
-use rtnetlink::{Handle, RouteMessageBuilder};
+use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, RouteType};
 
-use super::links::{LINK, failed, index_of, read_links};
+use super::netlink::{Link, attrs};
+use super::table::address;
 use crate::model::IpFamily;
 
-/// Who made a route: a number that nobody has in iproute2's table.
-const PROTOCOL: RouteProtocol = RouteProtocol::Other(143);
+const GET_ROUTE: u16 = 26;
+const GET_RULE: u16 = 34;
+/// `struct rtmsg` and `struct fib_rule_hdr` have the same length.
+const HEADER: usize = 12;
+/// More routes (a router with the whole Internet's) cost more to read than to ask.
+const ROUTES_MAX: usize = 20_000;
+/// Attributes of a rule that we know: destination, source, input link, priority,
+/// mark, realm, suppressed prefixes, table, mask, output link, padding, origin,
+/// protocol, ports.
+const RULE_ATTRIBUTES: [u16; 15] = [1, 2, 3, 6, 10, 11, 14, 15, 16, 17, 18, 21, 22, 23, 24];
+const RULE_INVERTED: u32 = 2;
+const RULE_TO_TABLE: u8 = 1;
+/// `RTN_THROW`: the next rule is asked.
+const THROW: u8 = 9;
+/// `RTNH_F_DEAD`
+const DEAD: u32 = 1;
 
-/// What is to be done that the routes follow the ranges.
+/// What the tables say of a destination.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Said {
+    /// The route to it, as the kernel would answer.
+    Route(RouteMessage),
+    /// No route.
+    Nothing,
+    /// Only the kernel knows.
+    Unknown,
+}
+
+/// Rules and routes of both families.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Plan {
-    pub(super) set: Vec<IpNet>,
-    pub(super) remove: Vec<IpNet>,
-    /// Ranges that the box has routes of its own for.
-    pub(super) foreign: Vec<IpNet>,
+pub(super) struct Routes {
+    v4: Option<Family>,
+    v6: Option<Family>,
 }
 
-/// `held` are the ranges of the routes there are, and whether they are ours.
-pub(super) fn plan(held: &[(IpNet, bool)], wanted: &[IpNet]) -> Plan {
-    let of = |ours: bool| -> BTreeSet<IpNet> {
-        held.iter().filter(|(_, own)| *own == ours).map(|(range, _)| range.trunc()).collect()
-    };
-    let (ours, theirs) = (of(true), of(false));
-    let (foreign, set): (BTreeSet<IpNet>, BTreeSet<IpNet>) =
-        wanted.iter().map(IpNet::trunc).partition(|range| theirs.contains(range));
-    Plan {
-        remove: ours.difference(&set).copied().collect(),
-        set: set.into_iter().collect(),
-        foreign: foreign.into_iter().collect(),
+/// The routes of a table by length of prefix, and network.
+type Table = BTreeMap<u8, BTreeMap<IpAddr, Vec<Hop>>>;
+
+/// One family, whose every rule can be followed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Family {
+    rules: Vec<Rule>,
+    tables: BTreeMap<u32, Table>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Rule {
+    to: Option<IpNet>,
+    table: u32,
+    /// Routes with at most so long a prefix do not count.
+    suppressed: Option<u8>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Hop {
+    metric: u32,
+    kind: u8,
+    gateway: bool,
+    out: Option<u32>,
+}
+
+impl Routes {
+    /// As they are; empty where they cannot be read: then the kernel is asked for
+    /// each way.
+    pub(super) fn now() -> Routes {
+        Routes::read().unwrap_or_else(|error| {
+            tracing::debug!(%error, "routes could not be read");
+            Routes::default()
+        })
+    }
+
+    fn read() -> io::Result<Routes> {
+        let mut link = Link::open(netlink_sys::protocols::NETLINK_ROUTE)?;
+        Ok(Routes { v4: Family::read(&mut link, IpFamily::V4)?, v6: Family::read(&mut link, IpFamily::V6)? })
+    }
+
+    /// Whether both families could be read, so that equal ones mean equal ways.
+    pub(super) fn is_known(&self) -> bool {
+        self.v4.is_some() && self.v6.is_some()
+    }
+
+    /// What they say of the way to `addr`.
+    pub(super) fn to(&self, addr: IpAddr) -> Said {
+        let family = if addr.is_ipv4() { &self.v4 } else { &self.v6 };
+        family.as_ref().map_or(Said::Unknown, |family| family.to(addr))
     }
 }
 
-/// Makes the routes follow the ranges. Only once the tables are there: a connection
-/// that finds the route and no rules loses its first packet, and waits a second to
-/// send it again. Answers what could not be done.
-pub(super) async fn follow(route: &Handle, ranges: &[IpNet]) -> io::Result<Vec<String>> {
-    let links = read_links(route).await?;
-    let index = index_of(&links, LINK).or_else(|| index_of(&links, "lo")).ok_or(io::ErrorKind::NotFound)?;
-    let held: Vec<(IpNet, bool)> =
-        read(route).await?.iter().filter_map(|found| Some((range_of(found)?, is_ours(found)))).collect();
-    let plan = plan(&held, ranges);
-    let mut warnings = Vec::new();
-    for range in plan.foreign {
-        warnings.push(format!("{range} has a route of the box's own, which stays"));
-    }
-    for range in plan.remove {
-        if let Err(error) = route.route().del(builder(range)?.build()).execute().await.map_err(failed) {
-            warnings.push(format!("the route for {range} stays: {error}"));
-        }
-    }
-    for range in plan.set {
-        let scope = if range.addr().is_ipv4() { RouteScope::Link } else { RouteScope::Universe };
-        let message = builder(range)?.output_interface(index).scope(scope).build();
-        if let Err(error) = route.route().add(message).replace().execute().await.map_err(failed) {
-            warnings.push(format!("no route for {range}: {error}"));
-        }
-    }
-    Ok(warnings)
-}
-
-/// Removes the routes of ours that did not go with our link: those through lo.
-pub(super) async fn remove(route: &Handle) -> io::Result<Vec<String>> {
-    let mut removed = Vec::new();
-    for found in read(route).await?.into_iter().filter(is_ours) {
-        let range = range_of(&found);
-        route.route().del(found).execute().await.map_err(failed)?;
-        removed.extend(range.map(|range| format!("route {range}")));
-    }
-    Ok(removed)
-}
-
-/// A route of ours; scope nowhere, which matches every one when it is deleted.
-fn builder(range: IpNet) -> io::Result<RouteMessageBuilder<IpAddr>> {
-    let builder = RouteMessageBuilder::<IpAddr>::new().protocol(PROTOCOL).scope(RouteScope::NoWhere);
-    builder.destination_prefix(range.network(), range.prefix_len()).map_err(io::Error::other)
-}
-
-/// Every route of the main table.
-async fn read(route: &Handle) -> io::Result<Vec<RouteMessage>> {
-    let mut all = Vec::new();
-    for family in IpFamily::BOTH {
-        let question = match family {
-            IpFamily::V4 => RouteMessageBuilder::<std::net::Ipv4Addr>::new().build(),
-            IpFamily::V6 => RouteMessageBuilder::<std::net::Ipv6Addr>::new().build(),
-        };
-        let mut found = std::pin::pin!(route.route().get(question).execute());
-        while let Some(message) = found.try_next().await.map_err(failed)? {
-            if message.header.table == RouteHeader::RT_TABLE_MAIN {
-                all.push(message);
+impl Family {
+    /// `None` where rules or the number of routes are beyond us.
+    fn read(link: &mut Link, family: IpFamily) -> io::Result<Option<Family>> {
+        let mut found = Family::default();
+        let mut header = [0; HEADER];
+        header[0] = if family == IpFamily::V4 { 2 } else { 10 };
+        for message in link.dump(GET_RULE, &header)? {
+            match read_rule(&message.body) {
+                Some(Some(rule)) => found.rules.push(rule),
+                Some(None) => {}
+                None => return Ok(None),
             }
         }
+        let mut count = 0;
+        let whole = link.visit(GET_ROUTE, &header, &mut |message| {
+            count += 1;
+            if count <= ROUTES_MAX {
+                found.take(&message.body, family);
+            }
+        });
+        // If a change ran into it, the notice of that change has us read again.
+        whole.map(|_| (count <= ROUTES_MAX).then_some(found))
     }
-    Ok(all)
+
+    fn take(&mut self, body: &[u8], family: IpFamily) {
+        let Some((header, rest)) = body.split_at_checked(HEADER) else { return };
+        let [_, length, _, tos, table, _, _, kind, flags @ ..] = header else { return };
+        let flags = u32::from_ne_bytes(flags.try_into().unwrap_or_default());
+        if *tos != 0 || flags & DEAD != 0 {
+            return;
+        }
+        let any: IpAddr = match family {
+            IpFamily::V4 => std::net::Ipv4Addr::UNSPECIFIED.into(),
+            IpFamily::V6 => std::net::Ipv6Addr::UNSPECIFIED.into(),
+        };
+        let network = attrs::find(rest, 1).and_then(address).unwrap_or(any);
+        let table = number(rest, 15).unwrap_or_else(|| u32::from(*table));
+        let hop = Hop {
+            metric: number(rest, 6).unwrap_or_default(),
+            kind: *kind,
+            gateway: attrs::find(rest, 5).or_else(|| attrs::find(rest, 18)).is_some(),
+            out: number(rest, 4),
+        };
+        self.tables.entry(table).or_default().entry(*length).or_default().entry(network).or_default().push(hop);
+    }
+
+    fn to(&self, addr: IpAddr) -> Said {
+        for rule in self.rules.iter().filter(|rule| rule.to.is_none_or(|net| net.contains(&addr))) {
+            let Some(table) = self.tables.get(&rule.table) else { continue };
+            let longest = table.iter().rev().find_map(|(length, networks)| {
+                let network = IpNet::new(addr, *length).ok()?.network();
+                Some((*length, networks.get(&network)?))
+            });
+            let Some((length, hops)) = longest else { continue };
+            if rule.suppressed.is_some_and(|suppressed| length <= suppressed) {
+                continue;
+            }
+            match best(hops) {
+                Some(hop) if hop.kind == THROW => {}
+                Some(hop) => return hop.said(),
+                None => return Said::Unknown,
+            }
+        }
+        Said::Nothing
+    }
 }
 
-fn is_ours(found: &RouteMessage) -> bool {
-    found.header.protocol == PROTOCOL
+impl Hop {
+    fn said(&self) -> Said {
+        let kind = RouteType::from(self.kind);
+        match (kind, self.out) {
+            (RouteType::BlackHole | RouteType::Unreachable | RouteType::Prohibit, _) => return Said::Nothing,
+            // Several next hops: which of them is the kernel's choice.
+            (RouteType::Unicast, None) => return Said::Unknown,
+            _ => {}
+        }
+        let mut message = RouteMessage::default();
+        message.header.kind = kind;
+        message.attributes.extend(self.out.map(RouteAttribute::Oif));
+        if self.gateway {
+            message.attributes.push(RouteAttribute::Gateway(RouteAddress::Inet(std::net::Ipv4Addr::UNSPECIFIED)));
+        }
+        Said::Route(message)
+    }
 }
 
-fn range_of(found: &RouteMessage) -> Option<IpNet> {
-    let addr = found.attributes.iter().find_map(|attribute| match attribute {
-        RouteAttribute::Destination(RouteAddress::Inet(addr)) => Some(IpAddr::V4(*addr)),
-        RouteAttribute::Destination(RouteAddress::Inet6(addr)) => Some(IpAddr::V6(*addr)),
-        _ => None,
-    })?;
-    IpNet::new(addr, found.header.destination_prefix_length).ok()
+/// The one with the least metric; none where two have it and go different ways.
+fn best(hops: &[Hop]) -> Option<&Hop> {
+    let least = hops.iter().min_by_key(|hop| hop.metric)?;
+    hops.iter().all(|hop| hop.metric != least.metric || hop == least).then_some(least)
+}
+
+/// A rule a plain question meets; `Some(None)` for one it never does, `None` for one
+/// we cannot tell.
+fn read_rule(body: &[u8]) -> Option<Option<Rule>> {
+    let (header, rest) = body.split_at_checked(HEADER)?;
+    let [_, to_length, from_length, tos, table, _, _, action, flags @ ..] = header else { return None };
+    let inverted = u32::from_ne_bytes(flags.try_into().ok()?) & RULE_INVERTED != 0;
+    if attrs::read(rest).any(|(kind, _)| !RULE_ATTRIBUTES.contains(&kind)) {
+        return None;
+    }
+    let marked = number(rest, 10).is_some_and(|mark| mark & number(rest, 16).unwrap_or(u32::MAX) != 0);
+    // The question has no mark, no source, no link, no type of service, protocol or port.
+    let never = marked
+        || *from_length != 0
+        || *tos != 0
+        || [3, 17, 22, 23, 24].iter().any(|kind| attrs::find(rest, *kind).is_some());
+    let to = match attrs::find(rest, 1) {
+        Some(bytes) => Some(IpNet::new(address(bytes)?, *to_length).ok()?),
+        None => None,
+    };
+    match (inverted, never) {
+        (false, true) => return Some(None),
+        (true, false) if to.is_none() => return Some(None),
+        (true, false) => return None,
+        (true, true) | (false, false) => {}
+    }
+    if *action != RULE_TO_TABLE {
+        return None;
+    }
+    let suppressed = number(rest, 14).and_then(|length| u8::try_from(length).ok());
+    let table = number(rest, 15).unwrap_or_else(|| u32::from(*table));
+    Some(Some(Rule { to: to.filter(|_| !inverted), table, suppressed }))
+}
+
+/// A 32-bit number in the box's byte order, as rtnetlink has them.
+fn number(bytes: &[u8], kind: u16) -> Option<u32> {
+    Some(u32::from_ne_bytes(attrs::find(bytes, kind)?.try_into().ok()?))
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use nix::sys::socket::MsgFlags;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::netlink::{Link, Message, attrs};
 use super::table::{ANCHOR, TABLE};
@@ -22,10 +23,10 @@ const LINK_GROUPS: [u32; 3] = [1, 7, 11];
 const LINKS_SETTLE: Duration = Duration::from_millis(20);
 
 /// A socket that is told of changes; none where it cannot be had.
-struct Notices(Option<AsyncFd<Link>>);
+pub(super) struct Notices(Option<AsyncFd<Link>>);
 
 impl Notices {
-    fn open(protocol: isize, groups: &[u32]) -> Notices {
+    pub(super) fn open(protocol: isize, groups: &[u32]) -> Notices {
         let open = || -> io::Result<AsyncFd<Link>> {
             let link = Link::open(protocol)?;
             groups.iter().try_for_each(|group| link.join(*group))?;
@@ -36,7 +37,7 @@ impl Notices {
     }
 
     /// What has been told since; an overrun counts as a message of unknown cause.
-    async fn next(&self) -> Option<Vec<Message>> {
+    pub(super) async fn next(&self) -> Option<Vec<Message>> {
         let Some(socket) = &self.0 else { return pending().await };
         let mut ready = socket.readable().await.ok()?;
         let mut told = Vec::new();
@@ -59,6 +60,7 @@ impl Notices {
 pub(super) async fn serve(mut worker: Worker, mut inbox: mpsc::Receiver<Request>) {
     let tables = Notices::open(netlink_sys::protocols::NETLINK_NETFILTER, &[TABLE_GROUP]);
     let routes = Notices::open(netlink_sys::protocols::NETLINK_ROUTE, &LINK_GROUPS);
+    let mut addresses = worker.addresses();
     let mut converged = false;
     loop {
         tokio::select! {
@@ -72,10 +74,20 @@ pub(super) async fn serve(mut worker: Worker, mut inbox: mpsc::Receiver<Request>
                 Some(Request::Ranges(ranges, answer)) => reply(answer, worker.follow_ranges(ranges, converged).await),
                 None => return,
             },
+            _ = addresses.changed() => {
+                if converged && let Err(error) = worker.follow_addresses() {
+                    tracing::warn!(%error, "a change of the box's addresses could not be followed");
+                }
+            }
             told = tables.next() => {
                 let foreign = told.is_none_or(|told| told.iter().any(|notice| is_foreign(notice, worker.port())));
                 if converged && foreign {
                     repair(&mut worker);
+                }
+            }
+            () = until(worker.next_removal()) => {
+                if let Err(error) = worker.remove_retired() {
+                    tracing::warn!(%error, "chains that are not needed any more could not be removed");
                 }
             }
             _ = routes.next() => {
@@ -85,6 +97,13 @@ pub(super) async fn serve(mut worker: Worker, mut inbox: mpsc::Receiver<Request>
                 }
             }
         }
+    }
+}
+
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => pending().await,
     }
 }
 

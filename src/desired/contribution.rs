@@ -19,8 +19,19 @@ pub struct Contribution {
     pub cluster_ips: Vec<IpAddr>,
     /// Where clients may connect, sorted.
     pub frontends: Vec<Frontend>,
+    /// What load balancers outside are told, if they ask at a port.
+    pub health: Option<HealthCheck>,
     /// What the zone says of it.
     pub records: Arc<ServiceRecords>,
+}
+
+/// The health-check node port of a Service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HealthCheck {
+    /// Where it is asked.
+    pub port: u16,
+    /// Distinct addresses of ready endpoints on this box.
+    pub local_endpoints: u32,
 }
 
 /// One address, protocol and port that clients connect to.
@@ -38,6 +49,37 @@ pub struct Frontend {
     /// load-balancer address has them. Empty: every client may connect. Otherwise
     /// a new connection from a source outside all of them is dropped.
     pub source_ranges: Vec<IpNet>,
+    /// Where clients on this box and Pods go, if elsewhere than others: policy Local
+    /// keeps connections from outside on the box, and does not bind those that begin
+    /// in the cluster.
+    pub inside: Option<Balance>,
+    /// Serving endpoints besides those of the verdict (terminating ones, those that
+    /// a policy or hint leaves out), sorted: they get no new connections, and the
+    /// flows they have go on.
+    pub kept: Vec<SocketAddr>,
+}
+
+impl Frontend {
+    /// Whether an endpoint may answer a flow to here.
+    pub fn serves(&self, endpoint: SocketAddr) -> bool {
+        let inside = self.inside.as_ref().map(|inside| inside.endpoints.as_slice());
+        let lists = [Some(self.verdict.endpoints()), inside, Some(self.kept.as_slice())];
+        lists.into_iter().flatten().any(|list| list.binary_search(&endpoint).is_ok())
+    }
+
+    /// The endpoints of new connections, wherever they begin; some twice.
+    pub fn endpoints(&self) -> impl Iterator<Item = SocketAddr> {
+        let inside = self.inside.iter().flat_map(|inside| &inside.endpoints);
+        self.verdict.endpoints().iter().chain(inside).copied()
+    }
+
+    /// Seconds of affinity, if the Service asks for it and there is an endpoint.
+    pub fn affinity_seconds(&self) -> Option<u32> {
+        match (&self.verdict, &self.inside) {
+            (Verdict::Balance(balance), _) | (_, Some(balance)) => balance.affinity_seconds,
+            (Verdict::Refuse | Verdict::Drop, None) => None,
+        }
+    }
 }
 
 /// The address of a frontend.
@@ -68,6 +110,16 @@ pub enum Verdict {
     Refuse,
     /// Policy Local without a local endpoint: dropped.
     Drop,
+}
+
+impl Verdict {
+    /// Where new connections go, sorted.
+    pub fn endpoints(&self) -> &[SocketAddr] {
+        match self {
+            Verdict::Balance(balance) => &balance.endpoints,
+            Verdict::Refuse | Verdict::Drop => &[],
+        }
+    }
 }
 
 /// The endpoints of a frontend.

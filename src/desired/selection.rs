@@ -82,6 +82,14 @@ impl PortEndpoints {
         self.by_addr.values().any(|endpoint| endpoint.ready || endpoint.is_draining())
     }
 
+    /// Endpoints whose flows go on, whatever policies and hints say, without those
+    /// of a sorted list.
+    pub(super) fn serving_besides(&self, chosen: &[SocketAddr]) -> Vec<SocketAddr> {
+        let mut serving = self.pick(|endpoint| endpoint.ready || endpoint.serving);
+        serving.retain(|endpoint| chosen.binary_search(endpoint).is_err());
+        serving
+    }
+
     fn pick(&self, wanted: impl Fn(&Candidate) -> bool) -> Vec<SocketAddr> {
         self.by_addr.iter().filter(|(_, endpoint)| wanted(endpoint)).map(|(addr, _)| *addr).collect()
     }

@@ -1,17 +1,17 @@
 //! One Service and its EndpointSlices to one [`Contribution`]
 //! (spec/dataplane.md sections 1 and 2).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use super::contribution::{Balance, Contribution, Frontend, FrontendAddr, Verdict};
+use super::contribution::{Balance, Contribution, Frontend, FrontendAddr, HealthCheck, Verdict};
 use super::records::service_records;
 use super::selection::{Here, PortEndpoints};
 use crate::model::endpoints::AddressType;
-use crate::model::service::{ServicePort, ServiceType, TrafficPolicy};
+use crate::model::service::{ServiceType, TrafficPolicy};
 use crate::model::{EndpointSlice, IpFamily, Kind, Object, ObjectKey, Protocol, Service};
 use crate::store::Snapshot;
 
@@ -58,17 +58,22 @@ pub(super) fn contribution_of(
     let service = object.as_service()?;
     let mut cluster_ips: Vec<IpAddr> = virtual_addrs(service);
     let mut frontends = Vec::new();
+    let mut health = None;
     if object.meta.labels.contains_key(PROXY_NAME_LABEL) {
         // Another proxy guards these addresses; refusing their ports here would break it.
         cluster_ips.clear();
     } else if !cluster_ips.is_empty() {
         let here = Here { node_name: &facts.node_name, zone };
-        frontends = service_frontends(service, &proxied(slices), facts, here);
+        let slices = proxied(slices);
+        frontends = service_frontends(service, &slices, facts, here);
+        health =
+            service.health_check_port().map(|port| HealthCheck { port, local_endpoints: ready_here(&slices, here) });
     }
     Some(Contribution {
         key: object.key.clone(),
         cluster_ips,
         frontends,
+        health,
         records: Arc::new(service_records(service, slices)),
     })
 }
@@ -84,6 +89,15 @@ pub(super) fn virtual_addrs(service: &Service) -> Vec<IpAddr> {
     addrs
 }
 
+/// How many addresses of ready endpoints are on this box.
+fn ready_here(slices: &[&EndpointSlice], here: Here<'_>) -> u32 {
+    let endpoints = slices.iter().flat_map(|slice| &slice.endpoints);
+    let ready = endpoints.filter(|endpoint| endpoint.conditions.is_ready());
+    let local = ready.filter(|endpoint| endpoint.node_name.as_deref() == Some(here.node_name));
+    let addrs: BTreeSet<IpAddr> = local.filter_map(|endpoint| endpoint.addr()).collect();
+    u32::try_from(addrs.len()).unwrap_or(u32::MAX)
+}
+
 /// The slices a proxy looks at.
 fn proxied<'a>(slices: &[&'a Arc<Object>]) -> Vec<&'a EndpointSlice> {
     let ours = |slice: &&&Arc<Object>| {
@@ -96,41 +110,43 @@ fn proxied<'a>(slices: &[&'a Arc<Object>]) -> Vec<&'a EndpointSlice> {
 /// also a load-balancer IP) keeps its first form, so that an external IP never
 /// opens what loadBalancerSourceRanges closes.
 fn service_frontends(service: &Service, slices: &[&EndpointSlice], facts: &Facts, here: Here<'_>) -> Vec<Frontend> {
-    let mut found: BTreeMap<(FrontendAddr, Protocol, u16), (Verdict, Vec<IpNet>)> = BTreeMap::new();
+    let mut found: BTreeMap<(FrontendAddr, Protocol, u16), Frontend> = BTreeMap::new();
     for family in families(service) {
         let ranges = source_ranges(service, family);
         for port in &service.spec.ports {
             let endpoints = PortEndpoints::gather(slices, address_type(family), port, here);
-            let internal = verdict(service, &endpoints, service.spec.internal_traffic_policy, here);
-            let external = verdict(service, &endpoints, service.spec.external_traffic_policy, here);
+            let frontend = |policy: TrafficPolicy, addr: FrontendAddr, number: u16| {
+                let verdict = verdict(service, &endpoints, policy, here);
+                let kept = endpoints.serving_besides(verdict.endpoints());
+                let source_ranges = Vec::new();
+                Frontend { addr, protocol: port.protocol, port: number, verdict, source_ranges, inside: None, kept }
+            };
+            let mut insert = |frontend: Frontend| {
+                found.entry((frontend.addr, frontend.protocol, frontend.port)).or_insert(frontend);
+            };
             for addr in service.cluster_addrs().filter(|addr| IpFamily::of(*addr) == family) {
-                insert(&mut found, FrontendAddr::Virtual(addr), port, port.port, internal.clone(), Vec::new());
+                insert(frontend(service.spec.internal_traffic_policy, FrontendAddr::Virtual(addr), port.port));
             }
+            let external = |addr, number| {
+                let mut found = frontend(service.spec.external_traffic_policy, addr, number);
+                found.inside =
+                    inside(service, &endpoints, here).filter(|all| all.endpoints != found.verdict.endpoints());
+                found.kept.retain(|kept| found.inside.iter().all(|all| all.endpoints.binary_search(kept).is_err()));
+                found
+            };
             for addr in load_balancer_addrs(service, family) {
-                insert(&mut found, FrontendAddr::Virtual(addr), port, port.port, external.clone(), ranges.clone());
+                let open = external(FrontendAddr::Virtual(addr), port.port);
+                insert(Frontend { source_ranges: ranges.clone(), ..open });
             }
             for addr in external_addrs(service, family, facts) {
-                insert(&mut found, FrontendAddr::Virtual(addr), port, port.port, external.clone(), Vec::new());
+                insert(external(FrontendAddr::Virtual(addr), port.port));
             }
             if takes_node_ports(service) && port.node_port != 0 {
-                insert(&mut found, FrontendAddr::NodePort(family), port, port.node_port, external, Vec::new());
+                insert(external(FrontendAddr::NodePort(family), port.node_port));
             }
         }
     }
-    let frontend =
-        |((addr, protocol, port), (verdict, source_ranges))| Frontend { addr, protocol, port, verdict, source_ranges };
-    found.into_iter().map(frontend).collect()
-}
-
-fn insert(
-    found: &mut BTreeMap<(FrontendAddr, Protocol, u16), (Verdict, Vec<IpNet>)>,
-    addr: FrontendAddr,
-    port: &ServicePort,
-    number: u16,
-    verdict: Verdict,
-    ranges: Vec<IpNet>,
-) {
-    found.entry((addr, port.protocol, number)).or_insert((verdict, ranges));
+    found.into_values().collect()
 }
 
 /// The families the Service is proxied in: those of its cluster IPs, each once.
@@ -150,9 +166,7 @@ fn takes_node_ports(service: &Service) -> bool {
 }
 
 /// What happens to a connection under a traffic policy (spec/dataplane.md
-/// sections 1 and 2). For external frontends with policy Local the reference
-/// sends clients on the box itself to the cluster set; a frontend has one verdict
-/// for all clients and takes the local set.
+/// sections 1 and 2).
 fn verdict(service: &Service, endpoints: &PortEndpoints, policy: TrafficPolicy, here: Here<'_>) -> Verdict {
     let chosen = match policy {
         TrafficPolicy::Cluster => endpoints.cluster_set(here),
@@ -162,6 +176,13 @@ fn verdict(service: &Service, endpoints: &PortEndpoints, policy: TrafficPolicy, 
         return Verdict::Balance(Balance { endpoints: chosen, affinity_seconds: service.affinity_seconds() });
     }
     if policy == TrafficPolicy::Local && endpoints.any_usable() { Verdict::Drop } else { Verdict::Refuse }
+}
+
+/// Where clients of the cluster go at an external frontend: to any endpoint, whatever
+/// the policy says of those outside.
+fn inside(service: &Service, endpoints: &PortEndpoints, here: Here<'_>) -> Option<Balance> {
+    let endpoints = endpoints.cluster_set(here);
+    (!endpoints.is_empty()).then(|| Balance { endpoints, affinity_seconds: service.affinity_seconds() })
 }
 
 /// Load-balancer addresses that are ours to answer: ipMode Proxy means that the

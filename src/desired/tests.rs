@@ -110,6 +110,49 @@ fn cases_16_17_and_27_external_policy_local_keeps_to_this_box() {
 }
 
 #[test]
+fn case_17_policy_local_does_not_bind_clients_of_the_cluster() {
+    let node_port = |more: Value| {
+        let mut spec = json!({"type": "NodePort", "externalTrafficPolicy": "Local",
+            "ports": [{"name": "http", "port": 80, "nodePort": 30080}]});
+        json_patch::merge(&mut spec, &more);
+        service(spec)
+    };
+    let inside = |endpoints: Value| {
+        let found = contribution_to(vec![node_port(json!({})), slice("web-1", endpoints)]);
+        let of = |addr: FrontendAddr| found.frontends.iter().find(|f| f.addr == addr).unwrap().inside.clone();
+        assert_eq!(of(virtual_addr("10.96.0.10")), None, "the cluster IP has one way for all");
+        let text = |all: &super::Balance| all.endpoints.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+        of(FrontendAddr::NodePort(IpFamily::V4)).as_ref().map(text)
+    };
+    assert_eq!(inside(json!([ready(EP1, "n1"), ready(EP2, "n2")])).as_deref(), Some(BOTH));
+    assert_eq!(inside(json!([ready(EP2, "n2")])).as_deref(), Some("10.244.2.10:8080"));
+    assert_eq!(inside(json!([ready(EP1, "n1")])), None, "all are here");
+    assert_eq!(inside(json!([])), None);
+    let cluster = contribution_to(vec![node_port(json!({"externalTrafficPolicy": "Cluster"})), both_ready()]);
+    assert!(cluster.frontends.iter().all(|frontend| frontend.inside.is_none()));
+}
+
+#[test]
+fn cases_28_and_29_a_health_check_counts_addresses_of_ready_endpoints_here() {
+    let lb = |more: Value| {
+        let mut spec = json!({"externalTrafficPolicy": "Local", "healthCheckNodePort": 31000});
+        json_patch::merge(&mut spec, &more);
+        load_balancer(spec, json!([]))
+    };
+    let count = |endpoints: Value| {
+        let found = contribution_to(vec![lb(json!({})), slice("web-1", endpoints.clone()), slice("web-2", endpoints)]);
+        let health = found.health.unwrap();
+        assert_eq!(health.port, 31000);
+        health.local_endpoints
+    };
+    assert_eq!(count(json!([ready(EP1, "n1"), ready("10.244.1.11", "n1"), ready(EP2, "n2")])), 2);
+    assert_eq!(count(json!([endpoint(EP1, "n1", false, true, true)])), 0, "it terminates");
+    assert_eq!(count(json!([])), 0);
+    let cluster = contribution_to(vec![lb(json!({"externalTrafficPolicy": "Cluster"})), both_ready()]);
+    assert_eq!(cluster.health, None);
+}
+
+#[test]
 fn cases_19_and_20_internal_policy_local_drops_when_endpoints_are_elsewhere() {
     let service = || service(json!({"internalTrafficPolicy": "Local"}));
     assert_eq!(internal(vec![service(), slice("web-1", json!([ready(EP2, "n2")]))]), "drop");
@@ -133,6 +176,20 @@ fn cases_25_and_26_terminating_endpoints_serve_only_when_nothing_is_ready() {
     assert_eq!(internal(vec![service(json!({})), mixed]), "10.244.2.10:8080");
     let dead = slice("web-1", json!([endpoint(EP1, "n1", false, false, true)]));
     assert_eq!(internal(vec![service(json!({})), dead]), "refuse");
+}
+
+#[test]
+fn what_serves_without_being_chosen_keeps_its_flows() {
+    let kept = |spec: Value, endpoints: Value| -> Vec<String> {
+        let found = contribution_to(vec![service(spec), slice("web-1", endpoints)]);
+        found.frontends[0].kept.iter().map(ToString::to_string).collect()
+    };
+    let draining = || endpoint(EP1, "n1", false, true, true);
+    assert_eq!(kept(json!({}), json!([draining(), ready(EP2, "n2")])), ["10.244.1.10:8080"]);
+    assert!(kept(json!({}), json!([draining()])).is_empty(), "it is chosen");
+    assert!(kept(json!({}), json!([endpoint(EP1, "n1", false, false, true), ready(EP2, "n2")])).is_empty());
+    let local = json!({"internalTrafficPolicy": "Local"});
+    assert_eq!(kept(local, json!([ready(EP1, "n1"), ready(EP2, "n2")])), ["10.244.2.10:8080"], "a policy cuts no flow");
 }
 
 #[test]

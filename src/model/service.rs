@@ -171,13 +171,18 @@ impl Service {
         let ips = self.cluster_addrs().filter(|_| kind != ServiceType::ExternalName).map(Claim::ClusterIp);
         let ports = self.spec.ports.iter().map(|port| port.node_port);
         let ports = ports.filter(|_| matches!(kind, ServiceType::NodePort | ServiceType::LoadBalancer));
-        let checked = kind == ServiceType::LoadBalancer && self.spec.external_traffic_policy == TrafficPolicy::Local;
-        let health = Some(self.spec.health_check_node_port).filter(|_| checked);
-        let ports = ports.chain(health).filter(|port| *port != 0);
+        let ports = ports.filter(|port| *port != 0).chain(self.health_check_port());
         let mut claims: Vec<Claim> = ips.chain(ports.map(Claim::NodePort)).collect();
         claims.sort_unstable();
         claims.dedup();
         claims
+    }
+
+    /// Where load balancers ask for its health, if they may.
+    pub fn health_check_port(&self) -> Option<u16> {
+        let balanced = self.spec.r#type == ServiceType::LoadBalancer;
+        let local = self.spec.external_traffic_policy == TrafficPolicy::Local;
+        Some(self.spec.health_check_node_port).filter(|port| balanced && local && *port != 0)
     }
 
     /// The virtual addresses, primary first.

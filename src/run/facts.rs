@@ -1,17 +1,23 @@
 //! What this box says of itself: its name, addresses, processor and memory.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
+
+use ipnet::IpNet;
+use tokio::sync::watch;
 
 use crate::config::Config;
 use crate::controller::Facts;
+use crate::dataplane::addresses::{self, BoxAddress, BoxAddresses};
 
-/// Reads the facts once, at start.
-pub(super) fn facts(config: &Config) -> Facts {
+/// The facts with these addresses of the box; the others stay as they are for the
+/// life of the process.
+pub(super) fn facts(config: &Config, addresses: &[BoxAddress]) -> Facts {
     let uname = nix::sys::utsname::uname().ok();
     let kernel_version = uname.as_ref().map(|uname| uname.release().to_string_lossy().into_owned()).unwrap_or_default();
     Facts {
         node_name: node_name(),
-        node_addrs: addresses(config),
+        node_addrs: reachable(addresses, &config.service_cluster_ip_ranges),
         architecture: architecture().to_owned(),
         cpus: std::thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(u32::MAX)),
         memory_bytes: memory_bytes().unwrap_or_default(),
@@ -19,6 +25,23 @@ pub(super) fn facts(config: &Config) -> Facts {
         service_ranges: config.service_cluster_ip_ranges.clone(),
         node_ports: Some(config.node_port_range.clone()),
         api_listen: config.listen,
+    }
+}
+
+/// Follows the box's addresses until nobody is left who wants to know.
+pub(super) async fn follow(mut now: watch::Receiver<BoxAddresses>, facts: watch::Sender<Facts>) {
+    while now.changed().await.is_ok() {
+        let addresses = now.borrow_and_update().clone();
+        let ranges = facts.borrow().service_ranges.clone();
+        let addrs = reachable(&addresses, &ranges);
+        facts.send_if_modified(|facts| {
+            let moved = facts.node_addrs != addrs;
+            if moved {
+                tracing::info!(?addrs, "the box's addresses changed");
+                facts.node_addrs = addrs;
+            }
+            moved
+        });
     }
 }
 
@@ -38,25 +61,19 @@ pub(super) fn node_name() -> String {
     }
 }
 
-/// The box's own addresses that others can reach, IPv4 first; ours are not among
-/// them, and neither are those of container bridges' peers.
-fn addresses(config: &Config) -> Vec<IpAddr> {
-    let Ok(interfaces) = nix::ifaddrs::getifaddrs() else { return Vec::new() };
-    let mut found: Vec<IpAddr> = interfaces
-        .filter(|interface| interface.interface_name != crate::dataplane::LINK_NAME)
-        .filter_map(|interface| {
-            let address = interface.address?;
-            let v4 = address.as_sockaddr_in().map(|at| IpAddr::V4(at.ip()));
-            v4.or_else(|| address.as_sockaddr_in6().map(|at| IpAddr::V6(at.ip())))
-        })
-        .filter(|addr| match addr {
-            IpAddr::V4(v4) => !v4.is_loopback() && !v4.is_link_local(),
-            IpAddr::V6(v6) => !v6.is_loopback() && !v6.is_unicast_link_local(),
-        })
-        .filter(|addr| !config.service_cluster_ip_ranges.iter().any(|range| range.contains(addr)))
+/// The box's own addresses that others can reach, the primary one of each family
+/// first, IPv4 before IPv6.
+fn reachable(addresses: &[BoxAddress], service_ranges: &[IpNet]) -> Vec<IpAddr> {
+    let of_services = |addr: &IpAddr| service_ranges.iter().any(|range| range.contains(addr));
+    let mut found: Vec<IpAddr> = addresses
+        .iter()
+        .filter(|one| addresses::is_reachable(one))
+        .map(|one| one.addr)
+        .filter(|addr| !of_services(addr))
         .collect();
-    found.sort_by_key(|addr| addr.is_ipv6());
-    found.dedup();
+    found.sort_by_key(IpAddr::is_ipv6);
+    let mut seen = BTreeSet::new();
+    found.retain(|addr| seen.insert(*addr));
     found
 }
 

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use super::naming::Pods;
 use super::telemetry::Numbers;
 use crate::clock;
+use crate::dataplane::health_check::Checks;
 use crate::dataplane::{Dataplane, DataplaneError};
 use crate::desired::{self, Tracker};
 use crate::dns;
@@ -32,6 +33,8 @@ pub(super) struct Follower {
     pub(super) dataplane: Option<Dataplane>,
     pub(super) zone: watch::Sender<dns::Zone>,
     pub(super) namespaces: OrdSet<Arc<str>>,
+    /// The health-check ports of Services.
+    pub(super) checks: watch::Sender<Checks>,
     /// The ranges that kernel and zone were told last.
     pub(super) ranges: Arc<[IpNet]>,
     /// Present where DNS wants to know them.
@@ -54,6 +57,7 @@ impl Follower {
             dataplane.follow_ranges(self.tracker.ranges().to_vec()).await?;
             dataplane.converge(self.tracker.contributions().cloned().collect()).await?;
         }
+        self.tell_checks(&changes);
         self.tell_zone(snapshot, &changes);
         self.zone.send_modify(|zone| zone.apply(dns::Change::Synced, seconds()));
         self.equal(snapshot);
@@ -90,6 +94,7 @@ impl Follower {
                 }
             };
             self.busy.send_replace(None);
+            self.tell_checks(&changes);
             self.tell_zone(&snapshot, &changes);
             match refused {
                 Some(error) => {
@@ -121,6 +126,22 @@ impl Follower {
     fn equal(&self, snapshot: &Snapshot) {
         self.numbers.kernel_revision.set(i64::try_from(snapshot.revision().0).unwrap_or(i64::MAX));
         self.lag.send_if_modified(|lag| lag.take().is_some());
+    }
+
+    fn tell_checks(&self, changes: &[desired::Change]) {
+        let health = |side: &Option<Arc<desired::Contribution>>| side.as_ref().and_then(|side| side.health);
+        let moved: Vec<_> = changes.iter().filter(|change| health(&change.before) != health(&change.after)).collect();
+        if moved.is_empty() {
+            return;
+        }
+        self.checks.send_modify(|checks| {
+            for change in moved {
+                match health(&change.after) {
+                    Some(check) => checks.insert(change.key.clone(), check),
+                    None => checks.remove(&change.key),
+                };
+            }
+        });
     }
 
     /// One patch of the zone for a whole snapshot: readers see all of it or none.

@@ -30,9 +30,10 @@ use crate::cli::DataplaneVerb;
 use crate::cli::exit::{Code, Failure};
 use crate::config::{Config, ProxyMode, defaults};
 use crate::controller;
-use crate::dataplane::{self, Dataplane};
+use crate::dataplane::{self, Dataplane, health_check};
 use crate::desired::{self, Tracker};
 use crate::dns;
+use crate::model::Kind;
 use crate::store::{self, Health, OpenError, Store};
 use follow::Follower;
 use telemetry::Numbers;
@@ -152,7 +153,9 @@ impl Running {
         }
         let (shutdown, stopped) = watch::channel(false);
         let store = open(config).await?;
-        let facts = facts::facts(config);
+        let addresses = dataplane::addresses::follow()
+            .map_err(|error| Failure::from_error(Code::Io, "the box's addresses", &error))?;
+        let facts = facts::facts(config, &addresses.borrow());
         let begun = controller::bootstrap(&store, &facts).await;
         begun.map_err(|error| Failure::from_error(Code::Io, "the first objects", &error))?;
         controller::report(&store, &facts, store.faults_at_start()).await;
@@ -162,6 +165,7 @@ impl Running {
         let (zone, zones) = watch::channel(dns::Zone::default());
         let (lag, lags) = watch::channel(None);
         let (busy, kernel) = watch::channel(None);
+        let (checked, health_checks) = watch::channel(health_check::Checks::new());
         let desired_facts = desired::Facts {
             node_name: facts.node_name.as_str().into(),
             external_ip_cidrs: config.external_ip_cidrs.clone(),
@@ -171,6 +175,7 @@ impl Running {
             dataplane: open_dataplane(config, desired::service_ranges(&store.snapshot()))?,
             zone,
             namespaces: OrdSet::new(),
+            checks: checked,
             ranges: Arc::default(),
             pods: naming::wants_pods(config).then(naming::Pods::default),
             numbers: numbers.clone(),
@@ -183,27 +188,24 @@ impl Running {
 
         let mut tasks = JoinSet::new();
         let dns_numbers = start_dns(config, &store, zones, stopped.clone(), &mut tasks)?;
+        let inputs = health_check::Inputs {
+            checks: health_checks,
+            nodeport_addresses: config.nodeport_addresses.clone(),
+            addresses: addresses.clone(),
+            lag: lags.clone(),
+        };
+        serve_health_checks(config, inputs, &store, &facts, stopped.clone(), &mut tasks);
         let checks = checks(&store, lags);
         let metrics = telemetry::metrics(&numbers, store.clone(), dns_numbers);
         let options = api_options(config, &facts, &checks, metrics, report_faults(&store, &facts));
         let api = Server::bind(options, store.clone(), stopped.clone()).await.map_err(|error| api_failure(&error))?;
         let api_address = api.address();
         tasks.spawn(api.run());
-        let end = turned(stopped.clone());
-        tasks.spawn(async move {
-            tokio::select! {
-                () = follower.run(snapshots) => {}
-                () = end => {}
-            }
-        });
-        tasks.spawn(controller::run(store.clone(), facts, turned(stopped.clone())));
-        let (freed, end) = (memory::follow(store.subscribe()), turned(stopped));
-        tasks.spawn(async move {
-            tokio::select! {
-                () = freed => {}
-                () = end => {}
-            }
-        });
+        tasks.spawn(until(stopped.clone(), follower.run(snapshots)));
+        let (told, known) = watch::channel(facts);
+        tasks.spawn(until(stopped.clone(), facts::follow(addresses, told)));
+        tasks.spawn(controller::run(store.clone(), known, turned(stopped.clone())));
+        tasks.spawn(until(stopped, memory::follow(store.subscribe())));
         let asked = config.cluster_dns.first().map(|addr| SocketAddr::new(*addr, defaults::DNS_PORT));
         let watchdog =
             Watchdog { store: store.clone(), kernel, dns: asked.map(|at| (at, config.cluster_domain.clone())) };
@@ -282,12 +284,49 @@ fn open_dataplane(config: &Config, service_ranges: Vec<IpNet>) -> Result<Option<
         cluster_dns: config.cluster_dns.clone(),
         nodeport_addresses: config.nodeport_addresses.clone(),
         cluster_cidrs: config.cluster_cidrs.clone(),
+        node_ports: Some(config.node_port_range.clone()),
+        address_sets: false,
     };
     let dataplane = Dataplane::open(options).map_err(|error| dataplane_failure(&error))?;
     for warning in dataplane.warnings() {
         tracing::warn!(warning, "dataplane");
     }
     Ok(Some(dataplane))
+}
+
+/// Opens the health-check ports of Services and reports those it cannot have.
+fn serve_health_checks(
+    config: &Config,
+    inputs: health_check::Inputs,
+    store: &Store,
+    facts: &controller::Facts,
+    stopped: watch::Receiver<bool>,
+    tasks: &mut JoinSet<()>,
+) {
+    // In proxy mode none the answers are another proxy's.
+    if config.proxy_mode == ProxyMode::None {
+        return;
+    }
+    let (server, mut reports) = health_check::server(inputs);
+    let (store, facts) = (store.clone(), facts.clone());
+    let reporting = async move {
+        while let Some(refused) = reports.recv().await {
+            let note = format!("node {} {}", facts.node_name, refused.note);
+            let report = controller::Report {
+                controller: "kube-proxy",
+                action: "Listen",
+                reason: "FailedToStartServiceHealthcheck",
+                note,
+            };
+            controller::warn(&store, &facts, Kind::Service, &refused.service, &report).await;
+        }
+    };
+    tasks.spawn(async move {
+        tokio::select! {
+            ((), ()) = async { tokio::join!(server, reporting) } => {}
+            () = turned(stopped) => {}
+        }
+    });
 }
 
 fn start_dns(
@@ -374,6 +413,14 @@ fn api_failure(error: &server::ServeError) -> Failure {
         _ => Code::CannotCreate,
     };
     Failure::from_error(code, "the API", error)
+}
+
+/// Works until it is done or the flag is set, whatever comes first.
+async fn until(flag: watch::Receiver<bool>, work: impl Future<Output = ()>) {
+    tokio::select! {
+        () = work => {}
+        () = turned(flag) => {}
+    }
 }
 
 /// Resolves when the flag turns true, or nobody is left to turn it.

@@ -25,6 +25,8 @@ fn everything() -> Contribution {
         port,
         verdict,
         source_ranges: ranges.iter().map(|range| range.parse().unwrap()).collect(),
+        inside: None,
+        kept: Vec::new(),
     };
     service.frontends.push(frontend(
         "198.51.100.5",

@@ -17,11 +17,20 @@ fn many(number: u16, last: u8) -> Contribution {
     let endpoints = vec![SocketAddr::from(([10, 1, 1, 2], 8080)), SocketAddr::from(([10, 1, 2, last], 8080))];
     let verdict = Verdict::Balance(Balance { endpoints, affinity_seconds: None });
     let addr_and = FrontendAddr::Virtual(addr);
-    let frontend = Frontend { addr: addr_and, protocol: Protocol::Tcp, port: 80, verdict, source_ranges: Vec::new() };
+    let frontend = Frontend {
+        addr: addr_and,
+        protocol: Protocol::Tcp,
+        port: 80,
+        verdict,
+        source_ranges: Vec::new(),
+        inside: None,
+        kept: Vec::new(),
+    };
     Contribution {
         key: ObjectKey::new("t", &format!("many-{number}")),
         cluster_ips: vec![addr],
         frontends: vec![frontend],
+        health: None,
         records: Arc::default(),
     }
 }

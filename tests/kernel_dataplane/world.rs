@@ -193,7 +193,15 @@ pub(crate) fn web(numbers: &[u8], affinity_seconds: Option<u32>) -> Contribution
             for (addr, port) in
                 [(FrontendAddr::Virtual(vip.parse().unwrap()), 80), (FrontendAddr::NodePort(family), 30080)]
             {
-                frontends.push(Frontend { addr, protocol, port, verdict: verdict.clone(), source_ranges: Vec::new() });
+                frontends.push(Frontend {
+                    addr,
+                    protocol,
+                    port,
+                    verdict: verdict.clone(),
+                    source_ranges: Vec::new(),
+                    inside: None,
+                    kept: Vec::new(),
+                });
             }
         }
     }
@@ -202,6 +210,7 @@ pub(crate) fn web(numbers: &[u8], affinity_seconds: Option<u32>) -> Contribution
         key: ObjectKey::new("t", "web"),
         cluster_ips: vec![VIP.parse().unwrap(), VIP6.parse().unwrap()],
         frontends,
+        health: None,
         records: Arc::default(),
     }
 }

@@ -53,12 +53,12 @@ fn put(draft: Draft) -> Write {
 
 /// Works until `done` holds of the newest snapshot.
 async fn until(store: &Memory, done: impl Fn(&Snapshot) -> bool) {
-    let facts = Facts { node_name: "node1".into(), ..Facts::default() };
+    let (_told, facts) = watch::channel(Facts { node_name: "node1".into(), ..Facts::default() });
     let mut newest = store.subscribe();
     let deadline = Duration::from_secs(60);
     let wait = tokio::time::timeout(deadline, newest.wait_for(|snapshot| done(snapshot)));
     tokio::select! {
-        () = work(store, &facts, || NOW) => panic!("the worker ended"),
+        () = work(store, facts, || NOW) => panic!("the worker ended"),
         held = wait => assert!(held.is_ok(), "not reached in {deadline:?}"),
     }
 }

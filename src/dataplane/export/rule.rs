@@ -162,7 +162,7 @@ impl Reader<'_> {
                 let ct = CT { key: key.into(), family: None, dir: original.then_some(CTDir::Original) };
                 (*word, sort, Expression::Named(NamedExpression::CT(ct)))
             }
-            Expr::Random { below, word } => (*word, Sort::Other, random(*below)),
+            Expr::Random { below, offset, word } => (*word, Sort::Other, random(*below, *offset)),
             Expr::AddressType { flags, word } => {
                 let named = [(1, FibFlag::Saddr), (2, FibFlag::Daddr), (16, FibFlag::Oif)];
                 let flags = named.into_iter().filter(|(bit, _)| flags & bit != 0).map(|(_, flag)| flag).collect();

@@ -182,28 +182,44 @@ impl Link {
     }
 
     fn dump_once(&mut self, kind: u16, body: &[u8]) -> io::Result<Option<Vec<Message>>> {
+        let mut answers = Vec::new();
+        let whole = self.visit(kind, body, &mut |message| answers.push(message));
+        match whole {
+            Err(error) if error.raw_os_error() == Some(nix::libc::EINTR) => Ok(None),
+            whole => Ok(whole?.then_some(answers)),
+        }
+    }
+
+    /// Tells a dump's messages one by one, for what is too large to be held whole.
+    /// Answers whether no change ran into it.
+    pub(in crate::dataplane) fn visit(
+        &mut self,
+        kind: u16,
+        body: &[u8],
+        each: &mut dyn FnMut(Message),
+    ) -> io::Result<bool> {
         let seq = self.next_seq();
         self.send(&frame(kind, NLM_F_REQUEST | NLM_F_DUMP, seq, body))?;
-        let mut answers = Vec::new();
         let mut whole = true;
         loop {
             let messages = self.receive(MsgFlags::empty())?.unwrap_or_default();
             for message in messages.into_iter().filter(|message| message.seq == seq) {
                 whole &= message.flags & NLM_F_DUMP_INTR == 0;
                 match message.kind {
-                    NLMSG_DONE => return Ok(whole.then_some(answers)),
+                    NLMSG_DONE => return Ok(whole),
                     NLMSG_ERROR => {
                         return match refusal(&message) {
-                            Some(refusal) if refusal.errno == nix::libc::EINTR => Ok(None),
                             Some(refusal) if refusal.errno != 0 => Err(io::Error::from_raw_os_error(refusal.errno)),
-                            Some(_) | None => Ok(Some(answers)),
+                            Some(_) | None => Ok(true),
                         };
                     }
-                    _ if message.flags & NLM_F_MULTI == 0 => {
-                        answers.push(message);
-                        return Ok(whole.then_some(answers));
+                    _ => {
+                        let last = message.flags & NLM_F_MULTI == 0;
+                        each(message);
+                        if last {
+                            return Ok(whole);
+                        }
                     }
-                    _ => answers.push(message),
                 }
             }
         }

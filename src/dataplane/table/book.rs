@@ -4,20 +4,53 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use imbl::OrdMap;
+
 use super::chain::ChainName;
 use super::element::{Data, Slot, octets, of_frontend};
-use super::layout::SetName;
-use crate::desired::{Change, Contribution, Frontend, FrontendAddr, Verdict};
+use super::set::SetName;
+use crate::desired::{Change, Contribution, Frontend, FrontendAddr};
 use crate::model::{IpFamily, ObjectKey, Protocol};
 
-type FrontendId = (FrontendAddr, Protocol, u16);
+pub(in crate::dataplane) type FrontendId = (FrontendAddr, Protocol, u16);
+
+/// The frontends in effect at one moment. A clone is a pointer copy.
+#[derive(Clone, Debug, Default)]
+pub(in crate::dataplane) struct Frontends {
+    /// Who wants a frontend, in the order of their keys: the first has it. Nearly
+    /// always one: a list of pointers, because there may be tens of thousands.
+    holders: OrdMap<FrontendId, Arc<[Arc<Contribution>]>>,
+}
+
+impl Frontends {
+    /// Who has the frontend.
+    pub(in crate::dataplane) fn get(&self, id: FrontendId) -> Option<&Frontend> {
+        frontend_of(self.holders.get(&id)?.first()?, id)
+    }
+
+    pub(in crate::dataplane) fn iter(&self) -> impl Iterator<Item = &Frontend> {
+        self.holders.iter().filter_map(|(id, holders)| frontend_of(holders.first()?, *id))
+    }
+
+    /// Takes `key`'s wish for a frontend out, and puts in what it wishes now.
+    fn replace(&mut self, id: FrontendId, key: &ObjectKey, after: Option<&Arc<Contribution>>) {
+        let others = self.holders.get(&id).into_iter().flat_map(|holders| holders.iter());
+        let mut holders: Vec<Arc<Contribution>> = others.filter(|holder| holder.key != *key).cloned().collect();
+        if let Some(after) = after.filter(|contribution| frontend_of(contribution, id).is_some()) {
+            let place = holders.partition_point(|holder| holder.key < *key);
+            holders.insert(place, Arc::clone(after));
+        }
+        match holders.is_empty() {
+            true => self.holders.remove(&id),
+            false => self.holders.insert(id, holders.into()),
+        };
+    }
+}
 
 /// The Services by what they ask of the tables.
 #[derive(Clone, Debug, Default)]
 pub(in crate::dataplane) struct Book {
-    /// Who wants a frontend, in the order of their keys: the first has it. Nearly
-    /// always one: a list of pointers, because there may be tens of thousands.
-    holders: BTreeMap<FrontendId, Vec<Arc<Contribution>>>,
+    frontends: Frontends,
     /// How often a cluster IP, an endpoint or a chain is wanted.
     cluster_ips: BTreeMap<IpAddr, u32>,
     endpoints: BTreeMap<IpAddr, Held>,
@@ -49,6 +82,11 @@ impl Edit {
 
     pub(in crate::dataplane) fn chain(&mut self, family: IpFamily, name: ChainName, before: bool, after: bool) {
         self.chains.entry((family, name)).and_modify(|pair| pair.1 = after).or_insert((before, after));
+    }
+
+    /// Leaves a chain that is to be removed, or made, as it is.
+    pub(in crate::dataplane) fn leave_chain(&mut self, chain: (IpFamily, ChainName)) {
+        self.chains.remove(&chain);
     }
 
     /// Adds an edit of other elements and chains, or a later one of the same.
@@ -120,27 +158,14 @@ impl Book {
         touched.sort_unstable();
         touched.dedup();
         for id in touched {
-            let held = self.winner(id);
-            let holders = self.holders.entry(id).or_default();
-            holders.retain(|holder| holder.key != *key);
-            if let Some(after) = after.filter(|contribution| frontend_of(contribution, id).is_some()) {
-                let place = holders.partition_point(|holder| holder.key < *key);
-                holders.insert(place, Arc::clone(after));
-                holders.shrink_to_fit();
-            }
-            if holders.is_empty() {
-                self.holders.remove(&id);
-            }
-            let holds = self.winner(id);
+            let held = self.frontends.get(id).cloned();
+            self.frontends.replace(id, key, after);
+            let holds = self.frontends.get(id).cloned();
             if held != holds {
                 self.move_frontend(held.as_ref(), holds.as_ref(), off_box, edit);
                 edit.frontend(id, held, holds);
             }
         }
-    }
-
-    fn winner(&self, id: FrontendId) -> Option<Frontend> {
-        frontend_of(self.holders.get(&id)?.first()?, id).cloned()
     }
 
     fn move_frontend(
@@ -256,7 +281,7 @@ impl Book {
         let sides = changes.iter().flat_map(|change| [&change.before, &change.after]).flatten();
         for frontend in sides.flat_map(|side| &side.frontends) {
             let id = (frontend.addr, frontend.protocol, frontend.port);
-            let holders = self.holders.get(&id).into_iter().flatten();
+            let holders = self.frontends.holders.get(&id).into_iter().flat_map(|holders| holders.iter());
             let others = holders.filter_map(|holder| frontend_of(holder, id));
             for addr in others.chain([frontend]).flat_map(endpoint_ips) {
                 found.entry(addr).or_insert_with(|| self.endpoints.get(&addr).map(|held| held.off_box));
@@ -287,13 +312,13 @@ impl Book {
     pub(in crate::dataplane) fn elements(&self) -> BTreeMap<Slot, Data> {
         let ips = self.cluster_ips.keys().map(|addr| cluster_ip(*addr));
         let endpoints = self.endpoints.iter().flat_map(|(addr, held)| endpoint_slots(*addr, held.off_box));
-        let own = self.frontends().flat_map(|frontend| of_frontend(&frontend).0);
+        let own = self.frontends.iter().flat_map(|frontend| of_frontend(frontend).0);
         ips.chain(endpoints).map(|slot| (slot, Data::Nothing)).chain(own).collect()
     }
 
-    /// Every frontend in effect.
-    pub(in crate::dataplane) fn frontends(&self) -> impl Iterator<Item = Frontend> {
-        self.holders.keys().filter_map(|id| self.winner(*id))
+    /// The frontends in effect.
+    pub(in crate::dataplane) fn frontends(&self) -> &Frontends {
+        &self.frontends
     }
 }
 
@@ -301,12 +326,9 @@ fn frontend_of(contribution: &Contribution, id: FrontendId) -> Option<&Frontend>
     contribution.frontends.iter().find(|f| (f.addr, f.protocol, f.port) == id)
 }
 
-/// The addresses of its endpoints.
+/// The addresses of its endpoints, some more than once.
 pub(in crate::dataplane) fn endpoint_ips(frontend: &Frontend) -> Vec<IpAddr> {
-    match &frontend.verdict {
-        Verdict::Balance(balance) => balance.endpoints.iter().map(std::net::SocketAddr::ip).collect(),
-        Verdict::Refuse | Verdict::Drop => Vec::new(),
-    }
+    frontend.endpoints().map(|endpoint| endpoint.ip()).collect()
 }
 
 fn cluster_ip(addr: IpAddr) -> Slot {

@@ -6,7 +6,8 @@ use ipnet::IpNet;
 
 use super::chain::ChainName;
 use super::expr::Verdict;
-use super::layout::SetName;
+use super::layout::INSIDE_SLOTS;
+use super::set::SetName;
 use crate::desired::{self, Frontend, FrontendAddr};
 use crate::model::{IpFamily, Protocol};
 
@@ -104,17 +105,15 @@ pub(in crate::dataplane) fn of_frontend(frontend: &Frontend) -> (Vec<(Slot, Data
     let mut elements = Vec::new();
     let mut chains = Vec::new();
     let verdict = match &frontend.verdict {
-        desired::Verdict::Drop => Verdict::Drop,
+        desired::Verdict::Drop if frontend.inside.is_none() => Verdict::Drop,
         desired::Verdict::Refuse => Verdict::Goto("refuse".to_owned()),
-        desired::Verdict::Balance(balance) => {
-            let name = entry_chain(frontend, balance);
-            let mut next = Some(name);
-            while let Some(chain) = next {
-                chains.push(chain);
-                next = chain.next();
-            }
-            elements.extend(slots(family, node_port, &key, &balance.endpoints));
-            if let Some(seconds) = balance.affinity_seconds {
+        desired::Verdict::Balance(_) | desired::Verdict::Drop => {
+            let name = entry_chain(frontend);
+            chains.extend(name.reach());
+            elements.extend(slots(family, node_port, &key, 0, frontend.verdict.endpoints()));
+            let inside = frontend.inside.iter().flat_map(|inside| &inside.endpoints);
+            elements.extend(slots(family, node_port, &key, INSIDE_SLOTS, inside));
+            if let Some(seconds) = frontend.affinity_seconds() {
                 let (set, chain) = if node_port {
                     (SetName::AffinityNodePorts, ChainName::RememberNodePort(seconds))
                 } else {
@@ -134,17 +133,25 @@ pub(in crate::dataplane) fn of_frontend(frontend: &Frontend) -> (Vec<(Slot, Data
     (elements, chains)
 }
 
-fn entry_chain(frontend: &Frontend, balance: &desired::Balance) -> ChainName {
-    let count = u32::try_from(balance.endpoints.len()).unwrap_or(u32::MAX);
-    let affine = balance.affinity_seconds.is_some();
-    match frontend.addr {
-        FrontendAddr::NodePort(_) if affine => ChainName::AffineNodePort(count),
-        FrontendAddr::NodePort(_) => ChainName::PickNodePort(count),
-        FrontendAddr::Virtual(_) => match (frontend.source_ranges.is_empty(), affine) {
-            (true, false) => ChainName::Pick(count),
-            (true, true) => ChainName::Affine(count),
-            (false, false) => ChainName::Filter(count),
-            (false, true) => ChainName::FilterAffine(count),
+fn entry_chain(frontend: &Frontend) -> ChainName {
+    let number = |endpoints: &[SocketAddr]| u32::try_from(endpoints.len()).unwrap_or(u32::MAX);
+    let k = number(frontend.verdict.endpoints());
+    let m = frontend.inside.as_ref().map(|inside| number(&inside.endpoints));
+    let affine = frontend.affinity_seconds().is_some();
+    match (frontend.addr, m) {
+        (FrontendAddr::NodePort(_), None) if affine => ChainName::AffineNodePort(k),
+        (FrontendAddr::NodePort(_), None) => ChainName::PickNodePort(k),
+        (FrontendAddr::NodePort(_), Some(m)) if affine => ChainName::LocalAffineNodePort(k, m),
+        (FrontendAddr::NodePort(_), Some(m)) => ChainName::LocalNodePort(k, m),
+        (FrontendAddr::Virtual(_), m) => match (frontend.source_ranges.is_empty(), affine, m) {
+            (true, false, None) => ChainName::Pick(k),
+            (true, true, None) => ChainName::Affine(k),
+            (false, false, None) => ChainName::Filter(k),
+            (false, true, None) => ChainName::FilterAffine(k),
+            (true, false, Some(m)) => ChainName::Local(k, m),
+            (true, true, Some(m)) => ChainName::LocalAffine(k, m),
+            (false, false, Some(m)) => ChainName::FilterLocal(k, m),
+            (false, true, Some(m)) => ChainName::FilterLocalAffine(k, m),
         },
     }
 }
@@ -153,10 +160,11 @@ fn slots<'a>(
     family: IpFamily,
     node_port: bool,
     key: &'a [u8],
-    endpoints: &'a [SocketAddr],
-) -> impl Iterator<Item = (Slot, Data)> + 'a {
+    first: u32,
+    endpoints: impl IntoIterator<Item = &'a SocketAddr>,
+) -> impl Iterator<Item = (Slot, Data)> {
     let set = if node_port { SetName::NodePortEndpoints } else { SetName::Endpoints };
-    (0u32..).zip(endpoints).map(move |(number, endpoint)| {
+    (first..).zip(endpoints).map(move |(number, endpoint)| {
         let mut key = key.to_vec();
         key.extend(number.to_ne_bytes());
         (Slot::new(family, set, key), Data::Bytes(endpoint_data(*endpoint)))

@@ -66,8 +66,8 @@ pub(in crate::dataplane) enum Expr {
     Map { map: &'static str, word: u32 },
     /// Takes the verdict of the key.
     VerdictMap { map: &'static str, word: u32 },
-    /// A random number below `below`.
-    Random { below: u32, word: u32 },
+    /// A random number below `below`, and `offset` more.
+    Random { below: u32, offset: u32, word: u32 },
     /// The type of an address: 1 saddr, 2 daddr, 16 only on oif.
     AddressType { flags: u32, word: u32 },
     /// Ends here.
@@ -157,8 +157,8 @@ impl Expr {
             Expr::VerdictMap { map, word } => {
                 a.text(1, map).be32(2, register(*word)).be32(3, 0);
             }
-            Expr::Random { below, word } => {
-                a.be32(1, register(*word)).be32(2, *below).be32(3, 1).be32(4, 0);
+            Expr::Random { below, offset, word } => {
+                a.be32(1, register(*word)).be32(2, *below).be32(3, 1).be32(4, *offset);
             }
             Expr::AddressType { flags, word } => {
                 a.be32(1, register(*word)).be32(2, 3).be32(3, *flags);

@@ -9,183 +9,16 @@ use ipnet::IpNet;
 
 use super::chain::ChainName;
 use super::expr::{Expr, Verdict};
+use super::set::SetName;
 use crate::dataplane::Options;
-use crate::model::{IpFamily, Protocol};
+use crate::model::{IpFamily, NodePortAddress, Protocol};
 
 /// Our table, in both families.
 pub(in crate::dataplane) const TABLE: &str = "edgesvc";
 /// The table that keeps conntrack's hooks while [`TABLE`] is replaced.
 pub(in crate::dataplane) const ANCHOR: &str = "edgesvc-anchor";
-/// Affinity entries of one family the kernel keeps; more are not remembered.
-const AFFINITY_ENTRIES_MAX: u32 = 65_536;
-
-/// The sets and maps, by name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::dataplane) enum SetName {
-    Endpoints,
-    NodePortEndpoints,
-    Sources,
-    ClusterIps,
-    ServiceRanges,
-    Hairpin,
-    EndpointIps,
-    OffBox,
-    SameLink,
-    HairpinPorts,
-    AffinityServices,
-    AffinityNodePorts,
-    Services,
-    NodePorts,
-    Affinity,
-    NodePortAffinity,
-}
-
-impl SetName {
-    pub(in crate::dataplane) const ALL: [SetName; 16] = [
-        SetName::Endpoints,
-        SetName::NodePortEndpoints,
-        SetName::Sources,
-        SetName::ClusterIps,
-        SetName::ServiceRanges,
-        SetName::Hairpin,
-        SetName::EndpointIps,
-        SetName::OffBox,
-        SetName::SameLink,
-        SetName::HairpinPorts,
-        SetName::AffinityServices,
-        SetName::AffinityNodePorts,
-        SetName::Services,
-        SetName::NodePorts,
-        SetName::Affinity,
-        SetName::NodePortAffinity,
-    ];
-
-    pub(in crate::dataplane) fn as_str(self) -> &'static str {
-        match self {
-            SetName::Endpoints => "endpoints",
-            SetName::NodePortEndpoints => "nodeport-endpoints",
-            SetName::Sources => "sources",
-            SetName::ClusterIps => "cluster-ips",
-            SetName::ServiceRanges => "service-ranges",
-            SetName::Hairpin => "hairpin",
-            SetName::EndpointIps => "endpoint-ips",
-            SetName::OffBox => "off-box",
-            SetName::SameLink => "same-link",
-            SetName::HairpinPorts => "hairpin-ports",
-            SetName::AffinityServices => "affinity-services",
-            SetName::AffinityNodePorts => "affinity-nodeports",
-            SetName::Services => "services",
-            SetName::NodePorts => "nodeports",
-            SetName::Affinity => "affinity",
-            SetName::NodePortAffinity => "nodeport-affinity",
-        }
-    }
-
-    pub(in crate::dataplane) fn parse(text: &str) -> Option<SetName> {
-        SetName::ALL.into_iter().find(|name| name.as_str() == text)
-    }
-
-    /// Filled by packets, not by us.
-    pub(in crate::dataplane) fn is_dynamic(self) -> bool {
-        matches!(self, SetName::Affinity | SetName::NodePortAffinity)
-    }
-}
-
-/// A field of a key or of a map's value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::dataplane) enum Field {
-    Ipv4,
-    Ipv6,
-    Protocol,
-    Port,
-    /// nft has no plain 32-bit number: the slot of an endpoint is typed as a mark.
-    Mark,
-    Link,
-}
-
-impl Field {
-    pub(in crate::dataplane) fn addr(family: IpFamily) -> Field {
-        match family {
-            IpFamily::V4 => Field::Ipv4,
-            IpFamily::V6 => Field::Ipv6,
-        }
-    }
-
-    /// nft's number of the type, by which it prints the bytes.
-    pub(in crate::dataplane) fn number(self) -> u32 {
-        match self {
-            Field::Ipv4 => 7,
-            Field::Ipv6 => 8,
-            Field::Protocol => 12,
-            Field::Port => 13,
-            Field::Mark => 19,
-            Field::Link => 20,
-        }
-    }
-
-    /// nft's name of the type.
-    pub(in crate::dataplane) fn as_str(self) -> &'static str {
-        match self {
-            Field::Ipv4 => "ipv4_addr",
-            Field::Ipv6 => "ipv6_addr",
-            Field::Protocol => "inet_proto",
-            Field::Port => "inet_service",
-            Field::Mark => "mark",
-            Field::Link => "iface_index",
-        }
-    }
-
-    /// Bytes of a value, before it is filled up to whole words.
-    pub(in crate::dataplane) fn len(self) -> usize {
-        match self {
-            Field::Ipv4 | Field::Mark | Field::Link => 4,
-            Field::Ipv6 => 16,
-            Field::Protocol => 1,
-            Field::Port => 2,
-        }
-    }
-}
-
-/// What a set maps to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::dataplane) enum Maps {
-    Nothing,
-    Verdict,
-    Endpoint,
-}
-
-/// The shape of one set.
-#[derive(Clone, Debug)]
-pub(in crate::dataplane) struct SetShape {
-    pub(in crate::dataplane) fields: Vec<Field>,
-    pub(in crate::dataplane) maps: Maps,
-    pub(in crate::dataplane) interval: bool,
-    pub(in crate::dataplane) size: Option<u32>,
-}
-
-pub(in crate::dataplane) fn shape(name: SetName, family: IpFamily) -> SetShape {
-    let ip = Field::addr(family);
-    let (fields, maps) = match name {
-        SetName::Services | SetName::AffinityServices => (vec![ip, Field::Protocol, Field::Port], Maps::Verdict),
-        SetName::NodePorts | SetName::AffinityNodePorts => (vec![Field::Protocol, Field::Port], Maps::Verdict),
-        SetName::Endpoints => (vec![ip, Field::Protocol, Field::Port, Field::Mark], Maps::Endpoint),
-        SetName::NodePortEndpoints => (vec![Field::Protocol, Field::Port, Field::Mark], Maps::Endpoint),
-        SetName::Affinity => (vec![ip, ip, Field::Protocol, Field::Port], Maps::Endpoint),
-        SetName::NodePortAffinity => (vec![ip, Field::Protocol, Field::Port], Maps::Endpoint),
-        SetName::Sources => (vec![ip, Field::Protocol, Field::Port, ip], Maps::Nothing),
-        SetName::ClusterIps | SetName::EndpointIps | SetName::OffBox => (vec![ip], Maps::Nothing),
-        SetName::Hairpin | SetName::ServiceRanges => (vec![ip, ip], Maps::Nothing),
-        SetName::SameLink => (vec![Field::Link, Field::Link], Maps::Nothing),
-        SetName::HairpinPorts => (vec![Field::Link], Maps::Nothing),
-    };
-    // Only a set that packets fill needs a ceiling. For the others a size would be a
-    // ceiling too (ENFILE above it) and buckets kept for nothing; installing 10,000
-    // Services is no faster with one.
-    let size = name.is_dynamic().then_some(AFFINITY_ENTRIES_MAX);
-    let interval = matches!(name, SetName::Sources | SetName::ServiceRanges);
-    SetShape { fields, maps, interval, size }
-}
-
+/// Where the slots of endpoints begin that only clients inside get.
+pub(in crate::dataplane) const INSIDE_SLOTS: u32 = 1 << 31;
 /// A base chain's place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::dataplane) struct Hook {
@@ -308,7 +141,7 @@ pub(in crate::dataplane) fn static_chains(family: IpFamily, options: &Options) -
         chain("refuse", refuse(family)),
         chain("dispatch", dispatch(w, options)),
         chain("remember", remembering(w)),
-        chain("masquerading", masquerading(w, &cidrs)),
+        chain("masquerading", masquerading(w, &cidrs, options)),
         base("prerouting", "nat", 0, -100, vec![vec![Expr::Verdict(Verdict::Jump("dispatch".to_owned()))]]),
         base("output", "nat", 3, -100, vec![vec![Expr::Verdict(Verdict::Jump("dispatch".to_owned()))]]),
         base("remember-forwarded", "filter", 4, 90, vec![remember.clone()]),
@@ -369,7 +202,11 @@ fn dispatch(w: Words, options: &Options) -> Vec<Vec<Expr>> {
     // over its network by mistake would lock everybody out. The client's address, any,
     // stands in the key because our intervals are concatenations, as in `sources`.
     let unheld = vec![w.saddr(0), w.daddr(w.words()), in_set(SetName::ServiceRanges)];
-    rules.push(joined([unheld, local(2, true).to_vec(), vec![Expr::Verdict(Verdict::Drop)]]));
+    let not_its_own = match options.address_sets {
+        true => vec![w.daddr(0), Expr::InSet { set: SetName::LocalIps.as_str(), word: 0, not: true }],
+        false => local(2, true).to_vec(),
+    };
+    rules.push(joined([unheld, not_its_own, vec![Expr::Verdict(Verdict::Drop)]]));
     // The loopback addresses never take node ports.
     let loopback: Vec<Expr> = match family {
         IpFamily::V4 => vec![Expr::Network { offset: 16, len: 1, word: 0 }, is(0, &[127])],
@@ -377,16 +214,26 @@ fn dispatch(w: Words, options: &Options) -> Vec<Vec<Expr>> {
     };
     rules.push(joined([loopback, vec![Expr::Verdict(Verdict::Return)]]));
     let node_port = vec![l4proto(0), dport(1), Expr::VerdictMap { map: SetName::NodePorts.as_str(), word: 0 }];
-    let allowed: Vec<&IpNet> =
-        options.nodeport_addresses.iter().filter(|net| IpFamily::of(net.addr()) == family).collect();
-    if allowed.iter().any(|net| net.prefix_len() == 0) || allowed.is_empty() {
-        rules.push(joined([local(2, false).to_vec(), node_port]));
+    if takes_all_node_ports(family, options) {
+        let local = match options.address_sets {
+            true => vec![w.daddr(0), in_set(SetName::LocalIps)],
+            false => local(2, false).to_vec(),
+        };
+        rules.push(joined([local, node_port]));
     } else {
-        for net in allowed {
-            rules.push(joined([local(2, false).to_vec(), w.within(w.daddr(0), *net), node_port.clone()]));
-        }
+        rules.push(joined([vec![w.daddr(0), in_set(SetName::NodePortIps)], node_port]));
     }
     rules
+}
+
+/// Without a word on a family all of its addresses answer on node ports.
+fn takes_all_node_ports(family: IpFamily, options: &Options) -> bool {
+    let of_family = options.nodeport_addresses.iter().filter_map(|entry| match entry {
+        NodePortAddress::Network(net) => (IpFamily::of(net.addr()) == family).then_some(net.prefix_len() == 0),
+        NodePortAddress::Primary | NodePortAddress::Link(_) => Some(false),
+    });
+    let entries: Vec<bool> = of_family.collect();
+    entries.is_empty() || entries.contains(&true)
 }
 
 /// For Services with affinity: to the chain that knows the timeout. The protocol
@@ -406,8 +253,18 @@ fn remembering(w: Words) -> Vec<Vec<Expr>> {
 }
 
 /// Client addresses are kept unless the reply would not return through us.
-fn masquerading(w: Words, cidrs: &[IpNet]) -> Vec<Vec<Expr>> {
+fn masquerading(w: Words, cidrs: &[IpNet], options: &Options) -> Vec<Vec<Expr>> {
     let n = w.words();
+    let from_other_link = match options.address_sets {
+        true => vec![
+            w.saddr(0),
+            in_set(SetName::LocalIps),
+            w.saddr(0),
+            Expr::Meta { key: 5, word: n },
+            Expr::InSet { set: SetName::LocalOnLink.as_str(), word: 0, not: true },
+        ],
+        false => [local(1, false), local(1 | 16, true)].concat(),
+    };
     let mut rules = vec![
         vec![Expr::Meta { key: 5, word: 0 }, is(0, &1u32.to_ne_bytes()), Expr::Verdict(Verdict::Return)],
         vec![w.saddr(0), w.daddr(n), in_set(SetName::Hairpin), Expr::Masquerade],
@@ -417,7 +274,7 @@ fn masquerading(w: Words, cidrs: &[IpNet]) -> Vec<Vec<Expr>> {
             in_set(SetName::SameLink),
             Expr::Masquerade,
         ],
-        joined([local(1, false).to_vec(), local(1 | 16, true).to_vec(), vec![Expr::Masquerade]]),
+        joined([from_other_link, vec![Expr::Masquerade]]),
     ];
     for cidr in cidrs {
         let source = w.within(w.saddr(0), *cidr);
@@ -428,45 +285,75 @@ fn masquerading(w: Words, cidrs: &[IpNet]) -> Vec<Vec<Expr>> {
 }
 
 /// The chain that a frontend with `name` goes through.
-pub(in crate::dataplane) fn dynamic_chain(family: IpFamily, name: ChainName) -> Chain {
+pub(in crate::dataplane) fn dynamic_chain(family: IpFamily, name: ChainName, options: &Options) -> Chain {
     let w = Words(family);
     let n = w.words();
-    let refused = vec![goto("refuse")];
-    let pick = |below: u32| {
+    let pick = |below: u32, offset: u32| {
         let map = Expr::Map { map: SetName::Endpoints.as_str(), word: 0 };
-        joined([w.frontend(0).to_vec(), vec![Expr::Random { below, word: n + 2 }, map, w.dnat()]])
+        joined([w.frontend(0).to_vec(), vec![Expr::Random { below, offset, word: n + 2 }, map, w.dnat()]])
     };
-    let pick_node_port = |below: u32| {
+    let pick_node_port = |below: u32, offset: u32| {
         let map = Expr::Map { map: SetName::NodePortEndpoints.as_str(), word: 0 };
-        vec![l4proto(0), dport(1), Expr::Random { below, word: 2 }, map, w.dnat()]
+        vec![l4proto(0), dport(1), Expr::Random { below, offset, word: 2 }, map, w.dnat()]
     };
+    let refused = vec![goto("refuse")];
+    let next: Vec<Vec<Expr>> = name.next().iter().map(|next| vec![goto(&next.to_string())]).collect();
     let rules = match name {
         // Slot 0 and a refusal: a packet that meets a Service between two sizes still lands.
-        ChainName::Pick(k) => vec![pick(k), pick(1), refused],
-        ChainName::PickNodePort(k) => vec![pick_node_port(k), pick_node_port(1), refused],
-        ChainName::Affine(k) => {
+        ChainName::Pick(k) => vec![pick(k, 0), pick(1, 0), refused],
+        ChainName::PickNodePort(k) => vec![pick_node_port(k, 0), pick_node_port(1, 0), refused],
+        ChainName::Whole(m) => vec![pick(m, INSIDE_SLOTS), pick(1, INSIDE_SLOTS), refused],
+        ChainName::WholeNodePort(m) => {
+            vec![pick_node_port(m, INSIDE_SLOTS), pick_node_port(1, INSIDE_SLOTS), refused]
+        }
+        ChainName::Affine(_) | ChainName::AffineWhole(_) => {
             let map = Expr::Map { map: SetName::Affinity.as_str(), word: 0 };
             let known = joined([vec![w.saddr(0)], w.frontend(n).to_vec(), vec![map, w.dnat()]]);
-            vec![known, vec![goto(&ChainName::Pick(k).to_string())]]
+            joined_rules(vec![known], next)
         }
-        ChainName::AffineNodePort(k) => {
+        ChainName::AffineNodePort(_) | ChainName::AffineWholeNodePort(_) => {
             let map = Expr::Map { map: SetName::NodePortAffinity.as_str(), word: 0 };
             let known = vec![w.saddr(0), l4proto(n), dport(n + 1), map, w.dnat()];
-            vec![known, vec![goto(&ChainName::PickNodePort(k).to_string())]]
+            joined_rules(vec![known], next)
         }
-        ChainName::Filter(k) => filtered(w, ChainName::Pick(k)),
-        ChainName::FilterAffine(k) => filtered(w, ChainName::Affine(k)),
+        ChainName::Local(..)
+        | ChainName::LocalNodePort(..)
+        | ChainName::LocalAffine(..)
+        | ChainName::LocalAffineNodePort(..) => by_side(w, &next, options),
+        ChainName::Filter(_)
+        | ChainName::FilterAffine(_)
+        | ChainName::FilterLocal(..)
+        | ChainName::FilterLocalAffine(..) => joined_rules(vec![filter(w)], next),
         ChainName::Remember(seconds) => remember_for(w, seconds, false),
         ChainName::RememberNodePort(seconds) => remember_for(w, seconds, true),
     };
     chain(&name.to_string(), rules)
 }
 
-fn filtered(w: Words, next: ChainName) -> Vec<Vec<Expr>> {
+fn joined_rules(mut rules: Vec<Vec<Expr>>, more: Vec<Vec<Expr>>) -> Vec<Vec<Expr>> {
+    rules.extend(more);
+    rules
+}
+
+fn filter(w: Words) -> Vec<Expr> {
     let outside = Expr::InSet { set: SetName::Sources.as_str(), word: 0, not: true };
     let source = w.saddr(w.words() + 2);
-    let filter = joined([w.frontend(0).to_vec(), vec![source, outside, Expr::Verdict(Verdict::Drop)]]);
-    vec![filter, vec![goto(&next.to_string())]]
+    joined([w.frontend(0).to_vec(), vec![source, outside, Expr::Verdict(Verdict::Drop)]])
+}
+
+/// The first way for clients on the box and Pods, the second for everybody else,
+/// who is dropped without one.
+fn by_side(w: Words, next: &[Vec<Expr>], options: &Options) -> Vec<Vec<Expr>> {
+    let [inside, others @ ..] = next else { return Vec::new() };
+    let on_box = match options.address_sets {
+        true => vec![w.saddr(0), in_set(SetName::LocalIps)],
+        false => local(1, false).to_vec(),
+    };
+    let pods = options.cluster_cidrs.iter().filter(|net| IpFamily::of(net.addr()) == w.0);
+    let mut rules = vec![joined([on_box, inside.clone()])];
+    rules.extend(pods.map(|net| joined([w.within(w.saddr(0), *net), inside.clone()])));
+    rules.push(others.first().cloned().unwrap_or_else(|| vec![Expr::Verdict(Verdict::Drop)]));
+    rules
 }
 
 fn remember_for(w: Words, seconds: u32, node_port: bool) -> Vec<Vec<Expr>> {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::element::{Key, Slot, octets};
-use super::layout::SetName;
+use super::set::SetName;
 use crate::model::IpFamily;
 
 /// From every client to these ranges. Ranges that overlap are one: the kernel takes

@@ -2,7 +2,7 @@
 //! [`rule_body`](super::rule_body). Pure.
 
 use super::expr::{Expr, Verdict};
-use super::layout::SetName;
+use super::set::SetName;
 use crate::dataplane::netlink::attrs::{be32, find, read, text};
 use crate::model::IpFamily;
 
@@ -19,7 +19,11 @@ fn read_expr(name: &str, data: &[u8]) -> Option<Expr> {
         "cmp" => compare(data),
         "bitwise" => mask(data),
         "lookup" => lookup(data),
-        "numgen" => Some(Expr::Random { below: be32(data, 2)?, word: word(data, 1)? }),
+        "numgen" => Some(Expr::Random {
+            below: be32(data, 2)?,
+            offset: be32(data, 4).unwrap_or_default(),
+            word: word(data, 1)?,
+        }),
         "fib" => Some(Expr::AddressType { flags: be32(data, 3)?, word: word(data, 1)? }),
         "immediate" => immediate(data),
         "nat" => nat(data),

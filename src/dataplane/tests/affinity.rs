@@ -28,7 +28,7 @@ fn an_entry_holds_while_its_frontend_has_the_endpoint() {
         frontend("nodeport:30080", Protocol::Udp, balance(&[A], Some(10))),
         frontend("10.43.0.2:80", Protocol::Tcp, balance(&[A], None)),
     ];
-    let live = Live::of(frontends.into_iter());
+    let live = Live::of(frontends.iter());
     let holds = |set, key: &[u8], endpoint: &str| {
         let key = [&[192, 0, 2, 1], key].concat();
         live.holds(&Slot::new(IpFamily::V4, set, key), &Data::Bytes(endpoint_data(endpoint.parse().unwrap())))

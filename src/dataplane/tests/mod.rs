@@ -6,7 +6,7 @@ mod affinity;
 mod conntrack;
 mod links;
 mod portion;
-mod routes;
+mod ranges;
 
 use crate::desired::{Balance, Frontend, FrontendAddr, Verdict};
 use crate::model::{IpFamily, Protocol};
@@ -18,7 +18,15 @@ fn frontend(at: &str, protocol: Protocol, verdict: Verdict) -> Frontend {
         "nodeport" => FrontendAddr::NodePort(IpFamily::V4),
         addr => FrontendAddr::Virtual(addr.parse().unwrap()),
     };
-    Frontend { addr, protocol, port: port.parse().unwrap(), verdict, source_ranges: Vec::new() }
+    Frontend {
+        addr,
+        protocol,
+        port: port.parse().unwrap(),
+        verdict,
+        source_ranges: Vec::new(),
+        inside: None,
+        kept: Vec::new(),
+    }
 }
 
 fn balance(endpoints: &[&str], affinity_seconds: Option<u32>) -> Verdict {

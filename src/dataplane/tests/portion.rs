@@ -10,7 +10,8 @@ fn change(number: u32, endpoints: usize) -> Change {
     let verdict = balance(&addrs.iter().map(String::as_str).collect::<Vec<_>>(), None);
     let frontends = vec![frontend(&format!("10.43.0.{number}:80"), Protocol::Tcp, verdict)];
     let key = ObjectKey::new("t", &number.to_string());
-    let after = Contribution { key: key.clone(), cluster_ips: Vec::new(), frontends, records: Arc::default() };
+    let after =
+        Contribution { key: key.clone(), cluster_ips: Vec::new(), frontends, health: None, records: Arc::default() };
     Change { key, before: None, after: Some(Arc::new(after)) }
 }
 

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use super::super::chain::ChainName;
 use super::super::element::{Data, Slot};
 use super::super::expr::Verdict;
-use super::super::layout::SetName;
+use super::super::set::SetName;
 use super::super::{Book, Edit};
 use crate::desired::{self, Balance, Change, Contribution, Frontend, FrontendAddr};
 use crate::model::{IpFamily, ObjectKey, Protocol};
@@ -26,7 +26,7 @@ impl Kernel {
     /// One transaction, in the order in which it is sent.
     fn take(&mut self, edit: &Edit) {
         for (family, chain) in edit.chains_added() {
-            assert!(chain.next().is_none_or(|next| self.chains.contains(&(family, next))), "{chain} goes nowhere");
+            assert!(chain.next().into_iter().all(|next| self.chains.contains(&(family, next))), "{chain} goes nowhere");
             assert!(self.chains.insert((family, chain)), "{chain} twice");
         }
         for slot in edit.removed() {
@@ -49,7 +49,7 @@ impl Kernel {
 
     fn is_used(&self, family: IpFamily, chain: ChainName) -> bool {
         let name = Data::Verdict(Verdict::Goto(chain.to_string()));
-        self.chains.iter().any(|(of, other)| *of == family && other.next() == Some(chain))
+        self.chains.iter().any(|(of, other)| *of == family && other.next().contains(&chain))
             || self.elements.iter().any(|(slot, data)| slot.family == family && *data == name)
     }
 }
@@ -90,7 +90,7 @@ fn frontend((addr, protocol, port): Place, (hosts, affinity_seconds, ranges, dro
     let has_ranges = matches!(addr, FrontendAddr::Virtual(_));
     let range = |number: u8| IpNet::new(ip(number * 64), if addr.family() == IpFamily::V4 { 26 } else { 122 }).unwrap();
     let source_ranges = ranges.into_iter().filter(|_| has_ranges).map(range).collect();
-    Frontend { addr, protocol, port, verdict, source_ranges }
+    Frontend { addr, protocol, port, verdict, source_ranges, inside: None, kept: Vec::new() }
 }
 
 fn contribution(name: u8, frontends: BTreeMap<Place, Shape>) -> Arc<Contribution> {
@@ -104,6 +104,7 @@ fn contribution(name: u8, frontends: BTreeMap<Place, Shape>) -> Arc<Contribution
         key: ObjectKey::new("t", &name.to_string()),
         cluster_ips: cluster_ips.into_iter().collect(),
         frontends,
+        health: None,
         records: Arc::default(),
     })
 }

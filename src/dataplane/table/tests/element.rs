@@ -1,12 +1,20 @@
 use super::super::element::{Data, Slot, frontend_at, of_frontend};
 use super::super::expr::Verdict;
-use super::super::layout::SetName;
+use super::super::set::SetName;
 use super::super::{ChainName, affinity_place};
 use crate::desired::{self, Balance, Frontend, FrontendAddr};
 use crate::model::{IpFamily, Protocol};
 
 fn frontend(addr: FrontendAddr, verdict: desired::Verdict) -> Frontend {
-    Frontend { addr, protocol: Protocol::Udp, port: 0x1234, verdict, source_ranges: Vec::new() }
+    Frontend {
+        addr,
+        protocol: Protocol::Udp,
+        port: 0x1234,
+        verdict,
+        source_ranges: Vec::new(),
+        inside: None,
+        kept: Vec::new(),
+    }
 }
 
 fn balance(endpoints: &[&str], affinity_seconds: Option<u32>) -> desired::Verdict {

@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use super::super::chain::ChainName;
 use super::super::expr::{Expr, Verdict};
-use super::super::layout::{SetName, shape};
+use super::super::set::{SetName, shape};
 use super::super::{Chain, Maps, anchor_chain, dynamic_chain, static_chains};
 use super::read::options;
 use crate::dataplane::Options;
@@ -10,7 +10,7 @@ use crate::model::IpFamily;
 
 fn every_chain(family: IpFamily) -> Vec<Chain> {
     let mut chains = static_chains(family, &options());
-    chains.extend(ChainName::samples(3).map(|name| dynamic_chain(family, name)));
+    chains.extend(ChainName::samples(3).map(|name| dynamic_chain(family, name, &options())));
     chains
 }
 
@@ -34,7 +34,7 @@ fn names_of_chains_are_read_back_and_those_of_static_ones_are_not() {
     for number in [1, 2, 10_800] {
         for name in ChainName::samples(number) {
             assert_eq!(ChainName::parse(&name.to_string()), Some(name));
-            assert!(name.next().is_none_or(|next| next < name), "{name} is made before what it goes to");
+            assert!(name.next().into_iter().all(|next| next < name), "{name} is made before what it goes to");
         }
     }
     for family in IpFamily::BOTH {

@@ -1,6 +1,6 @@
 use ipnet::IpNet;
 
-use super::super::routes::{Plan, plan};
+use super::super::ranges::{Plan, plan};
 
 fn nets(texts: &[&str]) -> Vec<IpNet> {
     texts.iter().map(|text| text.parse().unwrap()).collect()

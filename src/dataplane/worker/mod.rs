@@ -1,5 +1,7 @@
 //! The thread that owns the sockets and the book.
 
+mod adopt;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::IpAddr;
@@ -7,20 +9,32 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 use rtnetlink::Handle;
+use tokio::sync::watch;
+use tokio::time::Instant;
 
+use super::addresses::{self, BoxAddresses};
 use super::affinity;
-use super::conntrack::UdpCheck;
+use super::conntrack::{Observer, Reconciler};
 use super::hairpin;
-use super::kernel::{self, Held, Install};
+use super::kernel;
 use super::links::{self, BoxLinks, Way};
 use super::netlink::Link;
-use super::netlink::batch::{CommitError, commit, commit_staged};
+use super::netlink::batch::{CommitError, commit};
+use super::on_lo;
 use super::portion::portions;
-use super::routes;
-use super::table::{Book, ChainName, Data, Edit, SetName, Slot, endpoint_ips, frontend_at, range_slots};
+use super::preflight::preflight_error;
+use super::ranges;
+use super::reserved;
+use super::retire::Retired;
+use super::routes::{Routes, Said};
+use super::table::{Book, Data, Edit, SetName, Slot, endpoint_ips, range_slots};
 use super::{Ceiling, DataplaneError, Options, Report};
-use crate::desired::{Change, Contribution, FrontendAddr};
-use crate::model::{IpFamily, Protocol};
+use crate::desired::{Change, Contribution};
+use crate::model::IpFamily;
+
+/// So many endpoints are looked up by asking the kernel for each, 50 microseconds a
+/// question; for more its tables are read.
+const ASKED_MAX: usize = 16;
 
 /// The kernel's tables and what we asked them to hold.
 #[derive(Debug)]
@@ -31,6 +45,8 @@ pub(super) struct Worker {
     owned: bool,
     book: Book,
     links: BoxLinks,
+    /// The routes as the last change of links or routes left them.
+    routes: Routes,
     /// Whether we have a link of our own; where none can be made, lo stands in.
     has_link: bool,
     /// Links in `same-link`.
@@ -40,28 +56,35 @@ pub(super) struct Worker {
     /// Bridge ports we switched to hairpin mode: those in `hairpin-ports`.
     bent: BTreeSet<u32>,
     forwarding: BTreeSet<IpFamily>,
+    /// The box's addresses, and those of the tables.
+    addresses: watch::Receiver<BoxAddresses>,
+    local: BTreeSet<Slot>,
+    /// The note of the node ports we keep from the box's own connections.
+    reserved: BTreeSet<Slot>,
+    flows: Reconciler,
+    /// Chains in the kernel that nothing leads to any more.
+    retired: Retired,
     /// The book is ahead of the kernel.
     unsettled: bool,
     pub(super) warnings: Vec<String>,
 }
 
-/// What was found in the kernel and made of it.
-struct Adopted {
-    operations: usize,
-    /// UDP frontends the kernel had, of which some are not wanted any more.
-    udp_gone: BTreeSet<(FrontendAddr, u16)>,
-}
-
 impl Worker {
-    pub(super) async fn open(options: Options, ceiling: Ceiling) -> Result<Worker, DataplaneError> {
+    pub(super) async fn open(mut options: Options, ceiling: Ceiling) -> Result<Worker, DataplaneError> {
         let protocol = netlink_sys::protocols::NETLINK_NETFILTER;
         let mut nft = Link::open_below(protocol, ceiling.send_buffer_bytes).map_err(DataplaneError::Socket)?;
         let route = links::connect().map_err(DataplaneError::Link)?;
         let mut owned = ceiling.owned_tables;
+        let mut warnings = Vec::new();
+        if !options.address_sets && !kernel::has_fib(&mut nft, &options) {
+            options.address_sets = true;
+            let fib = "the kernel cannot look addresses up in rules (CONFIG_NFT_FIB_IPV4, CONFIG_NFT_FIB_IPV6); \
+                       sets of the box's addresses are kept instead";
+            warnings.push(fib.to_owned());
+        }
         for family in IpFamily::BOTH {
             owned &= kernel::preflight(&mut nft, family, &options).map_err(preflight_error)?;
         }
-        let mut warnings = Vec::new();
         if !owned {
             warnings.push("the kernel (before 6.9) cannot guard our tables; foreign changes are repaired".to_owned());
         }
@@ -70,18 +93,34 @@ impl Worker {
         Ok(Worker {
             nft,
             route,
+            flows: Reconciler::start(&options)?,
             options,
             owned,
             book: Book::default(),
             links: BoxLinks::new(),
+            routes: Routes::default(),
             has_link: false,
             shared: BTreeSet::new(),
             bridges: BTreeSet::new(),
             bent: BTreeSet::new(),
             forwarding: BTreeSet::new(),
+            addresses: addresses::follow().map_err(DataplaneError::Link)?,
+            local: BTreeSet::new(),
+            reserved: BTreeSet::new(),
+            retired: Retired::default(),
             unsettled: true,
             warnings,
         })
+    }
+
+    /// Sees what becomes of flows.
+    pub(super) fn observer(&self) -> Observer {
+        self.flows.observer()
+    }
+
+    /// Tells when the box's addresses change.
+    pub(super) fn addresses(&self) -> watch::Receiver<BoxAddresses> {
+        self.addresses.clone()
     }
 
     /// The port our own notifications carry.
@@ -97,6 +136,10 @@ impl Worker {
     pub(super) async fn converge(&mut self, contributions: &[Arc<Contribution>]) -> Result<Report, DataplaneError> {
         self.links = self.read_links().await.map_err(DataplaneError::Link)?;
         self.has_link = links::has_own(&self.links);
+        if self.has_link {
+            let left = kernel::on_lo(&mut self.nft).map_err(DataplaneError::Socket)?;
+            on_lo::take_back(&left).map_err(DataplaneError::Link)?;
+        }
         let mut book = Book::default();
         let frontends = contributions.iter().flat_map(|contribution| &contribution.frontends);
         let ways = self.ways(frontends.flat_map(endpoint_ips).collect()).await;
@@ -108,6 +151,7 @@ impl Worker {
         self.book = book;
         self.bridges = bridges(&ways);
         self.bent = self.bent_before()?;
+        self.reserve_ports()?;
         let report = self.restore()?;
         self.route_ranges().await?;
         self.forward();
@@ -132,14 +176,14 @@ impl Worker {
             let side = |held: bool| held.then_some(Data::Nothing);
             edit.element(slot.clone(), side(before.contains(slot)), side(after.contains(slot)));
         }
-        let operations = self.settle(&edit)?;
+        let operations = self.settle(&mut edit)?;
         self.route_ranges().await?;
-        let udp = UdpCheck::of_everything(self.book.frontends(), &BTreeSet::new(), &self.options);
-        Ok(Report { operations, flows_deleted: sweep_udp(&udp) })
+        self.flows.follow_ranges(&self.options.service_ranges, self.book.frontends());
+        Ok(Report { operations })
     }
 
     async fn route_ranges(&self) -> Result<(), DataplaneError> {
-        let warnings = routes::follow(&self.route, &self.options.service_ranges).await;
+        let warnings = ranges::follow(&self.route, &self.options.service_ranges).await;
         for warning in warnings.map_err(DataplaneError::Link)? {
             tracing::warn!(warning, "the box itself may not reach the cluster IPs");
         }
@@ -172,89 +216,24 @@ impl Worker {
         }
     }
 
-    /// The ways to these endpoints.
+    /// The ways to these endpoints: a few are asked for one by one, many are found
+    /// in the routing tables.
     async fn ways(&self, endpoints: BTreeSet<IpAddr>) -> BTreeMap<IpAddr, Way> {
+        let routes = if endpoints.len() > ASKED_MAX { Routes::now() } else { Routes::default() };
+        self.ways_by(&routes, endpoints).await
+    }
+
+    async fn ways_by(&self, routes: &Routes, endpoints: BTreeSet<IpAddr>) -> BTreeMap<IpAddr, Way> {
         let mut ways = BTreeMap::new();
         for addr in endpoints {
-            ways.insert(addr, links::way(&self.route, &self.links, addr).await);
+            let way = match routes.to(addr) {
+                Said::Route(route) => links::way_of(&route, &self.links),
+                Said::Nothing => Way::default(),
+                Said::Unknown => links::way(&self.route, &self.links, addr).await,
+            };
+            ways.insert(addr, way);
         }
         ways
-    }
-
-    /// Makes the kernel hold what the book says, whatever became of its tables, and
-    /// deletes the flows that were made in the meantime.
-    pub(super) fn restore(&mut self) -> Result<Report, DataplaneError> {
-        let adopted = self.adopt()?;
-        let udp = UdpCheck::of_everything(self.book.frontends(), &adopted.udp_gone, &self.options);
-        let flows_deleted = sweep_udp(&udp);
-        affinity::Live::of(self.book.frontends()).sweep(&mut self.nft)?;
-        Ok(Report { operations: adopted.operations, flows_deleted })
-    }
-
-    /// Makes the kernel hold what the book says, by the difference, in one
-    /// transaction. Only a first install may be larger than one: then everything
-    /// goes ahead that packets do not meet, and the chains they meet come last.
-    fn adopt(&mut self) -> Result<Adopted, DataplaneError> {
-        let mut desired = self.book.elements();
-        self.shared = links::shared_links(&self.links).collect();
-        desired.extend(self.shared.iter().flat_map(|index| same_link(*index)).map(|slot| (slot, Data::Nothing)));
-        let ranges = range_slots(&self.options.service_ranges);
-        desired.extend(ranges.into_iter().map(|slot| (slot, Data::Nothing)));
-        desired.extend(self.bent.iter().map(|index| (hairpin_port(*index), Data::Nothing)));
-        let wanted: BTreeSet<_> = self.book.chains().collect();
-        let (mut all, mut taken_over, mut udp_gone) = (Install::default(), 0, BTreeSet::new());
-        for family in IpFamily::BOTH {
-            let held = kernel::read_held(&mut self.nft, family).map_err(DataplaneError::Socket)?;
-            let ours = held.is_ours(family, &self.options, self.owned);
-            let install = kernel::install(&held, family, &self.options, self.owned);
-            all.prepare.extend(install.prepare);
-            all.switch.extend(install.switch);
-            all.replaces |= install.replaces;
-            let edit = if ours {
-                taken_over += 1;
-                self.difference(family, &held, &wanted, &mut desired)?
-            } else {
-                let known = kernel::read_frontends(&mut self.nft, family).map_err(DataplaneError::Socket)?;
-                udp_gone.extend(known.iter().filter_map(udp_frontend));
-                filling(family, &wanted, &mut desired)
-            };
-            udp_gone.extend(edit.removed().filter_map(udp_frontend));
-            let part = if ours { &mut all.switch } else { &mut all.prepare };
-            part.extend(kernel::edit_ops(&edit));
-        }
-        let operations = all.prepare.len() + all.switch.len() - taken_over;
-        self.commit(|nft| {
-            if all.replaces {
-                return commit(nft, &all.prepare.into_iter().chain(all.switch).collect::<Vec<_>>());
-            }
-            commit_staged(nft, all.prepare, all.switch)
-        })?;
-        self.unsettled = false;
-        Ok(Adopted { operations, udp_gone })
-    }
-
-    /// What a table of ours lacks or has too much.
-    fn difference(
-        &mut self,
-        family: IpFamily,
-        held: &Held,
-        wanted: &BTreeSet<(IpFamily, ChainName)>,
-        desired: &mut BTreeMap<Slot, Data>,
-    ) -> Result<Edit, DataplaneError> {
-        let mut edit = Edit::default();
-        for name in &held.chains {
-            edit.chain(family, *name, true, wanted.contains(&(family, *name)));
-        }
-        for set in SetName::ALL.into_iter().filter(|set| !set.is_dynamic()) {
-            for (slot, data) in kernel::read_set(&mut self.nft, family, set).map_err(DataplaneError::Socket)? {
-                let after = desired.remove(&slot);
-                if after.as_ref() != Some(&data) {
-                    edit.element(slot, Some(data), after);
-                }
-            }
-        }
-        edit.extend(filling(family, wanted, desired));
-        Ok(edit)
     }
 
     /// Applies changes in one transaction; where that does not fit, in as few as do,
@@ -264,7 +243,6 @@ impl Worker {
         for portion in portions(changes, self.nft.send_bytes_max()) {
             let done = self.apply_at_once(portion).await?;
             report.operations += done.operations;
-            report.flows_deleted += done.flows_deleted;
         }
         Ok(report)
     }
@@ -281,20 +259,28 @@ impl Worker {
         }
         let bridges_before = self.bridges.len();
         self.bridges.extend(bridges(&ways));
-        let operations = self.settle(&edit)?;
+        self.flows.before(self.book.frontends());
+        let operations = self.settle(&mut edit)?;
+        self.flows.moved(self.book.frontends(), &edit);
         self.forward();
         if self.bridges.len() > bridges_before {
             self.bend().await?;
         }
         if edit.moved().any(|(before, after)| affinity::forgets(before, after)) {
-            affinity::Live::of(self.book.frontends()).sweep(&mut self.nft)?;
+            affinity::Live::of(self.book.frontends().iter()).sweep(&mut self.nft)?;
         }
-        Ok(Report { operations, flows_deleted: sweep_udp(&UdpCheck::of_moves(edit.moved())) })
+        Ok(Report { operations })
     }
 
-    /// Follows the box's links.
+    /// Follows the box's links and routes.
     pub(super) async fn follow_links(&mut self) -> Result<(), DataplaneError> {
-        self.links = self.read_links().await.map_err(DataplaneError::Link)?;
+        let links = self.read_links().await.map_err(DataplaneError::Link)?;
+        let routes = Routes::now();
+        // Most notices are of counters and flags that concern nobody here.
+        if links == self.links && routes == self.routes && routes.is_known() {
+            return Ok(());
+        }
+        self.links = links;
         self.restore_own_link().await?;
         let now: BTreeSet<u32> = links::shared_links(&self.links).collect();
         let mut edit = Edit::default();
@@ -304,16 +290,41 @@ impl Worker {
         for index in now.difference(&self.shared) {
             same_link(*index).into_iter().for_each(|slot| edit.element(slot, None, Some(Data::Nothing)));
         }
-        let ways = self.ways(self.book.endpoints().collect()).await;
+        let ways = self.ways_by(&routes, self.book.endpoints().collect()).await;
+        self.routes = routes;
         self.book.reroute(&mut |addr| is_off_box(&ways, addr), &mut edit);
         self.bridges = bridges(&ways);
         self.shared = now;
         for gone in self.bent.iter().filter(|index| !self.links.contains_key(index)) {
-            edit.element(hairpin_port(*gone), Some(Data::Nothing), None);
+            edit.element(hairpin::note(*gone), Some(Data::Nothing), None);
         }
         self.bent.retain(|index| self.links.contains_key(index));
-        self.settle(&edit)?;
+        self.settle(&mut edit)?;
         self.bend().await
+    }
+
+    /// Keeps node ports from the box's own connections. They are noted with the tables:
+    /// should that fail, they are taken for somebody else's and stay reserved.
+    fn reserve_ports(&mut self) -> Result<(), DataplaneError> {
+        let before = kernel::reserved_ports(&mut self.nft).map_err(DataplaneError::Socket)?;
+        match reserved::reserve(self.options.node_ports.as_ref(), &before) {
+            Ok(ours) => self.reserved = reserved::notes(&ours),
+            Err(error) => {
+                self.reserved = reserved::notes(&before);
+                tracing::warn!(%error, "node ports cannot be reserved: a connection of the box may hide one");
+            }
+        }
+        Ok(())
+    }
+
+    /// Follows the box's addresses.
+    pub(super) fn follow_addresses(&mut self) -> Result<(), DataplaneError> {
+        let now = addresses::slots(&self.options, &self.addresses.borrow());
+        let mut edit = Edit::default();
+        self.local.difference(&now).for_each(|slot| edit.element(slot.clone(), Some(Data::Nothing), None));
+        now.difference(&self.local).for_each(|slot| edit.element(slot.clone(), None, Some(Data::Nothing)));
+        self.local = now;
+        self.settle(&mut edit).map(drop)
     }
 
     /// The bridge ports that a process before us switched to hairpin mode.
@@ -334,9 +345,9 @@ impl Worker {
             return Ok(());
         }
         let mut edit = Edit::default();
-        ports.iter().for_each(|index| edit.element(hairpin_port(*index), None, Some(Data::Nothing)));
+        ports.iter().for_each(|index| edit.element(hairpin::note(*index), None, Some(Data::Nothing)));
         self.bent.extend(&ports);
-        self.settle(&edit)?;
+        self.settle(&mut edit)?;
         for port in ports {
             if let Err(error) = links::set_hairpin(&self.route, port, true).await {
                 let name = self.links.get(&port).map(|link| link.name.as_str()).unwrap_or_default();
@@ -346,13 +357,29 @@ impl Worker {
         Ok(())
     }
 
-    /// Sends an edit the book already has. If the kernel does not hold what we
-    /// think, it is read and made so.
-    fn settle(&mut self, edit: &Edit) -> Result<usize, DataplaneError> {
+    /// When the next chain is to go.
+    pub(super) fn next_removal(&self) -> Option<Instant> {
+        self.retired.next()
+    }
+
+    /// Removes chains that nothing has led to for long enough.
+    pub(super) fn remove_retired(&mut self) -> Result<(), DataplaneError> {
+        let edit = self.retired.due(Instant::now());
+        self.send(&edit).map(drop)
+    }
+
+    /// Sends an edit the book already has.
+    fn settle(&mut self, edit: &mut Edit) -> Result<usize, DataplaneError> {
+        self.retired.retire(edit, Instant::now());
+        self.send(edit)
+    }
+
+    /// If the kernel does not hold what we think, it is read and made so.
+    fn send(&mut self, edit: &Edit) -> Result<usize, DataplaneError> {
         if self.unsettled {
             return Ok(self.restore()?.operations);
         }
-        let ops = kernel::edit_ops(edit);
+        let ops = kernel::edit_ops(edit, &self.options);
         match self.commit(|nft| commit(nft, &ops)) {
             Ok(()) => Ok(ops.len()),
             Err(error) => {
@@ -381,32 +408,6 @@ impl Worker {
     }
 }
 
-/// Puts everything of a family into its table.
-fn filling(family: IpFamily, wanted: &BTreeSet<(IpFamily, ChainName)>, desired: &mut BTreeMap<Slot, Data>) -> Edit {
-    let mut edit = Edit::default();
-    for (_, name) in wanted.iter().filter(|(of, _)| *of == family) {
-        edit.chain(family, *name, false, true);
-    }
-    for (slot, data) in desired.extract_if(.., |slot, _| slot.family == family) {
-        edit.element(slot, None, Some(data));
-    }
-    edit
-}
-
-/// The UDP frontend that an element of `services` or `nodeports` stands for.
-fn udp_frontend(slot: &Slot) -> Option<(FrontendAddr, u16)> {
-    let of_frontends = matches!(slot.set, SetName::Services | SetName::NodePorts);
-    let (addr, protocol, port) = frontend_at(slot).filter(|_| of_frontends)?;
-    (protocol == Protocol::Udp).then_some((addr, port))
-}
-
-fn sweep_udp(udp: &UdpCheck) -> usize {
-    udp.sweep().unwrap_or_else(|error| {
-        tracing::warn!(%error, "stale UDP connections could not be deleted");
-        0
-    })
-}
-
 fn is_off_box(ways: &BTreeMap<IpAddr, Way>, addr: IpAddr) -> bool {
     ways.get(&addr).is_some_and(|way| way.off_box)
 }
@@ -416,47 +417,7 @@ fn bridges(ways: &BTreeMap<IpAddr, Way>) -> BTreeSet<u32> {
     ways.values().filter_map(|way| way.bridge).collect()
 }
 
-/// Links are of no family; the note stands in the IPv4 table.
-fn hairpin_port(index: u32) -> Slot {
-    Slot::new(IpFamily::V4, SetName::HairpinPorts, index.to_ne_bytes().to_vec())
-}
-
 fn same_link(index: u32) -> [Slot; 2] {
     let key = [index.to_ne_bytes(), index.to_ne_bytes()].concat();
     IpFamily::BOTH.map(|family| Slot::new(family, SetName::SameLink, key.clone()))
-}
-
-fn preflight_error(error: CommitError) -> DataplaneError {
-    match error.errno() {
-        Some(nix::libc::EPERM) => DataplaneError::Privilege,
-        Some(_) | None => {
-            let missing = match &error {
-                CommitError::Refused(refused) => missing_option(&refused.what),
-                CommitError::Io(_) | CommitError::TooLarge { .. } => "CONFIG_NF_TABLES",
-            };
-            DataplaneError::Unsupported { missing, source: error }
-        }
-    }
-}
-
-/// The kernel option that the refused operation needs.
-fn missing_option(what: &str) -> &'static str {
-    let rule = |chain: &str| what.starts_with("add rule") && what.contains(&format!(" {chain}"));
-    if what.starts_with("add table") {
-        "CONFIG_NF_TABLES, CONFIG_NF_TABLES_IPV4, CONFIG_NF_TABLES_IPV6"
-    } else if what.starts_with("add chain") {
-        "CONFIG_NFT_NAT, CONFIG_NF_NAT"
-    } else if rule("refuse") {
-        "CONFIG_NFT_REJECT, CONFIG_NFT_REJECT_IPV4, CONFIG_NFT_REJECT_IPV6"
-    } else if rule("masquerading") {
-        "CONFIG_NFT_MASQ, CONFIG_NFT_FIB_IPV4, CONFIG_NFT_FIB_IPV6"
-    } else if rule("dispatch") {
-        "CONFIG_NFT_FIB_IPV4, CONFIG_NFT_FIB_IPV6"
-    } else if rule("n-") {
-        "CONFIG_NFT_NUMGEN, CONFIG_NFT_NAT"
-    } else if rule("remember") || rule("postrouting") || rule("redirects") {
-        "CONFIG_NFT_CT, CONFIG_NF_CONNTRACK"
-    } else {
-        "CONFIG_NF_TABLES of Linux 5.9 or later"
-    }
 }
