@@ -274,7 +274,10 @@ impl Lookup<'_> {
         };
         let mut kept: Vec<IpAddr> = addresses.filter(wanted).collect();
         if kept.len() > 1 {
-            kept.sort_unstable();
+            // Endpoints stand in order already; cluster IPs need not.
+            if !kept.is_sorted() {
+                kept.sort_unstable();
+            }
             kept.dedup();
             self.rng.shuffle(&mut kept);
         }
