@@ -208,3 +208,95 @@ fn garbage_on_the_dns_port_stops_nothing() {
     }
     answers(&world, CLIENT, &["web.default.svc.cluster.local", "A"], &[edgesvc.cluster_ip("web").as_str()]);
 }
+
+#[test]
+fn a_service_answers_as_soon_as_it_is_acknowledged() {
+    let world = World::new();
+    let edgesvc = Edgesvc::start(&world);
+    for n in 0..20 {
+        edgesvc.apply(&service(&format!("web-{n}"), "web", 80, "8080", ""));
+        let name = format!("web-{n}.default.svc.cluster.local");
+        // Once: a denial would be remembered by whoever asked.
+        assert_eq!(world.dig(CLIENT, SERVER, &[&name, "A"]), [edgesvc.cluster_ip(&format!("web-{n}"))]);
+    }
+}
+
+#[test]
+fn a_question_leaves_no_entry_in_conntrack() {
+    let world = World::new();
+    let edgesvc = Edgesvc::start(&world);
+    edgesvc.apply(&service("web", "web", 80, "8080", ""));
+    for place in [CLIENT, NODE, "backend1"] {
+        for way in ["+notcp", "+tcp"] {
+            answers(&world, place, &[way, "web.default.svc.cluster.local", "A"], &[&edgesvc.cluster_ip("web")]);
+        }
+    }
+    let entries = world.run(NODE, &["conntrack", "-L"]).ok();
+    assert!(!entries.contains(SERVER), "{entries}");
+}
+
+#[test]
+fn the_lan_may_ask_where_it_is_allowed_and_nowhere_else() {
+    let world = World::new();
+    let home = Arc::new(Home::new());
+    let flags = ["--dns-listen", "192.168.5.1,10.9.0.1:5300", "--dns-allow", "192.168.5.0/24"];
+    let edgesvc = Edgesvc::start_in(&world, &home, &flags);
+    edgesvc.apply(&service("web", "web", 80, "8080", ""));
+    let address = edgesvc.cluster_ip("web");
+    for way in ["+notcp", "+tcp"] {
+        let found = world.dig(CLIENT, "192.168.5.1", &[way, "web.default.svc.cluster.local", "A"]);
+        assert_eq!(found, [address.as_str()], "{way}");
+        let text = world.dig_whole("backend1", "10.9.0.1", &[way, "-p", "5300", "web.default.svc.cluster.local"]);
+        assert!(text.contains("status: REFUSED,") && text.contains("ANSWER: 0,"), "{way}: {text}");
+    }
+    // The cluster address is not asked for permission.
+    answers(&world, "backend1", &["web.default.svc.cluster.local", "A"], &[&address]);
+}
+
+#[test]
+fn verified_pod_names_and_search_paths_follow_the_pods() {
+    let world = World::new();
+    let home = Arc::new(Home::new());
+    let edgesvc = Edgesvc::start_in(&world, &home, &["--dns-pod-records", "verified", "--dns-autopath", "true"]);
+    edgesvc.apply(&stream(&[service("web", "web", 80, "8080", ""), pod("one", "web", "10.9.0.11", 8080)]));
+    answers(&world, CLIENT, &["10-9-0-11.default.pod.cluster.local", "A"], &["10.9.0.11"]);
+    refuses(&world, &["10-9-0-12.default.pod.cluster.local", "A"], "NXDOMAIN");
+    let (name, address) = ("web.default.default.svc.cluster.local", edgesvc.cluster_ip("web"));
+    answers(&world, "backend1", &[name, "A"], &[&address, "web.default.svc.cluster.local."]);
+    refuses(&world, &[name, "A"], "NXDOMAIN");
+    edgesvc.cli(&["delete", "pod", "one", "--now"]).ok();
+    refuses(&world, &["10-9-0-11.default.pod.cluster.local", "A"], "NXDOMAIN");
+}
+
+#[test]
+fn a_stub_zone_and_the_hosts_file_answer_before_the_upstreams() {
+    let world = World::new();
+    let home = Arc::new(Home::new());
+    let hosts = home.file("hosts", "192.0.2.5 printer.lan\n");
+    let mut upstream = world.command("backend3", "python3").args(["-c", UPSTREAM]).spawn().unwrap();
+    let flags = ["--upstream-dns", "10.9.0.12", "--dns-stub-zones", "corp.example=10.9.0.13", "--dns-hosts", &hosts];
+    let _edgesvc = Edgesvc::start_in(&world, &home, &flags);
+    answers(&world, CLIENT, &["db.corp.example", "A"], &["192.0.2.7"]);
+    answers(&world, CLIENT, &["printer.lan", "A"], &["192.0.2.5"]);
+    drop(upstream.kill());
+    drop(upstream.wait());
+}
+
+#[test]
+fn metrics_and_the_query_log_tell_of_questions() {
+    let world = World::new();
+    let home = Arc::new(Home::new());
+    let edgesvc = Edgesvc::start_in(&world, &home, &["--upstream-dns", "10.9.0.13", "--dns-query-log", "true"]);
+    answers(&world, CLIENT, &["kubernetes.default.svc.cluster.local", "A"], &["10.43.0.1"]);
+    let text = edgesvc.http("/metrics").ok();
+    for line in [
+        "edgesvc_dns_questions_total{type=\"A\",result=\"NOERROR\"} 1",
+        "edgesvc_dns_latency_seconds_count{source=\"zone\"} 1",
+        "edgesvc_dns_latency_seconds_bucket{le=\"+Inf\",source=\"zone\"} 1",
+        "edgesvc_dns_cache_entries 0",
+        "edgesvc_dns_upstream_healthy{server=\"10.9.0.13:53\"} 1",
+    ] {
+        assert!(text.contains(line), "{line} is missing:\n{text}");
+    }
+    edgesvc.wait_for_line(SOON, |line| line.contains("DNS question") && line.contains("kubernetes.default"));
+}

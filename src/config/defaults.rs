@@ -51,6 +51,39 @@ pub const LOG_FORMAT: &str = "text";
 /// The port of DNS, and of upstream servers given without one.
 pub const DNS_PORT: u16 = 53;
 
+/// The port of DNS over TLS.
+pub const DNS_TLS_PORT: u16 = 853;
+
+/// What the box's own programs know by name is what its clients expect to know.
+pub const DNS_HOSTS: &str = "/etc/hosts";
+
+/// Networks that no packet of the internet comes from: whoever opens DNS to the
+/// LAN does not open it to the world.
+pub const DNS_ALLOW: &str =
+    "10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,169.254.0.0/16,127.0.0.0/8,fc00::/7,fe80::/10,::1/128";
+
+/// Above what a browser or a small office behind one address asks, and too little
+/// for a forged flood to be worth it.
+pub const DNS_RATE_LIMIT: &str = "100";
+
+/// The largest rate that is still a limit.
+pub const DNS_RATE_LIMIT_MAX: u32 = 1_000_000;
+
+/// What clusters usually set: a moved headless Service is seen within that.
+pub const DNS_TTL: &str = "30";
+
+/// Longest time clients may be told to keep an answer, in seconds: CoreDNS' limit.
+pub const DNS_TTL_MAX: u32 = 3600;
+
+/// What clusters usually set, and what programs with certificates for such names expect.
+pub const DNS_POD_RECORDS: &str = "insecure";
+
+/// Off, as everywhere: it answers a name with an alias the client did not ask for.
+pub const DNS_AUTOPATH: &str = "false";
+
+/// Off: who asked what is private, and flash is small.
+pub const DNS_QUERY_LOG: &str = "false";
+
 /// IPv4 service ranges: a /8 is the largest private network there is, and a /30
 /// is the smallest with an address left beside that of `kubernetes`.
 pub const SERVICE_PREFIX_V4: RangeInclusive<u8> = 8..=30;

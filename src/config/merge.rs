@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
 
+use super::dns::dns_faults;
 use super::problem::{ConfigError, Problem, Source};
 use super::setting::{self, Given, Layer, SETTINGS};
 use super::{AddressRange, Config, defaults, file, value};
@@ -110,6 +111,16 @@ impl Reading {
             cluster_domain: self.one("cluster-domain", value::domain).unwrap_or_default(),
             cluster_dns: self.cluster_dns(&service_cluster_ip_ranges),
             upstream_dns: self.list("upstream-dns", value::dns_server),
+            dns_stub_zones: self.list("dns-stub-zones", value::stub_zone),
+            dns_hosts: self.one("dns-hosts", value::file).flatten(),
+            dns_ca_file: self.optional("dns-ca-file", value::file).flatten(),
+            dns_listen: self.list("dns-listen", value::dns_address),
+            dns_allow: self.list("dns-allow", value::network),
+            dns_rate_limit: self.one("dns-rate-limit", value::dns_rate).unwrap_or_default(),
+            dns_ttl: self.one("dns-ttl", value::dns_ttl).unwrap_or_default(),
+            dns_pod_records: self.one("dns-pod-records", value::pod_records).unwrap_or(super::PodRecords::Disabled),
+            dns_autopath: self.one("dns-autopath", value::switch).unwrap_or_default(),
+            dns_query_log: self.one("dns-query-log", value::switch).unwrap_or_default(),
             cluster_cidrs: self.list("cluster-cidr", value::network),
             external_ip_cidrs: self.list("external-ip-cidrs", value::network),
             load_balancer_pool: self.list("load-balancer-pool", value::address_range),
@@ -122,6 +133,9 @@ impl Reading {
         };
         self.check_sockets(&config);
         self.check_networks(&config);
+        for (name, value, fault) in dns_faults(&config) {
+            self.problem(name, Some(&value), fault);
+        }
         config
     }
 
@@ -147,6 +161,11 @@ impl Reading {
             return None;
         };
         read(word).map_err(|fault| self.problem(name, Some(word), fault)).ok()
+    }
+
+    /// As [`Reading::one`], where the default is nothing.
+    fn optional<T>(&mut self, name: &'static str, read: fn(&str) -> Result<T, String>) -> Option<T> {
+        if self.given(name).words.is_empty() { None } else { self.one(name, read) }
     }
 
     fn list<T: PartialEq>(&mut self, name: &'static str, read: fn(&str) -> Result<T, String>) -> Vec<T> {
@@ -301,14 +320,6 @@ impl Reading {
                     Some(&pool.to_string()),
                     format!("overlaps the service range {range}"),
                 );
-            }
-        }
-        for server in &config.upstream_dns {
-            let text = server.to_string();
-            if config.cluster_dns.contains(&server.ip()) {
-                self.problem("upstream-dns", Some(&text), "is our own DNS address: queries would go round for ever");
-            } else if server.ip().is_unspecified() || server.ip().is_multicast() {
-                self.problem("upstream-dns", Some(&text), "must be the address of one server");
             }
         }
     }

@@ -8,6 +8,7 @@
 //! data is in the API, never here.
 
 pub mod defaults;
+mod dns;
 mod file;
 mod merge;
 mod problem;
@@ -52,7 +53,27 @@ pub struct Config {
     /// Where DNS answers, at most one address a family, each inside a service range; empty means no DNS.
     pub cluster_dns: Vec<IpAddr>,
     /// Who answers other names; empty means the system's resolvers.
-    pub upstream_dns: Vec<SocketAddr>,
+    pub upstream_dns: Vec<DnsServer>,
+    /// Domains that others answer, and who.
+    pub dns_stub_zones: Vec<StubZone>,
+    /// A hosts file whose names clients know too.
+    pub dns_hosts: Option<PathBuf>,
+    /// Authorities of upstreams over TLS; `None` means the system's.
+    pub dns_ca_file: Option<PathBuf>,
+    /// Addresses where DNS also answers the LAN.
+    pub dns_listen: Vec<SocketAddr>,
+    /// From where it does.
+    pub dns_allow: Vec<IpNet>,
+    /// Answers a second over UDP to one source of the LAN; 0 is no limit.
+    pub dns_rate_limit: u32,
+    /// Seconds clients may keep answers about Services.
+    pub dns_ttl: u32,
+    /// Which names of Pods exist.
+    pub dns_pod_records: PodRecords,
+    /// Completes search paths of Pods.
+    pub dns_autopath: bool,
+    /// Logs each DNS question.
+    pub dns_query_log: bool,
     /// Networks of pods, reached without masquerade.
     pub cluster_cidrs: Vec<IpNet>,
     /// Where `spec.externalIPs` may lie; empty refuses all.
@@ -98,6 +119,16 @@ impl Config {
             "cluster-dns" if self.cluster_dns.is_empty() => "none".to_owned(),
             "cluster-dns" => joined(&self.cluster_dns),
             "upstream-dns" => joined(&self.upstream_dns),
+            "dns-stub-zones" => joined(&self.dns_stub_zones),
+            "dns-hosts" => self.dns_hosts.as_ref().map_or_else(|| "none".to_owned(), |path| path.display().to_string()),
+            "dns-ca-file" => self.dns_ca_file.as_ref().map(|path| path.display().to_string()).unwrap_or_default(),
+            "dns-listen" => joined(&self.dns_listen),
+            "dns-allow" => joined(&self.dns_allow),
+            "dns-rate-limit" => self.dns_rate_limit.to_string(),
+            "dns-ttl" => self.dns_ttl.to_string(),
+            "dns-pod-records" => self.dns_pod_records.as_str().to_owned(),
+            "dns-autopath" => self.dns_autopath.to_string(),
+            "dns-query-log" => self.dns_query_log.to_string(),
             "cluster-cidr" => joined(&self.cluster_cidrs),
             "external-ip-cidrs" => joined(&self.external_ip_cidrs),
             "load-balancer-pool" => joined(&self.load_balancer_pool),
@@ -160,6 +191,61 @@ impl AddressRange {
 impl fmt::Display for AddressRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.first == self.last { write!(f, "{}", self.first) } else { write!(f, "{}-{}", self.first, self.last) }
+    }
+}
+
+/// A DNS server that is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DnsServer {
+    /// Address and port.
+    pub addr: SocketAddr,
+    /// Asked over TLS, and what its certificate must name.
+    pub tls: Option<String>,
+}
+
+impl fmt::Display for DnsServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.tls {
+            Some(name) => write!(f, "tls://{}#{name}", self.addr),
+            None => write!(f, "{}", self.addr),
+        }
+    }
+}
+
+/// A domain that a server of its own answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StubZone {
+    /// The domain, without the final dot.
+    pub domain: String,
+    /// Who answers it.
+    pub server: DnsServer,
+}
+
+impl fmt::Display for StubZone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}={}", self.domain, self.server)
+    }
+}
+
+/// Which names `10-1-2-3.NAMESPACE.pod` exist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PodRecords {
+    /// None.
+    Disabled,
+    /// Those of any address, in a namespace that exists.
+    Insecure,
+    /// Those of the addresses of Pods.
+    Verified,
+}
+
+impl PodRecords {
+    /// The word of the flag.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            PodRecords::Disabled => "disabled",
+            PodRecords::Insecure => "insecure",
+            PodRecords::Verified => "verified",
+        }
     }
 }
 

@@ -55,7 +55,7 @@ macro_rules! setting {
 }
 
 /// Every setting, in the order of help, file and reports (design section 14).
-pub const SETTINGS: [Setting; 17] = [
+pub const SETTINGS: [Setting; 27] = [
     setting!("data-dir", "DIR", defaults::DATA_DIR, "", "Where the store, the certificates and admin.kubeconfig live"),
     setting!(
         "run-dir",
@@ -97,11 +97,57 @@ pub const SETTINGS: [Setting; 17] = [
     ),
     setting!(
         "upstream-dns",
-        "ADDR[:PORT][,...]",
+        "ADDR[:PORT]|tls://ADDR[:PORT]#NAME[,...]",
         "",
         "the system's real resolvers",
         "Who answers names outside the cluster domain"
     ),
+    setting!(
+        "dns-stub-zones",
+        "DOMAIN=SERVER[,...]",
+        "",
+        "none",
+        "Domains that other servers answer; a domain given twice has two servers"
+    ),
+    setting!("dns-hosts", "FILE|none", defaults::DNS_HOSTS, "", "A hosts file whose names clients know too"),
+    setting!(
+        "dns-ca-file",
+        "FILE",
+        "",
+        "the system's certificates",
+        "Certificates of the authorities that upstreams over TLS are believed by"
+    ),
+    setting!("dns-listen", "ADDR[:PORT][,...]", "", "none", "Addresses of the box where DNS also answers the LAN"),
+    setting!(
+        "dns-allow",
+        "CIDR[,CIDR...]",
+        defaults::DNS_ALLOW,
+        "",
+        "From where questions to --dns-listen are answered; others are refused"
+    ),
+    setting!(
+        "dns-rate-limit",
+        "N",
+        defaults::DNS_RATE_LIMIT,
+        "",
+        "Answers a second over UDP to one source at --dns-listen; 0 is no limit"
+    ),
+    setting!("dns-ttl", "SECONDS", defaults::DNS_TTL, "", "How long clients may keep answers about Services"),
+    setting!(
+        "dns-pod-records",
+        "disabled|insecure|verified",
+        defaults::DNS_POD_RECORDS,
+        "",
+        "Whether 10-1-2-3.NAMESPACE.pod names exist: never, for any address, or for addresses of Pods"
+    ),
+    setting!(
+        "dns-autopath",
+        "true|false",
+        defaults::DNS_AUTOPATH,
+        "",
+        "Answers a Pod's first question of a search path with what the last would find"
+    ),
+    setting!("dns-query-log", "true|false", defaults::DNS_QUERY_LOG, "", "Logs each DNS question at level info"),
     setting!("cluster-cidr", "CIDR[,CIDR...]", "", "none", "Networks of pods, reached without masquerade"),
     setting!(
         "external-ip-cidrs",
@@ -131,7 +177,7 @@ pub const SETTINGS: [Setting; 17] = [
 
 /// The setting of a name.
 pub(super) fn find(name: &str) -> Option<&'static Setting> {
-    static TABLE: [Setting; 17] = SETTINGS;
+    static TABLE: [Setting; 27] = SETTINGS;
     TABLE.iter().find(|setting| setting.name == name)
 }
 

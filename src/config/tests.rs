@@ -193,3 +193,42 @@ fn a_named_file_must_exist_and_the_default_one_need_not() {
     let named = Inputs { file: Some(path), ..Inputs::default() };
     assert_eq!(load(&named).unwrap().cluster_domain, "box.test");
 }
+
+#[test]
+fn all_mistakes_in_the_settings_of_dns_come_at_once() {
+    let found = faults(of(
+        &[
+            ("upstream-dns", "10.43.0.10"),
+            ("dns-stub-zones", "a.cluster.local=1.1.1.1,b.example=0.0.0.0"),
+            ("dns-listen", "0.0.0.0,10.43.0.9,192.168.1.1:30053"),
+            ("dns-allow", ""),
+            ("dns-ttl", "1h"),
+            ("dns-rate-limit", "-1"),
+            ("dns-autopath", "on"),
+            ("dns-pod-records", "all"),
+            ("dns-hosts", "hosts"),
+            ("dns-ca-file", "ca.pem"),
+        ],
+        &[],
+        None,
+    ));
+    for part in [
+        "round for ever",
+        "a.cluster.local=1.1.1.1:53",
+        "b.example=0.0.0.0:53",
+        "take the port of other resolvers",
+        "10.43.0.9:53",
+        "node port range",
+        "nobody could ask",
+        "dns-ttl",
+        "dns-rate-limit",
+        "dns-autopath",
+        "dns-pod-records",
+        "dns-hosts",
+        "dns-ca-file",
+    ] {
+        assert!(found.iter().any(|fault| fault.contains(part)), "{part} is missing: {found:#?}");
+    }
+    let alone = faults(of(&[("cluster-dns", "none"), ("dns-listen", "192.168.1.1")], &[], None));
+    assert!(alone.iter().any(|fault| fault.contains("cluster-dns is none")), "{alone:?}");
+}

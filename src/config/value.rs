@@ -3,10 +3,11 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 
 use ipnet::IpNet;
 
-use super::{AddressRange, LogFormat, LogLevel, ProxyMode, defaults};
+use super::{AddressRange, DnsServer, LogFormat, LogLevel, PodRecords, ProxyMode, StubZone, defaults};
 use crate::model::{NodePortAddress, name};
 
 /// `ADDR:PORT`, or `none`.
@@ -25,14 +26,84 @@ pub(super) fn address(text: &str) -> Result<IpAddr, String> {
 }
 
 /// `ADDR` or `ADDR:PORT`; port 53 unless given.
-pub(super) fn dns_server(text: &str) -> Result<SocketAddr, String> {
+pub(super) fn dns_address(text: &str) -> Result<SocketAddr, String> {
+    addressed(text, defaults::DNS_PORT)
+        .ok_or_else(|| "must be ADDR or ADDR:PORT, for instance 192.168.1.1 or [2001:db8::1]:5353".to_owned())
+}
+
+fn addressed(text: &str, port: u16) -> Option<SocketAddr> {
     let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
-    if let Some(addr) = name::strict_ip(bare) {
-        return Ok(SocketAddr::new(addr, defaults::DNS_PORT));
+    match name::strict_ip(bare) {
+        Some(addr) => Some(SocketAddr::new(addr, port)),
+        None => text.parse().ok().filter(|server: &SocketAddr| server.port() != 0),
     }
-    match text.parse::<SocketAddr>() {
-        Ok(server) if server.port() != 0 => Ok(server),
-        _ => Err("must be ADDR or ADDR:PORT, for instance 192.168.1.1 or [2001:db8::1]:5353".to_owned()),
+}
+
+/// A server of plain DNS, or `tls://ADDR[:PORT]#NAME`; without a name the address
+/// is what the certificate must carry.
+pub(super) fn dns_server(text: &str) -> Result<DnsServer, String> {
+    let Some(rest) = text.strip_prefix("tls://") else {
+        let fault =
+            "must be ADDR, ADDR:PORT or tls://ADDR#NAME, for instance 192.168.1.1 or tls://1.1.1.1#cloudflare-dns.com";
+        return addressed(text, defaults::DNS_PORT)
+            .map(|addr| DnsServer { addr, tls: None })
+            .ok_or_else(|| fault.to_owned());
+    };
+    let (place, named) = rest.split_once('#').unwrap_or((rest, ""));
+    let addr = addressed(place, defaults::DNS_TLS_PORT)
+        .ok_or("must name an address after tls://, for instance tls://1.1.1.1#cloudflare-dns.com")?;
+    let tls = if named.is_empty() { addr.ip().to_string() } else { named.to_ascii_lowercase() };
+    if name::strict_ip(&tls).is_none()
+        && let Some(fault) = name::dns1123_subdomain(&tls).into_iter().next()
+    {
+        return Err(format!("the name of the certificate {tls:?}: {fault}"));
+    }
+    Ok(DnsServer { addr, tls: Some(tls) })
+}
+
+/// `DOMAIN=SERVER`
+pub(super) fn stub_zone(text: &str) -> Result<StubZone, String> {
+    let (zone, server) = text.split_once('=').ok_or("must be DOMAIN=SERVER, for instance corp.example=10.1.2.3")?;
+    let domain = domain(zone.trim()).map_err(|fault| format!("the domain {zone:?}: {fault}"))?;
+    Ok(StubZone { domain, server: dns_server(server.trim())? })
+}
+
+/// A file, or `none`.
+pub(super) fn file(text: &str) -> Result<Option<PathBuf>, String> {
+    match text {
+        "none" => Ok(None),
+        _ if text.starts_with('/') => Ok(Some(PathBuf::from(text))),
+        _ => Err("must be the path of a file from the root on, or none".to_owned()),
+    }
+}
+
+/// `true` or `false`
+pub(super) fn switch(text: &str) -> Result<bool, String> {
+    text.parse().map_err(|_| "must be true or false".to_owned())
+}
+
+/// Answers a second.
+pub(super) fn dns_rate(text: &str) -> Result<u32, String> {
+    number(text, defaults::DNS_RATE_LIMIT_MAX)
+}
+
+/// Seconds.
+pub(super) fn dns_ttl(text: &str) -> Result<u32, String> {
+    number(text, defaults::DNS_TTL_MAX)
+}
+
+fn number(text: &str, max: u32) -> Result<u32, String> {
+    let read = text.parse().ok().filter(|number: &u32| *number <= max && number.to_string() == text);
+    read.ok_or_else(|| format!("must be a whole number between 0 and {max}"))
+}
+
+/// Which names of Pods exist.
+pub(super) fn pod_records(text: &str) -> Result<PodRecords, String> {
+    match text {
+        "disabled" => Ok(PodRecords::Disabled),
+        "insecure" => Ok(PodRecords::Insecure),
+        "verified" => Ok(PodRecords::Verified),
+        _ => Err("must be disabled, insecure or verified".to_owned()),
     }
 }
 
@@ -218,8 +289,46 @@ mod tests {
     fn upstreams_default_to_port_53() {
         assert_eq!(dns_server("192.168.1.1").unwrap().to_string(), "192.168.1.1:53");
         assert_eq!(dns_server("2001:db8::1").unwrap().to_string(), "[2001:db8::1]:53");
-        assert_eq!(dns_server("[2001:db8::1]:5353").unwrap().port(), 5353);
+        assert_eq!(dns_server("[2001:db8::1]:5353").unwrap().addr.port(), 5353);
         assert!(dns_server("dns.example").is_err());
+    }
+
+    #[test]
+    fn upstreams_over_tls_name_their_certificate() {
+        for (text, expected) in [
+            ("tls://1.1.1.1#Cloudflare-DNS.com", "tls://1.1.1.1:853#cloudflare-dns.com"),
+            ("tls://[2001:db8::1]:8853#dns.example", "tls://[2001:db8::1]:8853#dns.example"),
+            ("tls://9.9.9.9", "tls://9.9.9.9:853#9.9.9.9"),
+        ] {
+            let server = dns_server(text).unwrap();
+            assert_eq!(server.to_string(), expected);
+            assert_eq!(dns_server(expected), Ok(server), "what is printed can be read again");
+        }
+        for bad in ["tls://dns.example", "tls://1.1.1.1#a..b", "tls://#x", "https://1.1.1.1", "tls://1.1.1.1:0#x"] {
+            assert!(dns_server(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn stub_zones_name_a_domain_and_its_server() {
+        let zone = stub_zone("corp.example.=tls://10.1.2.3#ns.corp.example").unwrap();
+        assert_eq!(zone.to_string(), "corp.example=tls://10.1.2.3:853#ns.corp.example");
+        assert!(stub_zone("168.192.in-addr.arpa=192.168.1.1").is_ok());
+        for bad in ["corp.example", "=1.1.1.1", "corp.example=", "a..b=1.1.1.1", "Corp=1.1.1.1"] {
+            assert!(stub_zone(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn numbers_switches_and_files_are_exact() {
+        assert_eq!((dns_ttl("0"), dns_ttl("3600")), (Ok(0), Ok(3600)));
+        for bad in ["3601", "-1", "+5", "05", "x", ""] {
+            assert!(dns_ttl(bad).is_err(), "{bad}");
+        }
+        assert_eq!((switch("true"), switch("false")), (Ok(true), Ok(false)));
+        assert!(switch("yes").is_err() && pod_records("all").is_err());
+        assert_eq!(file("none"), Ok(None));
+        assert!(file("/etc/hosts").unwrap().is_some() && file("hosts").is_err());
     }
 
     #[test]

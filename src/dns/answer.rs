@@ -11,9 +11,10 @@ use fastrand::Rng;
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::{Name, RecordType};
 
-use super::authority::{Authority, PodMode, under};
+use super::authority::{Authority, PodMode};
 use super::record::{Data, Owner, Record, Srv};
-use super::subject::{Part, Subject, dashed, reverse_zone, undashed};
+use super::reverse::{Reverse, apex};
+use super::subject::{Part, Subject, dashed, undashed};
 use super::zone::Zone;
 use crate::desired::{EndpointRecord, PortRecord, ServiceRecords};
 
@@ -36,27 +37,48 @@ pub(crate) enum Answer {
 }
 
 /// The sections of an answer.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Reply {
     pub(crate) code: ResponseCode,
     pub(crate) authoritative: bool,
     pub(crate) answers: Vec<Record>,
     pub(crate) authorities: Vec<Record>,
     pub(crate) additionals: Vec<Record>,
+    /// Says that TCP would be answered, and nothing else.
+    pub(crate) truncated: bool,
 }
 
 impl Reply {
     /// No records, and no claim to know better.
     pub(crate) fn failure(code: ResponseCode) -> Reply {
-        Reply { code, authoritative: false, answers: vec![], authorities: vec![], additionals: vec![] }
+        Reply { code, ..Reply::default() }
     }
 
-    fn found(answers: Vec<Record>, additionals: Vec<Record>) -> Reply {
-        Reply { code: ResponseCode::NoError, authoritative: true, answers, authorities: vec![], additionals }
+    /// Nothing but the word to ask over TCP.
+    pub(crate) fn cut() -> Reply {
+        Reply { truncated: true, ..Reply::default() }
+    }
+
+    pub(crate) fn found(answers: Vec<Record>, additionals: Vec<Record>) -> Reply {
+        Reply { authoritative: true, answers, additionals, ..Reply::default() }
     }
 
     fn empty(code: ResponseCode, soa: Record) -> Reply {
-        Reply { code, authoritative: true, answers: vec![], authorities: vec![soa], additionals: vec![] }
+        Reply { code, authoritative: true, authorities: vec![soa], ..Reply::default() }
+    }
+
+    /// With more answers behind those it has.
+    pub(crate) fn with(mut self, answers: impl IntoIterator<Item = Record>) -> Reply {
+        self.answers.extend(answers);
+        self
+    }
+
+    /// As the answer to a question that asked for another name.
+    pub(crate) fn owned_by(mut self, owner: &Owner) -> Reply {
+        for record in self.answers.iter_mut().filter(|record| record.owner == Owner::Question) {
+            record.owner = owner.clone();
+        }
+        self
     }
 }
 
@@ -68,8 +90,8 @@ pub(crate) fn answer(authority: &Authority, zone: &Zone, name: &Name, qtype: Rec
         return Answer::Here(Reply::failure(ResponseCode::ServFail));
     }
     let mut lookup = Lookup { authority, zone, qtype, rng };
-    if let Subject::Reverse(addr) = subject {
-        return lookup.reverse(addr);
+    if let Subject::Reverse(reverse) = subject {
+        return lookup.reverse(reverse);
     }
     match lookup.find(&subject) {
         Found::Alias(target) => lookup.follow(target),
@@ -130,14 +152,7 @@ impl Lookup<'_> {
                 None => Found::Missing,
             },
             Subject::Pod { namespace, host } => self.pod(namespace, host),
-            Subject::Reverse(addr) => {
-                if self.zone.reverse(addr).next().is_none() {
-                    Found::Missing
-                } else {
-                    Found::NOTHING
-                }
-            }
-            Subject::Namespace(_) | Subject::Nothing => Found::Missing,
+            Subject::Namespace(_) | Subject::Nothing | Subject::Reverse(_) => Found::Missing,
         }
     }
 
@@ -259,29 +274,54 @@ impl Lookup<'_> {
         };
         let mut kept: Vec<IpAddr> = addresses.filter(wanted).collect();
         if kept.len() > 1 {
-            kept.sort_unstable();
+            // Endpoints stand in order already; cluster IPs need not.
+            if !kept.is_sorted() {
+                kept.sort_unstable();
+            }
             kept.dedup();
             self.rng.shuffle(&mut kept);
         }
         Found::contents(kept.into_iter().map(Data::address).collect())
     }
 
-    /// PTR questions and others about an address. Reverse names nobody holds are
+    /// PTR questions and others about reverse names. Those nobody holds are
     /// somebody else's, unless their range is ours.
-    fn reverse(&self, addr: IpAddr) -> Answer {
-        let mut keys = self.zone.reverse(addr).peekable();
-        let origin = || under(reverse_zone(addr), &Name::root()).map_or(Owner::Question, Owner::Name);
-        if keys.peek().is_none() {
-            if !self.zone.owns_reverse(addr) {
-                return Answer::Elsewhere;
+    fn reverse(&self, reverse: Reverse) -> Answer {
+        let held = if let Reverse::Address(addr) = reverse { self.names_of(addr) } else { None };
+        let range = self.zone.service_range(reverse.network());
+        let zone = range.and_then(|range| apex(range, reverse.network()));
+        let at_apex = zone.as_ref().is_some_and(|(net, _)| reverse == Reverse::Network(*net));
+        let origin = match (&held, zone) {
+            (_, Some((_, name))) => Owner::Name(name),
+            // An endpoint's address lies in nobody's range: its name is all that is ours.
+            (Some(_), None) => Owner::Question,
+            (None, None) => return Answer::Elsewhere,
+        };
+        let answers = match (self.qtype, held.is_some()) {
+            (RecordType::PTR, true) => held.unwrap_or_default(),
+            (RecordType::SOA, _) if at_apex => vec![self.authority.soa(Owner::Question, self.zone.serial())],
+            (RecordType::NS, _) if at_apex => {
+                vec![self.record(Owner::Question, Data::Ns(self.authority.name_server.clone()))]
             }
-            let soa = self.authority.soa(origin(), self.zone.serial());
-            return Answer::Here(Reply::empty(ResponseCode::NXDomain, soa));
-        }
-        if self.qtype != RecordType::PTR {
-            let soa = self.authority.soa(origin(), self.zone.serial());
+            (_, true) => vec![],
+            // Names of networks exist: there may be addresses beneath them.
+            (_, false) if matches!(reverse, Reverse::Network(_)) => vec![],
+            (_, false) => {
+                let soa = self.authority.soa(origin, self.zone.serial());
+                return Answer::Here(Reply::empty(ResponseCode::NXDomain, soa));
+            }
+        };
+        if answers.is_empty() {
+            let soa = self.authority.soa(origin, self.zone.serial());
             return Answer::Here(Reply::empty(ResponseCode::NoError, soa));
         }
+        Answer::Here(Reply::found(answers, vec![]))
+    }
+
+    /// The PTR records of an address; none if no Service names it.
+    fn names_of(&self, addr: IpAddr) -> Option<Vec<Record>> {
+        let mut keys = self.zone.reverse(addr).peekable();
+        keys.peek()?;
         let mut names = BTreeSet::new();
         for key in keys {
             let (namespace, service) = (&*key.namespace, &*key.name);
@@ -294,8 +334,7 @@ impl Lookup<'_> {
                 endpoints.filter_map(|endpoint| self.authority.endpoint_name(namespace, service, &host_of(endpoint))),
             );
         }
-        let answers = names.into_iter().map(|name| self.record(Owner::Question, Data::Ptr(name)));
-        Answer::Here(Reply::found(answers.collect(), vec![]))
+        Some(names.into_iter().map(|name| self.record(Owner::Question, Data::Ptr(name))).collect())
     }
 
     /// Follows an ExternalName from the question's name. A chain that ends at a
@@ -315,6 +354,11 @@ impl Lookup<'_> {
                 Found::Alias(next) => target = next,
                 Found::Missing => break,
                 Found::Contents(data, _) => {
+                    // RFC 2308 section 2.2: the SOA says how long the target has none.
+                    if data.is_empty() {
+                        let apex = Owner::Name(self.authority.zone.clone());
+                        reply.authorities.push(self.authority.soa(apex, self.zone.serial()));
+                    }
                     let resolved = data.into_iter().map(|data| self.record(owner.clone(), data));
                     reply.answers.extend(resolved);
                     return Answer::Here(reply);

@@ -106,6 +106,14 @@ impl Authority {
         under([host, service, namespace], &self.services)
     }
 
+    /// The namespace whose Services `name` is about, in lower case.
+    pub(crate) fn namespace_of(&self, name: &Name) -> Option<String> {
+        let lower = name.to_lowercase();
+        let place = lower.num_labels().checked_sub(self.services.num_labels() + 1)?;
+        let namespace = lower.iter().nth(place.into()).filter(|_| self.services.zone_of(&lower))?;
+        String::from_utf8(namespace.to_vec()).ok()
+    }
+
     /// The SOA record of `origin`: the zone, or a reverse zone.
     pub(crate) fn soa(&self, origin: Owner, serial: u32) -> Record {
         let soa = Soa { mname: self.name_server.clone(), rname: self.hostmaster.clone(), serial, minimum: self.ttl };

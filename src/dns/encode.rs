@@ -14,12 +14,10 @@ use hickory_proto::rr::{Name, RecordType};
 
 use super::answer::Reply;
 use super::record::{Data, Owner, Record, Soa};
-use super::request::{DATAGRAM_BYTES_OURS, Request};
+use super::request::{DATAGRAM_BYTES_OURS, Request, RequestEdns};
 
 /// Bytes of a header.
 pub(crate) const HEADER_BYTES: usize = 12;
-/// Bytes of an OPT record without options.
-const OPT_BYTES: usize = 11;
 /// Offsets at which a name may be repeated by pointer (RFC 1035 section 4.1.4).
 const POINTER_MAX: usize = 0x3FFF;
 const POINTER_MARK: u16 = 0xC000;
@@ -30,13 +28,12 @@ const CLASS_IN: u16 = 1;
 
 /// Encodes the reply to a request in at most `bytes_max` bytes.
 pub(crate) fn encode(request: &Request, reply: &Reply, recursion_available: bool, bytes_max: u16) -> Vec<u8> {
-    let opt_bytes = if request.edns.is_some() { OPT_BYTES } else { 0 };
     let mut writer = Writer {
         bytes: Vec::with_capacity(512),
-        bytes_max: usize::from(bytes_max).saturating_sub(opt_bytes),
+        bytes_max: usize::from(bytes_max).saturating_sub(request.opt_bytes()),
         suffixes: Vec::new(),
         targets: Vec::new(),
-        truncated: false,
+        truncated: reply.truncated,
         answers: &reply.answers,
     };
     writer.bytes.resize(HEADER_BYTES, 0);
@@ -46,8 +43,8 @@ pub(crate) fn encode(request: &Request, reply: &Reply, recursion_available: bool
     let mut additionals = writer.section(&reply.additionals);
     let truncated = writer.truncated;
     let mut bytes = writer.bytes;
-    if let Some(edns) = request.edns {
-        write_opt(&mut bytes, reply.code, edns.dnssec_ok);
+    if let Some(edns) = &request.edns {
+        write_opt(&mut bytes, reply.code, edns);
         additionals += 1;
     }
     let mut head = [0; HEADER_BYTES];
@@ -63,25 +60,27 @@ pub(crate) fn encode(request: &Request, reply: &Reply, recursion_available: bool
 }
 
 fn flags(request: &Request, reply: &Reply, recursion_available: bool, truncated: bool) -> u16 {
-    let bit = |set: bool, at: u16| u16::from(set) << at;
-    1 << 15
-        | u16::from(u8::from(request.op_code) & 0xF) << 11
-        | bit(reply.authoritative, 10)
-        | bit(truncated, 9)
-        | bit(request.recursion_desired, 8)
-        | bit(recursion_available, 7)
-        | bit(request.checking_disabled, 4)
-        | u16::from(reply.code.low() & 0xF)
+    let flags = request.reply_flags(reply.code, truncated) & !(1 << 7);
+    flags | u16::from(reply.authoritative) << 10 | u16::from(recursion_available) << 7
 }
 
 /// OPT with our own size and the version we speak; the upper bits of the code go
 /// into its TTL (RFC 6891 section 6.1.3).
-fn write_opt(bytes: &mut Vec<u8>, code: ResponseCode, dnssec_ok: bool) {
+pub(crate) fn write_opt(bytes: &mut Vec<u8>, code: ResponseCode, edns: &RequestEdns) {
     bytes.push(0);
     bytes.extend_from_slice(&u16::from(RecordType::OPT).to_be_bytes());
     bytes.extend_from_slice(&DATAGRAM_BYTES_OURS.to_be_bytes());
-    let flags = if dnssec_ok { 0x80 } else { 0 };
-    bytes.extend_from_slice(&[code.high(), 0, flags, 0, 0, 0]);
+    let flags = if edns.dnssec_ok { 0x80 } else { 0 };
+    bytes.extend_from_slice(&[code.high(), 0, flags, 0]);
+    match edns.cookie.and_then(|cookie| Some((cookie.client, cookie.reply?))) {
+        Some((client, server)) => {
+            // The length of the data; the option's code and length.
+            bytes.extend_from_slice(&[0, 28, 0, 10, 0, 24]);
+            bytes.extend_from_slice(&client);
+            bytes.extend_from_slice(&server);
+        }
+        None => bytes.extend_from_slice(&[0, 0]),
+    }
 }
 
 struct Writer<'a> {
@@ -128,6 +127,13 @@ impl Writer<'_> {
     /// Writes a record; answers where its SRV target stands.
     fn record(&mut self, record: &Record) -> u16 {
         let question = u16::try_from(HEADER_BYTES).unwrap_or_default();
+        // Nearly every record is one of these, and a headless Service has hundreds:
+        // one write instead of seven.
+        if let (Owner::Question, Data::A(addr)) = (&record.owner, &record.data) {
+            let ([a, b, c, d], [e, f, g, h]) = (record.ttl.to_be_bytes(), addr.octets());
+            self.bytes.extend_from_slice(&[0xC0, 12, 0, 1, 0, 1, a, b, c, d, 0, 4, e, f, g, h]);
+            return 0;
+        }
         match &record.owner {
             Owner::Question => self.word(POINTER_MARK | question),
             Owner::Name(name) => self.name(name, true),
@@ -170,6 +176,8 @@ impl Writer<'_> {
                 self.bytes.push(u8::try_from(text.len()).unwrap_or(u8::MAX));
                 self.bytes.extend(text.bytes().take(usize::from(u8::MAX)));
             }
+            // RFC 8482 section 4.2: the two strings of a HINFO record.
+            Data::Minimal => self.bytes.extend_from_slice(b"\x07RFC8482\x00"),
             Data::Soa(soa) => {
                 self.name(&soa.mname, true);
                 self.name(&soa.rname, true);

@@ -1,4 +1,4 @@
-//! One question to one upstream: UDP first, TCP when the answer was cut.
+//! One question to one upstream: UDP first, TCP when the answer was cut; or TLS.
 //!
 //! Always true: an answer counts only if it comes from the server's address, to a
 //! port of its own, with the id and the question that were sent.
@@ -7,10 +7,14 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use hickory_proto::op::{Message, MessageType};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use hickory_proto::op::{Message, MessageType, ResponseCode};
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::{Instant, timeout_at};
+use tokio_rustls::TlsConnector;
+
+use super::remote::Remote;
 
 /// Longest answer read from a datagram.
 const DATAGRAM_BYTES_MAX: usize = 4096;
@@ -18,11 +22,42 @@ const DATAGRAM_BYTES_MAX: usize = 4096;
 /// the two may be lost.
 const RESEND_PAUSE: Duration = Duration::from_millis(700);
 
-/// Asks; the caller sets the limit of time.
+/// Asks a server the way it wants to be asked; the caller sets the limit of time.
+pub(crate) async fn ask_remote(remote: &Remote, tls: Option<&TlsConnector>, question: &Message) -> io::Result<Message> {
+    let packet = question.to_vec().map_err(io::Error::other)?;
+    let reply = once(remote, tls, question, &packet).await?;
+    // A server from before EDNS does not understand the question (RFC 6891 section 7).
+    let plain = matches!(reply.metadata.response_code, ResponseCode::FormErr | ResponseCode::NotImp);
+    if !plain || question.edns.is_none() {
+        return Ok(reply);
+    }
+    let mut question = question.clone();
+    question.edns = None;
+    let packet = question.to_vec().map_err(io::Error::other)?;
+    once(remote, tls, &question, &packet).await
+}
+
+async fn once(remote: &Remote, tls: Option<&TlsConnector>, question: &Message, packet: &[u8]) -> io::Result<Message> {
+    match (&remote.upstream.tls, tls) {
+        (None, _) => ask_packet(remote.upstream.addr, question, packet).await,
+        (Some(name), Some(tls)) => over_tls(remote, tls, name, question, packet).await,
+        (Some(_), None) => Err(io::Error::other("TLS is not set up")),
+    }
+}
+
+/// Asks over plain DNS; the caller sets the limit of time.
 pub(crate) async fn ask(server: SocketAddr, question: Message) -> io::Result<Message> {
     let packet = question.to_vec().map_err(io::Error::other)?;
-    let reply = over_udp(server, &question, &packet).await?;
-    if reply.metadata.truncation { over_tcp(server, &question, &packet).await } else { Ok(reply) }
+    ask_packet(server, &question, &packet).await
+}
+
+async fn ask_packet(server: SocketAddr, question: &Message, packet: &[u8]) -> io::Result<Message> {
+    let reply = over_udp(server, question, packet).await?;
+    if !reply.metadata.truncation {
+        return Ok(reply);
+    }
+    let mut stream = TcpStream::connect(server).await?;
+    converse(&mut stream, question, packet).await
 }
 
 async fn over_udp(server: SocketAddr, question: &Message, packet: &[u8]) -> io::Result<Message> {
@@ -55,12 +90,41 @@ async fn over_udp(server: SocketAddr, question: &Message, packet: &[u8]) -> io::
     }
 }
 
-async fn over_tcp(server: SocketAddr, question: &Message, packet: &[u8]) -> io::Result<Message> {
-    let mut stream = TcpStream::connect(server).await?;
+/// One question on a connection that is kept for the next: a handshake costs more
+/// than an answer.
+async fn over_tls(
+    remote: &Remote,
+    tls: &TlsConnector,
+    name: &str,
+    question: &Message,
+    packet: &[u8],
+) -> io::Result<Message> {
+    // The server may have closed what we kept: then a new connection is the first try.
+    if let Some(mut kept) = remote.take_idle(Instant::now())
+        && let Ok(reply) = converse(&mut kept, question, packet).await
+    {
+        remote.give_idle(kept, Instant::now());
+        return Ok(reply);
+    }
+    let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
+    let stream = TcpStream::connect(remote.upstream.addr).await?;
+    stream.set_nodelay(true)?;
+    let mut stream = tls.connect(name, stream).await?;
+    let reply = converse(&mut stream, question, packet).await?;
+    remote.give_idle(stream, Instant::now());
+    Ok(reply)
+}
+
+async fn converse(
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    question: &Message,
+    packet: &[u8],
+) -> io::Result<Message> {
     let length = u16::try_from(packet.len()).map_err(io::Error::other)?;
     let mut framed = length.to_be_bytes().to_vec();
     framed.extend_from_slice(packet);
     stream.write_all(&framed).await?;
+    stream.flush().await?;
     let length = stream.read_u16().await?;
     let mut bytes = vec![0; length.into()];
     stream.read_exact(&mut bytes).await?;
@@ -75,8 +139,10 @@ fn belongs(reply: &Message, question: &Message) -> bool {
             && theirs.query_class == ours.query_class
             && theirs.name.to_lowercase() == ours.name.to_lowercase()
     };
+    // Some servers leave the question out of a refusal, and out of nothing else.
+    let refusal = reply.queries.is_empty() && reply.metadata.response_code == ResponseCode::FormErr;
     reply.metadata.message_type == MessageType::Response
         && reply.metadata.id == question.metadata.id
-        && reply.queries.len() == question.queries.len()
+        && (refusal || reply.queries.len() == question.queries.len())
         && reply.queries.iter().zip(&question.queries).all(same)
 }

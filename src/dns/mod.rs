@@ -4,9 +4,9 @@
 //! through a tokio watch channel, and packets. Out: replies.
 //!
 //! ```text
-//! packet -> request (what is asked, may it be answered) -> subject (what the name means)
+//! packet -> request (what is asked) -> guard (may it be answered) -> subject (what the name means)
 //!        -> answer (from the zone, pure) -> encode -> packet
-//!        -> forward (names of others: cache, flights) -> exchange with an upstream
+//!        -> local (hosts file) or forward (cache, flights, health) -> exchange with an upstream
 //! ```
 //!
 //! Always true: answers about our names come from the newest zone, never from a
@@ -15,18 +15,30 @@
 
 mod answer;
 mod authority;
+mod cache;
+mod connections;
+mod cookie;
 mod counters;
 mod encode;
 mod exchange;
 mod forward;
+mod guard;
+mod hosts;
 mod listen;
+mod local;
 mod probe;
 mod record;
+mod remote;
 mod request;
+mod resolvers;
 mod respond;
+mod reverse;
+mod search;
 mod server;
+mod stored;
 mod subject;
 mod tcp;
+mod tls;
 mod udp;
 mod upstream;
 mod zone;
@@ -35,9 +47,12 @@ mod zone;
 mod tests;
 
 pub use authority::{DOMAIN_LENGTH_MAX, OptionsError, PodMode, TTL_SECONDS_MAX};
-pub use counters::{Count, Counters};
+pub use counters::{Count, LATENCY_BOUNDS, Latency, Totals};
 pub use listen::ListenError;
 pub use probe::probe;
-pub use server::{BindError, Options, Server};
-pub use upstream::Upstreams;
+pub use remote::{RemoteHealth, Upstream};
+pub use respond::Newest;
+pub use server::{BindError, Gate, Numbers, Options, Server};
+pub use tls::TlsError;
+pub use upstream::{Forwarding, Upstreams};
 pub use zone::{Change, Zone};

@@ -37,6 +37,8 @@ pub(crate) enum Data {
     Srv(Srv),
     /// One character string, at most 255 bytes.
     Txt(&'static str),
+    /// The HINFO record that stands for everything there is (RFC 8482).
+    Minimal,
     Soa(Box<Soa>),
 }
 
@@ -86,6 +88,7 @@ impl Data {
             Data::Ns(_) => RecordType::NS,
             Data::Srv(_) => RecordType::SRV,
             Data::Txt(_) => RecordType::TXT,
+            Data::Minimal => RecordType::HINFO,
             Data::Soa(_) => RecordType::SOA,
         }
     }

@@ -2,6 +2,7 @@
 //! section 7). Pure. Anything may come in; nothing a peer sends can panic here.
 
 use hickory_proto::op::{Edns, Header, Message, MessageType, OpCode, Query, ResponseCode};
+use hickory_proto::rr::rdata::opt::{EdnsCode, EdnsOption};
 use hickory_proto::rr::{DNSClass, RecordType};
 use hickory_proto::serialize::binary::{BinDecodable, BinDecoder};
 
@@ -33,6 +34,17 @@ pub(crate) struct RequestEdns {
     /// The largest datagram the client takes, in bytes.
     pub(crate) payload_bytes: u16,
     pub(crate) dnssec_ok: bool,
+    pub(crate) cookie: Option<Cookie>,
+}
+
+/// A DNS cookie (RFC 7873).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Cookie {
+    pub(crate) client: [u8; 8],
+    /// What the client brings back; absent if it is of no length of ours.
+    pub(crate) server: Option<[u8; 16]>,
+    /// What the reply gives it.
+    pub(crate) reply: Option<[u8; 16]>,
 }
 
 /// What a packet is.
@@ -44,10 +56,32 @@ pub(crate) enum Received {
     /// Answered by this code alone.
     Refused(Request, ResponseCode),
     /// A question of class IN, opcode QUERY or NOTIFY.
-    Question(Request, Query),
+    Question(Request),
 }
 
+/// Bytes of an OPT record without options, and of our cookie in it.
+const OPT_BYTES: usize = 11;
+const COOKIE_BYTES: usize = 4 + 8 + 16;
+
 impl Request {
+    /// Bytes of the reply's OPT record.
+    pub(crate) fn opt_bytes(&self) -> usize {
+        let Some(edns) = self.edns else { return 0 };
+        OPT_BYTES + if edns.cookie.is_some_and(|cookie| cookie.reply.is_some()) { COOKIE_BYTES } else { 0 }
+    }
+
+    /// The flags of a reply from an upstream.
+    pub(crate) fn reply_flags(&self, code: ResponseCode, truncated: bool) -> u16 {
+        let bit = |set: bool, at: u16| u16::from(set) << at;
+        1 << 15
+            | u16::from(u8::from(self.op_code) & 0xF) << 11
+            | bit(truncated, 9)
+            | bit(self.recursion_desired, 8)
+            | 1 << 7
+            | bit(self.checking_disabled, 4)
+            | u16::from(code.low() & 0xF)
+    }
+
     /// The largest datagram the client takes, in bytes.
     pub(crate) fn datagram_bytes_max(&self) -> u16 {
         self.edns
@@ -77,7 +111,9 @@ pub(crate) fn receive(packet: &[u8]) -> Received {
     if !matches!(header.op_code, OpCode::Query | OpCode::Notify) {
         return Received::Refused(request, ResponseCode::NotImp);
     }
-    let Some(question) = request.question.clone() else { return Received::Refused(request, ResponseCode::FormErr) };
+    let Some(question) = &request.question else { return Received::Refused(request, ResponseCode::FormErr) };
+    let transfer = matches!(question.query_type, RecordType::AXFR | RecordType::IXFR);
+    let refused = question.query_class != DNSClass::IN || transfer;
     if header.counts.queries != 1 {
         request.question = None;
         return Received::Refused(request, ResponseCode::FormErr);
@@ -85,16 +121,25 @@ pub(crate) fn receive(packet: &[u8]) -> Received {
     let Ok(edns) = read_edns(&mut decoder, &header) else {
         return Received::Refused(request, ResponseCode::FormErr);
     };
-    request.edns =
-        edns.as_ref().map(|edns| RequestEdns { payload_bytes: edns.max_payload(), dnssec_ok: edns.flags().dnssec_ok });
+    if let Some(edns) = &edns {
+        let Ok(cookie) = cookie(edns) else { return Received::Refused(request, ResponseCode::FormErr) };
+        let dnssec_ok = edns.flags().dnssec_ok;
+        request.edns = Some(RequestEdns { payload_bytes: edns.max_payload(), dnssec_ok, cookie });
+    }
     if edns.is_some_and(|edns| edns.version() != 0) {
         return Received::Refused(request, ResponseCode::BADVERS);
     }
-    let transfer = matches!(question.query_type, RecordType::AXFR | RecordType::IXFR);
-    if question.query_class != DNSClass::IN || transfer {
-        return Received::Refused(request, ResponseCode::Refused);
+    if refused { Received::Refused(request, ResponseCode::Refused) } else { Received::Question(request) }
+}
+
+/// The cookie among the options; an error if it has an impossible length.
+fn cookie(edns: &Edns) -> Result<Option<Cookie>, ()> {
+    let Some(EdnsOption::Unknown(_, bytes)) = edns.option(EdnsCode::Cookie) else { return Ok(None) };
+    let Some((client, server)) = bytes.split_first_chunk::<8>() else { return Err(()) };
+    match server.len() {
+        0 | 8..=32 => Ok(Some(Cookie { client: *client, server: server.try_into().ok(), reply: None })),
+        _ => Err(()),
     }
-    Received::Question(request, question)
 }
 
 /// Reads what follows the question; none of it but OPT matters.

@@ -1,20 +1,43 @@
 //! From a packet to its reply: reads, decides, encodes, counts. No socket is
-//! touched here; what needs an upstream comes back as [`Outcome::Pending`].
+//! touched here; what must wait comes back as [`Outcome::Pending`].
 
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use fastrand::Rng;
-use hickory_proto::op::{Edns, Message, OpCode, Query, ResponseCode};
-use hickory_proto::rr::{Name, RData};
+use hickory_proto::op::{OpCode, Query, ResponseCode};
+use hickory_proto::rr::{Name, RData, RecordType};
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
 
 use super::answer::{Answer, Reply, answer};
 use super::authority::Authority;
-use super::counters::Counters;
+use super::cookie::Cookies;
+use super::counters::{Counters, Source};
 use super::encode::encode;
-use super::forward::{Answered, Forwarder, Question, is_address_or_alias};
+use super::forward::{Forwarder, Question};
+use super::guard::{Guard, Verdict};
+use super::local::local;
 use super::record::{Data, Owner, Record};
-use super::request::{DATAGRAM_BYTES_OURS, Received, Request, receive};
+use super::request::{DATAGRAM_BYTES_OURS, Received, Request, RequestEdns, receive};
+use super::search;
+use super::stored::Dated;
 use super::zone::Zone;
+
+/// How long a question about a missing name waits for the zone to hold what the
+/// API has acknowledged: far longer than that takes, and too short to be felt.
+const CATCH_UP_MAX: Duration = Duration::from_millis(100);
+
+/// The newest revision of the store: what clients of the API know of.
+#[derive(Clone)]
+pub struct Newest(pub Arc<dyn Fn() -> u64 + Send + Sync>);
+
+impl std::fmt::Debug for Newest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Newest")
+    }
+}
 
 /// Everything an answer depends on beside the zone and the packet.
 #[derive(Debug)]
@@ -23,6 +46,13 @@ pub(crate) struct Responder {
     pub(crate) counters: Arc<Counters>,
     /// Absent: names that are not ours are answered SERVFAIL.
     pub(crate) forwarder: Option<Arc<Forwarder>>,
+    pub(crate) cookies: Cookies,
+    /// Absent: the zone is what it is.
+    pub(crate) newest: Option<Newest>,
+    /// Completes search paths of clients whose Pod is known.
+    pub(crate) autopath: bool,
+    /// One line of log for each question.
+    pub(crate) log: bool,
 }
 
 /// How a packet came.
@@ -32,6 +62,16 @@ pub(crate) enum Transport {
     Tcp,
 }
 
+/// Who asks.
+#[derive(Clone, Debug)]
+pub(crate) struct Client {
+    pub(crate) addr: IpAddr,
+    pub(crate) transport: Transport,
+    pub(crate) began: Instant,
+    /// At addresses of the LAN: who may ask there, and how often.
+    pub(crate) guard: Option<Arc<Guard>>,
+}
+
 /// What becomes of a packet.
 #[derive(Debug)]
 pub(crate) enum Outcome {
@@ -39,124 +79,282 @@ pub(crate) enum Outcome {
     Silence,
     /// These bytes are sent.
     Reply(Vec<u8>),
-    /// An upstream must be asked first: [`Responder::complete`].
+    /// Something must be waited for first: [`Responder::complete`].
     Pending(Box<Pending>),
 }
 
-/// A question that waits for an upstream.
+/// A question that waits.
 #[derive(Debug)]
 pub(crate) struct Pending {
-    forwarder: Arc<Forwarder>,
     request: Request,
-    question: Question,
-    transport: Transport,
-    /// What we already know: the aliases that led out of the zone.
-    known: Option<Reply>,
+    client: Client,
+    work: Work,
+}
+
+#[derive(Debug)]
+enum Work {
+    /// An upstream answers.
+    Relay(Question),
+    /// These aliases led out of the zone; an upstream knows where to.
+    Chase(Reply, Question),
+    /// The name is missing; these are what the client would ask next.
+    Search(Reply, Vec<Name>),
+    /// The name is missing in a zone that is behind this revision.
+    CatchUp(Vec<u8>, u64),
 }
 
 impl Responder {
     /// Answers one packet.
-    pub(crate) fn respond(&self, zone: &Zone, packet: &[u8], transport: Transport, rng: &mut Rng) -> Outcome {
-        let (request, question) = match receive(packet) {
+    pub(crate) fn respond(&self, zone: &Zone, packet: &[u8], client: &Client, rng: &mut Rng) -> Outcome {
+        self.read(zone, packet, client, true, rng)
+    }
+
+    fn read(&self, zone: &Zone, packet: &[u8], client: &Client, patient: bool, rng: &mut Rng) -> Outcome {
+        let (mut request, code) = match receive(packet) {
             Received::Noise => {
                 self.counters.add_noise();
                 return Outcome::Silence;
             }
-            Received::Refused(request, code) => return self.finish(&request, &Reply::failure(code), transport),
-            Received::Question(request, question) => (request, question),
+            Received::Refused(request, code) => (request, Some(code)),
+            Received::Question(request) => (request, None),
         };
-        let Query { name, query_type, .. } = &question;
-        match answer(&self.authority, zone, name, *query_type, rng) {
-            Answer::Here(reply) => self.finish(&request, &reply, transport),
-            Answer::Chase { reply, target } => {
-                let query = Query::query(target, *query_type);
-                self.forward(request, query, Some(reply), transport)
+        let proven = client.transport == Transport::Tcp || self.greet(&mut request, client.addr);
+        if let Some(reply) = self.guarded(&mut request, client, proven) {
+            self.counters.add_limited();
+            return reply.map_or(Outcome::Silence, |reply| self.finish(&request, &reply, client));
+        }
+        if let Some(code) = code {
+            return self.finish(&request, &Reply::failure(code), client);
+        }
+        let Some(query) = &request.question else { return Outcome::Silence };
+        let query_type = query.query_type;
+        match answer(&self.authority, zone, query.name(), query_type, rng) {
+            Answer::Here(reply) if reply.code == ResponseCode::NXDomain => {
+                if patient && let Some(newest) = self.behind(zone, query.name()) {
+                    return pending(request, client, Work::CatchUp(packet.to_vec(), newest));
+                }
+                match self.search_path(zone, query, client) {
+                    Some(names) => pending(request, client, Work::Search(reply, names)),
+                    None => self.finish(&request, &reply, client),
+                }
             }
+            Answer::Here(reply) => self.finish(&request, &reply, client),
+            Answer::Chase { reply, target } => self.chase(request, Query::query(target, query_type), reply, client),
             Answer::Elsewhere => {
-                self.counters.add_forwarded();
-                self.forward(request, question, None, transport)
+                let query = query.clone();
+                self.elsewhere(request, query, client)
             }
         }
     }
 
-    fn forward(&self, request: Request, query: Query, known: Option<Reply>, transport: Transport) -> Outcome {
-        let Some(forwarder) = self.forwarder.as_ref().filter(|_| request.op_code == OpCode::Query) else {
-            // An alias alone is an answer; without one there is nothing to say.
-            let reply = known.unwrap_or_else(|| Reply::failure(ResponseCode::ServFail));
-            return self.finish(&request, &reply, transport);
-        };
-        let question = Question {
-            query,
-            edns: request.edns.map(|edns| edns.dnssec_ok),
-            checking_disabled: request.checking_disabled,
-        };
-        Outcome::Pending(Box::new(Pending { forwarder: Arc::clone(forwarder), request, question, transport, known }))
+    /// What the guard of an address of the LAN says instead of an answer; silence is
+    /// the inner none.
+    fn guarded(&self, request: &mut Request, client: &Client, proven: bool) -> Option<Option<Reply>> {
+        match client.guard.as_ref()?.judge(client.addr, proven, client.began) {
+            Verdict::Answer => None,
+            Verdict::Refuse => {
+                // A refusal is no longer than the question: it may be a forger's.
+                request.edns = request.edns.map(|edns| RequestEdns { cookie: None, ..edns });
+                Some(Some(Reply::failure(ResponseCode::Refused)))
+            }
+            Verdict::Cut => Some(Some(Reply::cut())),
+            Verdict::Drop => Some(None),
+        }
     }
 
-    /// Asks upstream and answers what was pending.
-    pub(crate) async fn complete(&self, pending: Pending) -> Vec<u8> {
-        let Pending { forwarder, request, question, transport, known } = pending;
-        let answered = forwarder.resolve(&question).await;
-        match known {
-            Some(reply) => self.encoded(&request, &chased(reply, &answered), transport),
-            None => self.relay(&request, &answered, transport),
+    /// Reads the client's cookie and makes ours; whether it brought ours back.
+    fn greet(&self, request: &mut Request, addr: IpAddr) -> bool {
+        let Some(cookie) = request.edns.as_mut().and_then(|edns| edns.cookie.as_mut()) else { return false };
+        cookie.reply = Some(self.cookies.make(cookie.client, addr));
+        self.cookies.knows(cookie, addr)
+    }
+
+    /// The revision to wait for before a name of a namespace that exists is said to
+    /// be missing: whoever created it through the API may ask at once.
+    fn behind(&self, zone: &Zone, name: &Name) -> Option<u64> {
+        let newest = self.newest.as_ref().map(|newest| (newest.0)()).filter(|newest| *newest > zone.revision())?;
+        let namespace = self.authority.namespace_of(name)?;
+        zone.has_namespace(&namespace).then_some(newest)
+    }
+
+    fn search_path(&self, zone: &Zone, query: &Query, client: &Client) -> Option<Vec<Name>> {
+        if !self.autopath || !matches!(query.query_type, RecordType::A | RecordType::AAAA) {
+            return None;
         }
+        let namespace = zone.namespace_of_pod(client.addr)?;
+        let box_search = self.forwarder.as_ref().map(|forwarder| forwarder.directory.search()).unwrap_or_default();
+        search::path(&self.authority, namespace, query.name(), &box_search)
+    }
+
+    /// The addresses of an alias' target, which is not ours.
+    fn chase(&self, request: Request, query: Query, reply: Reply, client: &Client) -> Outcome {
+        let Some(forwarder) = self.forwards(&request) else { return self.finish(&request, &reply, client) };
+        if let Some(known) = local(&forwarder.hosts, &self.authority, &query, Owner::Name(query.name().clone())) {
+            return self.finish(&request, &reply.with(known.answers), client);
+        }
+        let question = question(&request, query);
+        match forwarder.at_once(&question, client.addr) {
+            Some(dated) => self.finish(&request, &chased(reply, &dated), client),
+            None => pending(request, client, Work::Chase(reply, question)),
+        }
+    }
+
+    fn elsewhere(&self, request: Request, query: Query, client: &Client) -> Outcome {
+        let Some(forwarder) = self.forwards(&request) else {
+            return self.finish(&request, &Reply::failure(ResponseCode::ServFail), client);
+        };
+        if let Some(reply) = local(&forwarder.hosts, &self.authority, &query, Owner::Question) {
+            return self.finish(&request, &reply, client);
+        }
+        if forwarder.is_own(query.name(), query.query_type) {
+            return self.finish(&request, &Reply::failure(ResponseCode::ServFail), client);
+        }
+        self.counters.add_forwarded();
+        let question = question(&request, query);
+        match forwarder.at_once(&question, client.addr) {
+            Some(dated) => Outcome::Reply(self.relay(&request, &dated, client, Source::Cache)),
+            None => pending(request, client, Work::Relay(question)),
+        }
+    }
+
+    fn forwards(&self, request: &Request) -> Option<&Arc<Forwarder>> {
+        self.forwarder.as_ref().filter(|_| request.op_code == OpCode::Query)
+    }
+
+    /// Waits for what is pending, and answers.
+    pub(crate) async fn complete(&self, pending: Pending, mut zones: watch::Receiver<Zone>) -> Vec<u8> {
+        let Pending { request, client, work } = pending;
+        match work {
+            Work::Relay(question) => match self.resolve(&question, &client).await {
+                Some(dated) => self.relay(&request, &dated, &client, Source::Upstream),
+                None => self.encoded(&request, &Reply::failure(ResponseCode::ServFail), &client, Source::Upstream),
+            },
+            Work::Chase(reply, question) => {
+                let dated = self.resolve(&question, &client).await;
+                let reply = match &dated {
+                    Some(dated) => chased(reply, dated),
+                    None => reply,
+                };
+                self.encoded(&request, &reply, &client, Source::Upstream)
+            }
+            Work::Search(missing, names) => {
+                let zone = zones.borrow().clone();
+                let found = self.search(&zone, &request, &client, names).await;
+                self.encoded(&request, &found.unwrap_or(missing), &client, Source::Upstream)
+            }
+            Work::CatchUp(packet, newest) => {
+                // The zone as it is then, even if it is still behind.
+                drop(timeout(CATCH_UP_MAX, zones.wait_for(|zone| zone.revision() >= newest)).await);
+                let zone = zones.borrow().clone();
+                match self.read(&zone, &packet, &client, false, &mut Rng::new()) {
+                    Outcome::Silence => Vec::new(),
+                    Outcome::Reply(reply) => reply,
+                    Outcome::Pending(pending) => Box::pin(self.complete(*pending, zones)).await,
+                }
+            }
+        }
+    }
+
+    async fn resolve(&self, question: &Question, client: &Client) -> Option<Dated> {
+        match &self.forwarder {
+            Some(forwarder) => forwarder.resolve(question, client.addr).await,
+            None => None,
+        }
+    }
+
+    /// What the client would find further down its search path, as an alias of
+    /// what it asked; none if nothing of it exists.
+    async fn search(&self, zone: &Zone, request: &Request, client: &Client, names: Vec<Name>) -> Option<Reply> {
+        let query_type = request.question.as_ref()?.query_type;
+        for name in names {
+            let alias = Record { owner: Owner::Question, ttl: self.authority.ttl, data: Data::Cname(name.clone()) };
+            let owner = Owner::Name(name.clone());
+            let found = match answer(&self.authority, zone, &name, query_type, &mut Rng::new()) {
+                Answer::Here(reply) => (reply.code == ResponseCode::NoError).then(|| reply.owned_by(&owner)),
+                // An alias out of the zone is what the client asks for anyway.
+                Answer::Chase { .. } => None,
+                Answer::Elsewhere => self.search_elsewhere(request, client, Query::query(name, query_type)).await,
+            };
+            if let Some(mut reply) = found {
+                reply.answers.insert(0, alias);
+                return Some(reply);
+            }
+        }
+        None
+    }
+
+    async fn search_elsewhere(&self, request: &Request, client: &Client, query: Query) -> Option<Reply> {
+        let forwarder = self.forwarder.as_ref()?;
+        let owner = Owner::Name(query.name().clone());
+        if let Some(reply) = local(&forwarder.hosts, &self.authority, &query, owner) {
+            return Some(reply);
+        }
+        let dated = forwarder.resolve(&question(request, query), client.addr).await?;
+        let found = dated.stored.code() == ResponseCode::NoError;
+        found.then(|| chased(Reply { authoritative: false, ..Reply::found(vec![], vec![]) }, &dated))
     }
 
     /// An upstream's answer under the client's id and question.
-    fn relay(&self, request: &Request, answered: &Answered, transport: Transport) -> Vec<u8> {
-        let qtype = request.question.as_ref().map(|question| question.query_type);
-        self.counters.add(qtype, answered.code, answered.answers.is_empty());
-        let mut message = Message::response(request.id, request.op_code);
-        message.metadata.response_code = answered.code;
-        message.metadata.recursion_desired = request.recursion_desired;
-        message.metadata.recursion_available = true;
-        message.metadata.checking_disabled = request.checking_disabled;
-        message.metadata.authentic_data = answered.authentic;
-        message.add_queries(request.question.iter().cloned());
-        message.answers.clone_from(&answered.answers);
-        message.authorities.clone_from(&answered.authorities);
-        message.additionals.clone_from(&answered.additionals);
-        if let Some(edns) = request.edns {
-            let mut ours = Edns::new();
-            ours.set_max_payload(DATAGRAM_BYTES_OURS).set_dnssec_ok(edns.dnssec_ok);
-            message.set_edns(ours);
+    fn relay(&self, request: &Request, dated: &Dated, client: &Client, source: Source) -> Vec<u8> {
+        self.note(request, client, dated.stored.code(), dated.stored.is_empty(), source);
+        dated.reply(request, bytes_max(request, client))
+    }
+
+    fn finish(&self, request: &Request, reply: &Reply, client: &Client) -> Outcome {
+        Outcome::Reply(self.encoded(request, reply, client, Source::Zone))
+    }
+
+    fn encoded(&self, request: &Request, reply: &Reply, client: &Client, source: Source) -> Vec<u8> {
+        self.note(request, client, reply.code, reply.answers.is_empty(), source);
+        encode(request, reply, self.forwarder.is_some(), bytes_max(request, client))
+    }
+
+    fn note(&self, request: &Request, client: &Client, code: ResponseCode, empty: bool, source: Source) {
+        let question = request.question.as_ref();
+        let took = client.began.elapsed();
+        self.counters.add(question.map(|question| question.query_type), code, empty);
+        self.counters.observe(source, took);
+        if self.log {
+            let (name, qtype) = question
+                .map_or_else(Default::default, |question| (question.name.to_ascii(), question.query_type.to_string()));
+            let micros = took.as_micros();
+            tracing::info!(client = %client.addr, name, r#type = qtype, code = ?code, source = source.as_str(), micros, "DNS question");
         }
-        let bytes_max = usize::from(bytes_max(request, transport));
-        let whole = message.to_vec().ok().filter(|bytes| bytes.len() <= bytes_max);
-        // Nothing of what was cut: the client asks again over TCP.
-        whole.or_else(|| message.truncate().to_vec().ok()).unwrap_or_default()
-    }
-
-    fn finish(&self, request: &Request, reply: &Reply, transport: Transport) -> Outcome {
-        Outcome::Reply(self.encoded(request, reply, transport))
-    }
-
-    fn encoded(&self, request: &Request, reply: &Reply, transport: Transport) -> Vec<u8> {
-        let qtype = request.question.as_ref().map(|question| question.query_type);
-        self.counters.add(qtype, reply.code, reply.answers.is_empty());
-        encode(request, reply, self.forwarder.is_some(), bytes_max(request, transport))
     }
 }
 
-fn bytes_max(request: &Request, transport: Transport) -> u16 {
-    match transport {
-        Transport::Udp => request.datagram_bytes_max(),
-        Transport::Tcp => u16::MAX,
+fn pending(request: Request, client: &Client, work: Work) -> Outcome {
+    Outcome::Pending(Box::new(Pending { request, client: client.clone(), work }))
+}
+
+fn question(request: &Request, query: Query) -> Question {
+    Question {
+        query,
+        dnssec_ok: request.edns.is_some_and(|edns| edns.dnssec_ok),
+        checking_disabled: request.checking_disabled,
+    }
+}
+
+fn bytes_max(request: &Request, client: &Client) -> u16 {
+    match (client.transport, &client.guard) {
+        (Transport::Udp, None) => request.datagram_bytes_max(),
+        // On the LAN in one frame, and no more for a forged source than that.
+        (Transport::Udp, Some(_)) => request.datagram_bytes_max().min(DATAGRAM_BYTES_OURS),
+        (Transport::Tcp, _) => u16::MAX,
     }
 }
 
 /// The aliases we know, then the addresses an upstream gives for their target;
 /// the aliases alone when it gives none (spec/dns.md section 3).
-fn chased(mut reply: Reply, answered: &Answered) -> Reply {
-    for record in answered.answers.iter().filter(|record| is_address_or_alias(record)) {
+fn chased(reply: Reply, dated: &Dated) -> Reply {
+    let records = dated.answers().into_iter().filter_map(|record| {
         let data = match &record.data {
             RData::A(addr) => Data::A(addr.0),
             RData::AAAA(addr) => Data::Aaaa(addr.0),
             RData::CNAME(target) => Data::Cname(Name::clone(target)),
-            _ => continue,
+            _ => return None,
         };
-        reply.answers.push(Record { owner: Owner::Name(record.name.clone()), ttl: record.ttl, data });
-    }
-    reply
+        Some(Record { owner: Owner::Name(record.name), ttl: record.ttl, data })
+    });
+    reply.with(records)
 }

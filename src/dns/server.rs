@@ -5,15 +5,22 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::authority::{Authority, OptionsError, PodMode};
-use super::counters::Counters;
+use super::connections::Connections;
+use super::cookie::Cookies;
+use super::counters::{Count, Counters, Latency, Totals};
 use super::forward::Forwarder;
+use super::guard::Guard;
 use super::listen::{ListenError, Sockets, open};
-use super::respond::Responder;
-use super::upstream::{Directory, Upstreams};
+use super::remote::RemoteHealth;
+use super::respond::{Client, Newest, Responder, Transport};
+use super::tls::TlsError;
+use super::upstream::Forwarding;
 use super::zone::Zone;
 use super::{tcp, udp};
 
@@ -28,14 +35,33 @@ const REOPEN_PAUSE_MAX: Duration = Duration::from_secs(30);
 pub struct Options {
     /// The cluster domain, with or without the last dot.
     pub domain: String,
-    /// Where to listen, UDP and TCP. Port 0 takes any free port.
+    /// Where to listen for clients on the box, UDP and TCP. Port 0 takes any free port.
     pub listen: Vec<SocketAddr>,
+    /// Where else, for the LAN, and who may ask there.
+    pub gate: Gate,
     /// Seconds clients may keep an answer, 0 to 3600.
     pub ttl: u32,
     /// How pod names are answered.
     pub pod_mode: PodMode,
     /// Who answers the names that are not ours; `None` answers them SERVFAIL.
-    pub upstreams: Option<Upstreams>,
+    pub forwarding: Option<Forwarding>,
+    /// The newest revision clients can know of; `None` never waits for the zone.
+    pub newest: Option<Newest>,
+    /// Completes the search path of clients whose Pod is known.
+    pub autopath: bool,
+    /// One line of log for each question.
+    pub query_log: bool,
+}
+
+/// Addresses offered to the LAN.
+#[derive(Clone, Debug, Default)]
+pub struct Gate {
+    /// Where to listen.
+    pub listen: Vec<SocketAddr>,
+    /// From where questions are answered.
+    pub allowed: Vec<IpNet>,
+    /// Answers a second over UDP to one source; 0 is no limit.
+    pub rate: u32,
 }
 
 impl Default for Options {
@@ -44,8 +70,12 @@ impl Default for Options {
             domain: "cluster.local".to_owned(),
             listen: vec![],
             ttl: 30,
+            gate: Gate::default(),
             pod_mode: PodMode::Insecure,
-            upstreams: None,
+            forwarding: None,
+            newest: None,
+            autopath: false,
+            query_log: false,
         }
     }
 }
@@ -59,6 +89,9 @@ pub enum BindError {
     /// An address cannot be listened on.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// An upstream over TLS cannot be believed.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
 }
 
 impl BindError {
@@ -80,6 +113,8 @@ pub struct Server {
 struct Listener {
     addr: SocketAddr,
     sockets: Option<Sockets>,
+    /// Of addresses of the LAN.
+    guard: Option<Arc<Guard>>,
 }
 
 /// What every listener shares.
@@ -87,9 +122,57 @@ struct Listener {
 pub(crate) struct Shared {
     pub(crate) responder: Arc<Responder>,
     pub(crate) zone: watch::Receiver<Zone>,
-    pub(crate) connections: Arc<Semaphore>,
+    pub(crate) connections: Arc<Connections>,
     /// Datagrams that wait for an upstream.
     pub(crate) pending: Arc<Semaphore>,
+    /// Who may ask here, at addresses of the LAN.
+    pub(crate) guard: Option<Arc<Guard>>,
+}
+
+impl Shared {
+    /// Who asks, from now on.
+    pub(crate) fn client(&self, addr: IpAddr, transport: Transport) -> Client {
+        Client { addr, transport, began: Instant::now(), guard: self.guard.clone() }
+    }
+}
+
+/// What the server has done and how it is, for /metrics.
+#[derive(Clone, Debug)]
+pub struct Numbers {
+    shared: Shared,
+}
+
+impl Numbers {
+    /// Questions by type and result.
+    pub fn counts(&self) -> Vec<Count> {
+        self.shared.responder.counters.counts()
+    }
+
+    /// How long answers took, by source.
+    pub fn latencies(&self) -> Vec<Latency> {
+        self.shared.responder.counters.latencies()
+    }
+
+    /// Single counts.
+    pub fn totals(&self) -> Totals {
+        self.shared.responder.counters.totals()
+    }
+
+    /// Answers of upstreams remembered, and their bytes.
+    pub fn cached(&self) -> (usize, usize) {
+        self.shared.responder.forwarder.as_ref().map(|forwarder| forwarder.cached()).unwrap_or_default()
+    }
+
+    /// Open TCP connections.
+    pub fn connections(&self) -> usize {
+        self.shared.connections.count()
+    }
+
+    /// Every upstream server.
+    pub fn upstreams(&self) -> Vec<RemoteHealth> {
+        let forwarder = self.shared.responder.forwarder.as_ref();
+        forwarder.map(|forwarder| forwarder.directory.health()).unwrap_or_default()
+    }
 }
 
 impl Server {
@@ -100,15 +183,32 @@ impl Server {
     /// A taken or forbidden port is an error; an address that is not there yet
     /// is not: it is tried again while the server runs.
     pub fn bind(options: Options, zone: watch::Receiver<Zone>) -> Result<Server, BindError> {
-        let addresses: Vec<IpAddr> = options.listen.iter().map(SocketAddr::ip).collect();
-        let Options { domain, listen, ttl, pod_mode, upstreams } = options;
-        let forwarder = upstreams.map(|from| Forwarder::new(Directory::new(from, listen.clone())));
-        let authority = Authority::new(&domain, ttl, pod_mode, addresses)?;
-        let listeners = listen.into_iter().map(Listener::open).collect::<Result<_, ListenError>>()?;
-        let responder = Responder { authority, counters: Arc::default(), forwarder };
-        let connections = Arc::new(Semaphore::new(tcp::CONNECTIONS_MAX));
+        let Options { domain, listen, gate, ttl, pod_mode, forwarding, newest, autopath, query_log } = options;
+        let addresses: Vec<IpAddr> = listen.iter().map(SocketAddr::ip).collect();
+        let counters = Arc::<Counters>::default();
+        let own = [listen.as_slice(), &gate.listen].concat();
+        let forwarder =
+            forwarding.map(|forwarding| Forwarder::new(forwarding, own, Arc::clone(&counters))).transpose()?;
+        let responder = Responder {
+            authority: Authority::new(&domain, ttl, pod_mode, addresses)?,
+            counters: Arc::clone(&counters),
+            forwarder,
+            cookies: Cookies::new(),
+            newest,
+            autopath,
+            log: query_log,
+        };
+        let guard =
+            Arc::new(Guard::new(gate.allowed, if gate.listen.is_empty() { 0 } else { gate.rate }, Instant::now()));
+        let local = listen.into_iter().map(|addr| Listener::open(addr, None));
+        let lan = gate.listen.into_iter().map(|addr| Listener::open(addr, Some(Arc::clone(&guard))));
+        let listeners = local.chain(lan).collect::<Result<_, ListenError>>()?;
+        let connections = Arc::new(Connections::new(counters));
         let pending = Arc::new(Semaphore::new(udp::PENDING_MAX));
-        Ok(Server { listeners, shared: Shared { responder: Arc::new(responder), zone, connections, pending } })
+        Ok(Server {
+            listeners,
+            shared: Shared { responder: Arc::new(responder), zone, connections, pending, guard: None },
+        })
     }
 
     /// The addresses listened on, with the ports in effect.
@@ -116,21 +216,17 @@ impl Server {
         self.listeners.iter().map(|listener| listener.addr).collect()
     }
 
-    /// The upstream servers in effect.
-    pub fn upstream_servers(&self) -> Vec<SocketAddr> {
-        self.shared.responder.forwarder.as_ref().map(|forwarder| forwarder.servers().to_vec()).unwrap_or_default()
-    }
-
     /// What has been asked and answered.
-    pub fn counters(&self) -> Arc<Counters> {
-        self.shared.responder.counters.clone()
+    pub fn numbers(&self) -> Numbers {
+        Numbers { shared: self.shared.clone() }
     }
 
     /// Answers until `shutdown` completes.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let mut tasks = JoinSet::new();
         for listener in self.listeners {
-            tasks.spawn(listener.serve(self.shared.clone()));
+            let guard = listener.guard.clone();
+            tasks.spawn(listener.serve(Shared { guard, ..self.shared.clone() }));
         }
         // Dropping the set ends the listeners and, with them, all they started.
         shutdown.await;
@@ -138,12 +234,12 @@ impl Server {
 }
 
 impl Listener {
-    fn open(addr: SocketAddr) -> Result<Listener, ListenError> {
+    fn open(addr: SocketAddr, guard: Option<Arc<Guard>>) -> Result<Listener, ListenError> {
         match open(addr, udp_sockets()) {
-            Ok(sockets) => Ok(Listener { addr: sockets.addr, sockets: Some(sockets) }),
+            Ok(sockets) => Ok(Listener { addr: sockets.addr, sockets: Some(sockets), guard }),
             Err(error) if error.is_absence() => {
                 tracing::warn!(%addr, "DNS address is not there yet, trying again");
-                Ok(Listener { addr, sockets: None })
+                Ok(Listener { addr, sockets: None, guard })
             }
             Err(error) => Err(error),
         }
@@ -151,12 +247,12 @@ impl Listener {
 
     /// Serves the address for ever, opening it again when it fails.
     async fn serve(self, shared: Shared) {
-        let Listener { addr, mut sockets } = self;
+        let Listener { addr, mut sockets, .. } = self;
         let mut pause = REOPEN_PAUSE_MIN;
         loop {
             match sockets.take().map_or_else(|| open(addr, udp_sockets()), Ok) {
                 Ok(opened) => {
-                    let began = tokio::time::Instant::now();
+                    let began = Instant::now();
                     let error = serve(opened, &shared).await;
                     tracing::warn!(%addr, %error, "DNS listener failed, opening it again");
                     if began.elapsed() > REOPEN_PAUSE_MAX {

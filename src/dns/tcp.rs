@@ -2,22 +2,22 @@
 //! they become ready (RFC 7766).
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use fastrand::Rng;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use super::connections::Place;
 use super::respond::{Outcome, Transport};
 use super::server::Shared;
 
-/// Open connections, over all addresses; further ones wait in the kernel.
-pub(crate) const CONNECTIONS_MAX: usize = 256;
 /// How long a connection may stay without a whole question.
 const IDLE_MAX: Duration = Duration::from_secs(10);
 /// How long a client may take to accept a reply.
@@ -31,21 +31,21 @@ const REPLIES_MAX: usize = 32;
 /// memory, which does not pass at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Accepts connections for ever: no error of accept is fatal.
+/// Accepts connections for ever: no error of accept is fatal, and nobody waits for
+/// those of others to end.
 pub(crate) async fn serve(listener: TcpListener, shared: Shared) -> io::Error {
-    let mut connections = JoinSet::new();
+    let mut tasks = JoinSet::new();
     loop {
-        let Ok(permit) = shared.connections.clone().acquire_owned().await else {
-            return io::Error::other("the server is stopping");
-        };
         match listener.accept().await {
             Ok((stream, peer)) => {
-                let shared = shared.clone();
-                connections.spawn(async move {
-                    if let Err(error) = converse(stream, shared).await {
-                        tracing::debug!(%peer, %error, "DNS connection ended");
+                let (shared, place) = (shared.clone(), shared.connections.enter(peer.ip()));
+                tasks.spawn(async move {
+                    tokio::select! {
+                        ended = converse(stream, peer.ip(), &shared, &place) => if let Err(error) = ended {
+                            tracing::debug!(%peer, %error, "DNS connection ended");
+                        },
+                        () = place.closed() => tracing::debug!(%peer, "DNS connection closed to make room"),
                     }
-                    drop(permit);
                 });
             }
             Err(error) => {
@@ -53,19 +53,19 @@ pub(crate) async fn serve(listener: TcpListener, shared: Shared) -> io::Error {
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
-        while connections.try_join_next().is_some() {}
+        while tasks.try_join_next().is_some() {}
     }
 }
 
 /// Reads questions and writes replies, side by side, until the client is done.
-async fn converse(stream: TcpStream, shared: Shared) -> io::Result<()> {
+async fn converse(stream: TcpStream, peer: IpAddr, shared: &Shared, place: &Place) -> io::Result<()> {
     let (questions, replies) = stream.into_split();
     let (sender, receiver) = mpsc::channel(REPLIES_MAX);
     let writing = write_replies(replies, receiver);
     tokio::pin!(writing);
     tokio::select! {
         written = &mut writing => return written,
-        read = read_questions(questions, sender, &shared) => read?,
+        read = read_questions(questions, sender, peer, shared, place) => read?,
     }
     // The client asks no more, but still waits for what it asked.
     writing.await
@@ -74,13 +74,17 @@ async fn converse(stream: TcpStream, shared: Shared) -> io::Result<()> {
 async fn read_questions(
     mut questions: OwnedReadHalf,
     replies: mpsc::Sender<Vec<u8>>,
+    peer: IpAddr,
     shared: &Shared,
+    place: &Place,
 ) -> io::Result<()> {
     let mut rng = Rng::new();
     let mut waiting = JoinSet::new();
-    while let Some(question) = timeout(IDLE_MAX, read_question(&mut questions)).await?? {
+    while let Some(question) = next_question(&mut questions).await? {
+        place.used();
         let zone = shared.zone.borrow().clone();
-        let outcome = shared.responder.respond(&zone, &question, Transport::Tcp, &mut rng);
+        let client = shared.client(peer, Transport::Tcp);
+        let outcome = shared.responder.respond(&zone, &question, &client, &mut rng);
         let sent = match outcome {
             Outcome::Silence => Ok(()),
             Outcome::Reply(reply) => replies.send(reply).await,
@@ -90,9 +94,9 @@ async fn read_questions(
                 .clone()
                 .reserve_owned()
                 .await
-                .map(|place| {
-                    let responder = Arc::clone(&shared.responder);
-                    waiting.spawn(async move { drop(place.send(responder.complete(*question).await)) });
+                .map(|slot| {
+                    let (responder, zones) = (Arc::clone(&shared.responder), shared.zone.clone());
+                    waiting.spawn(async move { drop(slot.send(responder.complete(*question, zones).await)) });
                 })
                 .map_err(|_| mpsc::error::SendError(Vec::new())),
         };
@@ -107,8 +111,13 @@ async fn read_questions(
     Ok(())
 }
 
-/// One question; none at the end of the stream.
-async fn read_question(questions: &mut OwnedReadHalf) -> io::Result<Option<Vec<u8>>> {
+/// One question, or none at the end of the stream; all of it within [`IDLE_MAX`],
+/// so that nobody holds a place with a byte a minute.
+async fn next_question(questions: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<Vec<u8>>> {
+    timeout(IDLE_MAX, read_question(questions)).await?
+}
+
+async fn read_question(questions: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<Vec<u8>>> {
     let length = match questions.read_u16().await {
         Ok(length) => length,
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
@@ -124,6 +133,9 @@ async fn read_question(questions: &mut OwnedReadHalf) -> io::Result<Option<Vec<u
 
 async fn write_replies(mut stream: OwnedWriteHalf, mut replies: mpsc::Receiver<Vec<u8>>) -> io::Result<()> {
     while let Some(reply) = replies.recv().await {
+        if reply.is_empty() {
+            continue;
+        }
         // One write for length and message: two would be two segments.
         let length = u16::try_from(reply.len()).map_err(io::Error::other)?;
         let mut framed = Vec::with_capacity(reply.len() + 2);
@@ -132,4 +144,35 @@ async fn write_replies(mut stream: OwnedWriteHalf, mut replies: mpsc::Receiver<V
         timeout(WRITE_MAX, stream.write_all(&framed)).await??;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_byte_a_second_is_no_question() {
+        let (mut client, mut server) = tokio::io::duplex(64);
+        let slow = tokio::spawn(async move {
+            for byte in [0, 100].into_iter().chain(std::iter::repeat(1)) {
+                if client.write_u8(byte).await.is_err() {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        });
+        let began = tokio::time::Instant::now();
+        let error = next_question(&mut server).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert_eq!(began.elapsed(), IDLE_MAX);
+        drop(server);
+        slow.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_question_longer_than_any_ends_the_connection() {
+        let (mut client, mut server) = tokio::io::duplex(64);
+        client.write_u16(QUESTION_BYTES_MAX + 1).await.unwrap();
+        assert_eq!(next_question(&mut server).await.unwrap_err().kind(), io::ErrorKind::InvalidData);
+    }
 }

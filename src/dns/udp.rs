@@ -48,7 +48,8 @@ pub(crate) async fn serve(socket: UdpSocket, shared: Shared) -> io::Error {
                 zone = zones.borrow_and_update().clone();
             }
             let question = packet.get(..length).unwrap_or_default();
-            match shared.responder.respond(&zone, question, Transport::Udp, &mut rng) {
+            let client = shared.client(peer.ip(), Transport::Udp);
+            match shared.responder.respond(&zone, question, &client, &mut rng) {
                 Outcome::Silence => {}
                 Outcome::Pending(question) => {
                     // Without a place to wait the question is lost, as datagrams may
@@ -56,8 +57,12 @@ pub(crate) async fn serve(socket: UdpSocket, shared: Shared) -> io::Error {
                     let Ok(permit) = Arc::clone(&shared.pending).try_acquire_owned() else { continue };
                     while waiting.try_join_next().is_some() {}
                     let (socket, responder) = (Arc::clone(&socket), Arc::clone(&shared.responder));
+                    let zones = zones.clone();
                     waiting.spawn(async move {
-                        let reply = responder.complete(*question).await;
+                        let reply = responder.complete(*question, zones).await;
+                        if reply.is_empty() {
+                            return;
+                        }
                         if let Err(error) = socket.send_to(&reply, peer).await {
                             tracing::debug!(%peer, %error, "cannot send a DNS answer");
                         }

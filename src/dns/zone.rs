@@ -27,6 +27,11 @@ pub struct Zone {
     reverse: OrdSet<(IpAddr, Arc<ObjectKey>)>,
     /// Reverse names of these are ours even when nobody has the address.
     service_ranges: Arc<[IpNet]>,
+    /// Pods by their addresses. Filled only where something asks for it
+    /// ([`Change::Pod`]).
+    pods: OrdSet<(IpAddr, Arc<ObjectKey>)>,
+    /// The revision of the store it holds.
+    revision: u64,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -34,8 +39,6 @@ struct Namespace {
     /// The Namespace object exists; Services may outlive it for a moment.
     exists: bool,
     services: OrdMap<Arc<str>, Arc<ServiceRecords>>,
-    /// Filled only for [`super::PodMode::Verified`].
-    pods: OrdMap<Arc<str>, Arc<[IpAddr]>>,
 }
 
 /// One change of what the zone holds.
@@ -55,13 +58,15 @@ pub enum Change {
         /// Whether it is there now.
         exists: bool,
     },
-    /// A Pod's addresses changed; empty when it went. Only
-    /// [`super::PodMode::Verified`] needs to be told.
+    /// A Pod's addresses changed. Only [`super::PodMode::Verified`] and search
+    /// paths need to be told.
     Pod {
         /// The Pod.
         key: ObjectKey,
-        /// `status.podIPs`.
-        addresses: Vec<IpAddr>,
+        /// `status.podIPs` before; empty when it is new.
+        before: Vec<IpAddr>,
+        /// And now; empty when it went.
+        after: Vec<IpAddr>,
     },
     /// Which ranges cluster IPs come from: reverse names of theirs are never asked
     /// upstream.
@@ -78,7 +83,7 @@ impl Zone {
         let changed = match change {
             Change::Service { key, records } => self.set_service(&key, records),
             Change::Namespace { name, exists } => self.set_namespace(name, exists),
-            Change::Pod { key, addresses } => self.set_pod(&key, addresses),
+            Change::Pod { key, before, after } => self.set_pod(key, &before, after),
             Change::ServiceRanges(ranges) => std::mem::replace(&mut self.service_ranges, Arc::clone(&ranges)) != ranges,
             Change::Synced => !std::mem::replace(&mut self.synced, true),
         };
@@ -109,19 +114,35 @@ impl Zone {
 
     /// The Services that name `addr`, in order.
     pub fn reverse(&self, addr: IpAddr) -> impl Iterator<Item = &ObjectKey> {
-        let first = (addr, Arc::new(ObjectKey::new("", "")));
-        self.reverse.range(first..).take_while(move |(held, _)| *held == addr).map(|(_, key)| &**key)
+        holders(&self.reverse, addr)
     }
 
-    /// Whether the reverse name of `addr` is ours to deny.
-    pub fn owns_reverse(&self, addr: IpAddr) -> bool {
-        self.service_ranges.iter().any(|range| range.contains(&addr))
+    /// The service range that holds all of `net`: its reverse names are ours.
+    pub fn service_range(&self, net: IpNet) -> Option<IpNet> {
+        self.service_ranges.iter().find(|range| range.contains(&net)).copied()
     }
 
     /// Whether a Pod of that namespace holds the address.
     pub fn has_pod(&self, namespace: &str, addr: IpAddr) -> bool {
-        let pods = self.namespaces.get(namespace).map(|namespace| &namespace.pods);
-        pods.is_some_and(|pods| pods.values().any(|held| held.contains(&addr)))
+        holders(&self.pods, addr).any(|key| *key.namespace == *namespace)
+    }
+
+    /// The namespace of the Pods that hold the address, if it is one: Pods on the
+    /// box's own network may be of several.
+    pub fn namespace_of_pod(&self, addr: IpAddr) -> Option<&str> {
+        let mut namespaces = holders(&self.pods, addr).map(|key| &*key.namespace);
+        let namespace = namespaces.next()?;
+        namespaces.all(|other| other == namespace).then_some(namespace)
+    }
+
+    /// The revision of the store the zone has reached.
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// Notes that all changes up to this revision have been applied.
+    pub fn reach(&mut self, revision: u64) {
+        self.revision = revision;
     }
 
     fn set_service(&mut self, key: &ObjectKey, records: Option<Arc<ServiceRecords>>) -> bool {
@@ -155,25 +176,34 @@ impl Zone {
         changed
     }
 
-    fn set_pod(&mut self, key: &ObjectKey, addresses: Vec<IpAddr>) -> bool {
-        let mut namespace = self.namespaces.get(&key.namespace).cloned().unwrap_or_default();
-        let before = if addresses.is_empty() {
-            namespace.pods.remove(&*key.name)
-        } else {
-            namespace.pods.insert(key.name.clone(), addresses.as_slice().into())
-        };
-        self.keep_namespace(key.namespace.clone(), namespace);
-        before.as_deref().unwrap_or_default() != addresses
+    fn set_pod(&mut self, key: ObjectKey, before: &[IpAddr], after: Vec<IpAddr>) -> bool {
+        if before == after {
+            return false;
+        }
+        let key = Arc::new(key);
+        for addr in before {
+            self.pods.remove(&(*addr, Arc::clone(&key)));
+        }
+        for addr in after {
+            self.pods.insert((addr, Arc::clone(&key)));
+        }
+        true
     }
 
     /// A namespace of which nothing is left takes no room.
     fn keep_namespace(&mut self, name: Arc<str>, namespace: Namespace) {
-        if namespace.exists || !namespace.services.is_empty() || !namespace.pods.is_empty() {
+        if namespace.exists || !namespace.services.is_empty() {
             self.namespaces.insert(name, namespace);
         } else {
             self.namespaces.remove(&name);
         }
     }
+}
+
+/// Who holds an address, in order.
+fn holders(index: &OrdSet<(IpAddr, Arc<ObjectKey>)>, addr: IpAddr) -> impl Iterator<Item = &ObjectKey> {
+    let first = (addr, Arc::new(ObjectKey::new("", "")));
+    index.range(first..).take_while(move |(held, _)| *held == addr).map(|(_, key)| &**key)
 }
 
 /// The addresses of a Service that have a PTR record: its own, and those of its
@@ -249,13 +279,13 @@ mod tests {
     #[test]
     fn reverse_names_are_ours_while_their_range_is() {
         let mut zone = Zone::default();
-        let (ours, theirs): (IpAddr, IpAddr) = ("10.50.0.9".parse().unwrap(), "10.51.0.9".parse().unwrap());
+        let (ours, theirs): (IpNet, IpNet) = ("10.50.0.9/32".parse().unwrap(), "10.51.0.9/32".parse().unwrap());
         zone.apply(Change::ServiceRanges(["10.50.0.0/24".parse().unwrap()].into()), 100);
         zone.apply(Change::ServiceRanges(["10.50.0.0/24".parse().unwrap()].into()), 200);
-        assert!(zone.owns_reverse(ours) && !zone.owns_reverse(theirs));
+        assert!(zone.service_range(ours).is_some() && zone.service_range(theirs).is_none());
         assert_eq!(zone.serial(), 100);
         zone.apply(Change::ServiceRanges(Arc::default()), 300);
-        assert!(!zone.owns_reverse(ours));
+        assert!(zone.service_range(ours).is_none());
     }
 
     #[test]
@@ -272,11 +302,20 @@ mod tests {
     #[test]
     fn pods_are_known_by_namespace_and_address() {
         let mut zone = Zone::default();
-        let key = ObjectKey::new("dns", "pod-0");
-        let addr: IpAddr = "10.1.0.1".parse().unwrap();
-        zone.apply(Change::Pod { key: key.clone(), addresses: vec![addr] }, 1);
+        let (addr, moved): (IpAddr, IpAddr) = ("10.1.0.1".parse().unwrap(), "10.1.0.2".parse().unwrap());
+        let mut tell = |namespace: &str, before: &[IpAddr], after: &[IpAddr]| {
+            let key = ObjectKey::new(namespace, "pod-0");
+            zone.apply(Change::Pod { key, before: before.to_vec(), after: after.to_vec() }, 1);
+            zone.clone()
+        };
+        let zone = tell("dns", &[], &[addr]);
         assert!(zone.has_pod("dns", addr) && !zone.has_pod("other", addr));
-        zone.apply(Change::Pod { key, addresses: vec![] }, 2);
-        assert!(!zone.has_pod("dns", addr));
+        assert_eq!(zone.namespace_of_pod(addr), Some("dns"));
+        let zone = tell("other", &[], &[addr]);
+        assert_eq!(zone.namespace_of_pod(addr), None, "on the box's own network");
+        let zone = tell("dns", &[addr], &[moved]);
+        assert!(!zone.has_pod("dns", addr) && zone.has_pod("other", addr) && zone.has_pod("dns", moved));
+        tell("dns", &[moved], &[]);
+        assert!(tell("other", &[addr], &[]).pods.is_empty());
     }
 }

@@ -15,6 +15,7 @@ use ipnet::IpNet;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
+use super::naming::Pods;
 use super::telemetry::Numbers;
 use crate::clock;
 use crate::dataplane::health_check::Checks;
@@ -43,6 +44,8 @@ pub(super) struct Follower {
     pub(super) checks: watch::Sender<Checks>,
     /// The ranges that kernel and zone were told last.
     pub(super) ranges: Arc<[IpNet]>,
+    /// Present where DNS wants to know them.
+    pub(super) pods: Option<Pods>,
     pub(super) numbers: Numbers,
     /// Why the kernel does not equal the store, for `/readyz`.
     pub(super) lag: watch::Sender<Option<String>>,
@@ -61,7 +64,7 @@ impl Follower {
         self.relay_changes(changes.clone()).await;
         self.converge().await?;
         self.tell_checks(&changes);
-        self.tell_zone(&changes);
+        self.tell_zone(snapshot, &changes);
         self.zone.send_modify(|zone| zone.apply(dns::Change::Synced, seconds()));
         self.report();
         self.tell_lag(self.fault());
@@ -106,7 +109,7 @@ impl Follower {
             }
             self.busy.send_replace(None);
             self.tell_checks(&changes);
-            self.tell_zone(&changes);
+            self.tell_zone(&snapshot, &changes);
             self.report();
             if tried && refusal.is_none() {
                 if let Some(relay) = &mut self.relay {
@@ -231,7 +234,7 @@ impl Follower {
     }
 
     /// One patch of the zone for a whole snapshot: readers see all of it or none.
-    fn tell_zone(&mut self, changes: &[desired::Change]) {
+    fn tell_zone(&mut self, snapshot: &Snapshot, changes: &[desired::Change]) {
         let namespaces = self.tracker.namespaces().clone();
         let mut moved: Vec<dns::Change> = self
             .namespaces
@@ -247,11 +250,11 @@ impl Follower {
             self.ranges = Arc::clone(ranges);
             moved.push(dns::Change::ServiceRanges(Arc::clone(ranges)));
         }
-        if changes.is_empty() && moved.is_empty() {
-            return;
-        }
+        moved.extend(self.pods.as_mut().map(|pods| pods.changes(snapshot)).unwrap_or_default());
         let at = seconds();
+        // Even a snapshot without a change of names: questions may wait for it.
         self.zone.send_modify(|zone| {
+            zone.reach(snapshot.revision().0);
             for change in moved {
                 zone.apply(change, at);
             }

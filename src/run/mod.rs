@@ -12,6 +12,7 @@ mod facts;
 mod follow;
 mod kernel;
 mod memory;
+mod naming;
 mod reports;
 mod telemetry;
 mod watchdog;
@@ -156,6 +157,7 @@ impl Running {
             namespaces: OrdSet::new(),
             checks: checked,
             ranges: Arc::default(),
+            pods: naming::wants_pods(config).then(naming::Pods::default),
             numbers: numbers.clone(),
             lag,
             busy,
@@ -165,7 +167,7 @@ impl Running {
         memory::give_back();
 
         let mut tasks = JoinSet::new();
-        let counters = start_dns(config, zones, stopped.clone(), &mut tasks)?;
+        let dns_numbers = start_dns(config, &store, zones, stopped.clone(), &mut tasks)?;
         let inputs = health_check::Inputs {
             checks: health_checks,
             nodeport_addresses: config.nodeport_addresses.clone(),
@@ -178,7 +180,7 @@ impl Running {
         let checks = checks(&store, lags);
         let tally = kernel_options.as_ref().map(|options| kernel::tally(store.clone(), desired_facts.clone(), options));
         let kernel = kernel::answers(store.clone(), kernel_options, facts.clone(), desired_facts);
-        let metrics = telemetry::metrics(&numbers, store.clone(), counters, relayed, tally);
+        let metrics = telemetry::metrics(&numbers, store.clone(), dns_numbers, relayed, tally);
         let options = api_options(config, &facts, &checks, metrics, kernel, report_faults(&store, &facts));
         let api = Server::bind(options, store.clone(), stopped.clone()).await.map_err(|error| api_failure(&error))?;
         let api_address = api.address();
@@ -294,31 +296,22 @@ fn serve_health_checks(
 
 fn start_dns(
     config: &Config,
+    store: &Store,
     zones: watch::Receiver<dns::Zone>,
     stopped: watch::Receiver<bool>,
     tasks: &mut JoinSet<()>,
-) -> Result<Option<Arc<dns::Counters>>, Failure> {
+) -> Result<Option<dns::Numbers>, Failure> {
     if config.cluster_dns.is_empty() {
         return Ok(None);
     }
-    let upstreams = if config.upstream_dns.is_empty() {
-        dns::Upstreams::system()
-    } else {
-        dns::Upstreams::Named(config.upstream_dns.clone())
-    };
-    let options = dns::Options {
-        domain: config.cluster_domain.clone(),
-        listen: config.cluster_dns.iter().map(|addr| SocketAddr::new(*addr, defaults::DNS_PORT)).collect(),
-        upstreams: Some(upstreams),
-        ..dns::Options::default()
-    };
+    let options = naming::options(config, store.clone());
     let server = dns::Server::bind(options, zones).map_err(|error| {
         let code = if error.is_permission() { Code::NoPermission } else { Code::CannotCreate };
         Failure::from_error(code, "DNS", &error)
     })?;
-    let counters = server.counters();
+    let numbers = server.numbers();
     tasks.spawn(server.run(turned(stopped)));
-    Ok(Some(counters))
+    Ok(Some(numbers))
 }
 
 fn checks(store: &Store, lags: watch::Receiver<Option<String>>) -> server::Checks {

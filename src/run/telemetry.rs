@@ -6,9 +6,10 @@ use std::io::IsTerminal as _;
 use std::sync::Arc;
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _, NoLabelSet};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
-use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::Registry;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -17,7 +18,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use crate::cli::exit::{Code, Failure};
 use crate::config::{Config, LogFormat};
 use crate::dataplane::Count;
-use crate::dns::Counters;
+use crate::dns;
 use crate::model::Kind;
 use crate::relay;
 use crate::store::Store;
@@ -63,7 +64,7 @@ pub(super) struct Numbers {
 pub(super) fn metrics(
     numbers: &Numbers,
     store: Store,
-    dns: Option<Arc<Counters>>,
+    names: Option<dns::Numbers>,
     relay: Option<relay::Numbers>,
     tally: Option<Tally>,
 ) -> crate::api::server::Metrics {
@@ -73,8 +74,8 @@ pub(super) fn metrics(
     registry.register("kernel_changes", "Transactions that changed the kernel", numbers.kernel_changes.clone());
     registry.register("kernel_failures", "Transactions the kernel refused", numbers.kernel_failures.clone());
     registry.register_collector(Box::new(StoreNumbers(store)));
-    if let Some(counters) = dns {
-        registry.register_collector(Box::new(DnsNumbers(counters)));
+    if let Some(numbers) = names {
+        registry.register_collector(Box::new(DnsNumbers(numbers)));
     }
     if let Some(tally) = tally {
         registry.register_collector(Box::new(tally));
@@ -185,20 +186,92 @@ impl Collector for Tally {
 }
 
 #[derive(Debug)]
-struct DnsNumbers(Arc<Counters>);
+struct DnsNumbers(dns::Numbers);
 
 impl Collector for DnsNumbers {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let counter = ConstCounter::<u64>::new(0);
+        let totals = self.0.totals();
+        let (cached, bytes) = self.0.cached();
+        let gauge = |value: usize| i64::try_from(value).unwrap_or(i64::MAX);
+        for (name, help, value) in [
+            ("dns_forwarded", "DNS questions that went upstream", totals.forwarded),
+            ("dns_noise", "Packets on the DNS port that are no questions", totals.noise),
+            ("dns_limited", "DNS questions of the LAN refused, cut or dropped", totals.limited),
+            ("dns_cache_hits", "DNS answers from the cache", totals.cache_hits),
+            ("dns_cache_misses", "DNS questions the cache could not answer", totals.cache_misses),
+            ("dns_stale", "DNS answers past their time, given because no upstream answers", totals.stale),
+            ("dns_prefetches", "DNS answers fetched anew before they were over", totals.prefetches),
+            ("dns_loops", "DNS questions of ours that came back", totals.loops),
+            ("dns_connections_closed", "TCP connections for DNS closed to make room", totals.connections_closed),
+        ] {
+            let counter = ConstCounter::new(value);
+            counter.encode(encoder.encode_descriptor(name, help, None, counter.metric_type())?)?;
+        }
+        for (name, help, value) in [
+            ("dns_cache_entries", "DNS answers in the cache", cached),
+            ("dns_cache_bytes", "Bytes of DNS answers in the cache", bytes),
+            ("dns_connections", "Open TCP connections for DNS", self.0.connections()),
+        ] {
+            let value = ConstGauge::new(gauge(value));
+            value.encode(encoder.encode_descriptor(name, help, None, value.metric_type())?)?;
+        }
+        self.questions(&mut encoder)?;
+        self.latencies(&mut encoder)?;
+        self.upstreams(&mut encoder)
+    }
+}
+
+impl DnsNumbers {
+    fn questions(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let help = "DNS questions by type and result";
-        let mut family = encoder.encode_descriptor("dns_questions", help, None, counter.metric_type())?;
+        let mut family = encoder.encode_descriptor("dns_questions", help, None, MetricType::Counter)?;
         for count in self.0.counts() {
             let labels = [("type", count.qtype), ("result", count.result)];
             ConstCounter::new(count.questions).encode(family.encode_family(&labels)?)?;
         }
-        let forwarded = ConstCounter::new(self.0.forwarded());
-        let help = "DNS questions that went upstream";
-        forwarded.encode(encoder.encode_descriptor("dns_forwarded", help, None, forwarded.metric_type())?)
+        Ok(())
+    }
+
+    fn latencies(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let help = "Time to a DNS answer by its source";
+        let unit = prometheus_client::registry::Unit::Seconds;
+        let mut family = encoder.encode_descriptor("dns_latency", help, Some(&unit), MetricType::Histogram)?;
+        for latency in self.0.latencies() {
+            let bounds = dns::LATENCY_BOUNDS.into_iter().chain([f64::INFINITY]);
+            let buckets: Vec<(f64, u64)> = bounds.zip(latency.within.iter().copied()).collect();
+            let count = latency.within.iter().sum();
+            let labels = [("source", latency.source)];
+            family.encode_family(&labels)?.encode_histogram::<NoLabelSet>(latency.seconds, count, &buckets, None)?;
+        }
+        Ok(())
+    }
+
+    fn upstreams(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let upstreams = self.0.upstreams();
+        let mut told = |name: &str, help: &str, kind: MetricType, value: &dyn Fn(&dns::RemoteHealth) -> f64| {
+            let mut family = encoder.encode_descriptor(name, help, None, kind)?;
+            for upstream in &upstreams {
+                let labels = [("server", upstream.server.as_str())];
+                let mut metric = family.encode_family(&labels)?;
+                match kind {
+                    MetricType::Counter => metric.encode_counter::<NoLabelSet, _, f64>(&value(upstream), None)?,
+                    _ => metric.encode_gauge(&value(upstream))?,
+                }
+            }
+            Ok(())
+        };
+        let flag = |set: bool| f64::from(u8::from(set));
+        #[allow(clippy::cast_precision_loss, reason = "counts above 2^52 lose their last digits")]
+        let number = |count: u64| count as f64;
+        let gauge = MetricType::Gauge;
+        let healthy = "Whether an upstream DNS server answers, and what it is asked does not come back";
+        told("dns_upstream_healthy", healthy, gauge, &|one| flag(one.healthy && !one.loops))?;
+        told("dns_upstream_seconds", "How long an upstream DNS server usually takes", gauge, &|one| {
+            one.usual.as_secs_f64()
+        })?;
+        let (counter, help) = (MetricType::Counter, "Questions an upstream DNS server was sent");
+        told("dns_upstream_questions", help, counter, &|one| number(one.questions))?;
+        told("dns_upstream_failures", "Those without a usable answer", counter, &|one| number(one.failures))
     }
 }
 

@@ -25,6 +25,7 @@ enum Sort {
     CtStatus,
     AddressType,
     Link,
+    Port,
     Other,
 }
 
@@ -119,6 +120,8 @@ impl Reader<'_> {
                 let flags = Some(std::iter::once(NATFlag::FullyRandom).collect());
                 return self.say(Statement::Masquerade(Some(NAT { addr: None, family: None, port: None, flags })));
             }
+            // The crate writes the word alone; nft reads and writes an object.
+            Expr::Notrack => self.out.push(json!({ "notrack": null })),
             Expr::Reset => return self.say(Statement::Reject(Some(Reject::new(Some(RejectType::TCPReset), None)))),
             Expr::Unreachable(family) => {
                 let kind = if *family == IpFamily::V4 { RejectType::ICMP } else { RejectType::ICMPv6 };
@@ -137,7 +140,8 @@ impl Reader<'_> {
             Expr::Transport { offset: 0, len: 1, word } if self.implied == Some(1) => {
                 (*word, Sort::IcmpType, header("icmp", "type"))
             }
-            Expr::Transport { offset: 2, len: 2, word } => (*word, Sort::Other, header(self.transport()?, "dport")),
+            Expr::Transport { offset: 0, len: 2, word } => (*word, Sort::Port, header(self.transport()?, "sport")),
+            Expr::Transport { offset: 2, len: 2, word } => (*word, Sort::Port, header(self.transport()?, "dport")),
             Expr::Meta { key, word } => {
                 let (key, sort) = match key {
                     4 => (MetaKey::Iif, Sort::Link),
@@ -233,6 +237,7 @@ impl Reader<'_> {
             (Sort::CtState, Some(mask)) if number(mask) == Some(8) && not => (word("new"), Operator::IN),
             (Sort::CtStatus, Some(mask)) if number(mask) == Some(32) && not => (word("dnat"), Operator::IN),
             (Sort::AddressType, None) if number(value) == Some(2) => (word("local"), op),
+            (Sort::Port, None) => (Expression::Number(u16::from_be_bytes(value.try_into().ok()?).into()), op),
             (Sort::Link, None) => (word((self.link)(number(value)?)), op),
             _ => return None,
         })

@@ -80,6 +80,8 @@ pub(in crate::dataplane) enum Expr {
     Immediate { word: u32, value: Vec<u8> },
     /// Rewrites the source to the box's address on the way out.
     Masquerade,
+    /// Conntrack passes the packet over.
+    Notrack,
     /// TCP reset.
     Reset,
     /// ICMP port unreachable.
@@ -115,6 +117,7 @@ impl Expr {
             Expr::Verdict(_) | Expr::Immediate { .. } => "immediate",
             Expr::Dnat { .. } => "nat",
             Expr::Masquerade => "masq",
+            Expr::Notrack => "notrack",
             Expr::Reset | Expr::Unreachable(_) => "reject",
             Expr::Update { .. } | Expr::Count { .. } => "dynset",
         }
@@ -176,6 +179,7 @@ impl Expr {
             Expr::Masquerade => {
                 a.be32(1, 0x10);
             }
+            Expr::Notrack => {}
             Expr::Reset => {
                 a.be32(1, 1).byte(2, 0);
             }

@@ -150,6 +150,12 @@ pub(in crate::dataplane) fn static_chains(family: IpFamily, options: &Options) -
     if options.count_traffic {
         chains.extend(super::traffic::counting(w));
     }
+    let names = untracked(w, options);
+    if !names.is_empty() {
+        // Before conntrack looks at a packet (nft's `raw`).
+        chains.push(base("untracked", "filter", 0, -300, names.clone()));
+        chains.push(base("untracked-local", "filter", 3, -300, names));
+    }
     // A client that believes a redirect to the endpoint bypasses us.
     if family == IpFamily::V4 {
         let icmp = vec![l4proto(0), is(0, &[1]), Expr::Transport { offset: 0, len: 1, word: 0 }, is(0, &[5])];
@@ -159,6 +165,22 @@ pub(in crate::dataplane) fn static_chains(family: IpFamily, options: &Options) -
     let ours = vec![w.daddr(0), in_set(SetName::EndpointIps), goto("masquerading")];
     chains.push(base("postrouting", "nat", 4, 100, vec![joined([translated(false), ours])]));
     chains
+}
+
+/// DNS is answered by a socket of the box: there is nothing to translate, and an
+/// entry for each question would fill the table of a small box.
+fn untracked(w: Words, options: &Options) -> Vec<Vec<Expr>> {
+    let mut rules = Vec::new();
+    for dns in options.cluster_dns.iter().filter(|addr| IpFamily::of(**addr) == w.0) {
+        for protocol in [Protocol::Udp, Protocol::Tcp] {
+            for (addr, offset) in [(w.daddr(0), 2), (w.saddr(0), 0)] {
+                let port = [Expr::Transport { offset, len: 2, word: 0 }, is(0, &53u16.to_be_bytes())];
+                let whose = [l4proto(0), is(0, &[protocol.number()]), addr, is(0, &octets(*dns))];
+                rules.push(joined([whose.to_vec(), port.to_vec(), vec![Expr::Notrack]]));
+            }
+        }
+    }
+    rules
 }
 
 fn in_set(set: SetName) -> Expr {

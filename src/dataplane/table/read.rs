@@ -34,6 +34,7 @@ fn read_expr(name: &str, data: &[u8]) -> Option<Expr> {
         "immediate" => immediate(data),
         "nat" => nat(data),
         "masq" => Some(Expr::Masquerade),
+        "notrack" => Some(Expr::Notrack),
         "reject" => reject(data),
         "dynset" => update(data),
         _ => None,

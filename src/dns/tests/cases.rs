@@ -127,7 +127,7 @@ fn cases_24_to_28_an_external_name_is_an_alias() {
         ("_http._tcp.ext", RecordType::A, NXDOMAIN),
         ("extip", RecordType::A, NXDOMAIN),
         ("extin", RecordType::A, "ok: extin.@ 30 CNAME my-service.@; my-service.@ 30 A 10.96.0.100"),
-        ("extin", RecordType::AAAA, "ok: extin.@ 30 CNAME my-service.@"),
+        ("extin", RecordType::AAAA, "ok: extin.@ 30 CNAME my-service.@ | soa"),
         ("extin", RecordType::CNAME, "ok: extin.@ 30 CNAME my-service.@"),
         ("extmissing", RecordType::A, NODATA),
         ("self", RecordType::A, NODATA),
@@ -159,6 +159,30 @@ fn cases_29_to_31_addresses_have_the_names_of_their_services() {
     assert_eq!(ptr("10.244.9.3"), format!("ok: 3.9.244.10.in-addr.arpa. 30 PTR 10-244-9-3.headpub.{SVC}"));
     assert_eq!(ptr("10.96.7.7"), NXDOMAIN);
     assert_eq!(ask("100.0.96.10.in-addr.arpa.", RecordType::A), NODATA);
+}
+
+#[test]
+fn the_reverse_zone_of_a_range_is_ours_from_its_apex_down() {
+    let soa = |name: &str, qtype| {
+        let reply = send(&zone(), &question(name, qtype), Transport::Udp);
+        let owner = reply.authorities.first().map(|record| record.name.to_string());
+        (show(&reply), owner.unwrap_or_default())
+    };
+    let apex = "96.10.in-addr.arpa.".to_owned();
+    for name in ["100.0.96.10.in-addr.arpa.", "0.96.10.in-addr.arpa.", "96.10.in-addr.arpa."] {
+        assert_eq!(soa(name, RecordType::A), (NODATA.to_owned(), apex.clone()), "{name}");
+    }
+    for name in ["7.7.96.10.in-addr.arpa.", "x.0.96.10.in-addr.arpa.", "1.100.0.96.10.in-addr.arpa."] {
+        assert_eq!(soa(name, RecordType::PTR), (NXDOMAIN.to_owned(), apex.clone()), "{name}");
+    }
+    assert_eq!(soa(&apex, RecordType::SOA).0, "ok: soa");
+    assert_eq!(soa(&apex, RecordType::NS).0, "ok: 96.10.in-addr.arpa. 30 NS ns.dns.cluster.local.");
+    // An endpoint's address lies in no range of ours: only its own name is.
+    let name = "1.9.244.10.in-addr.arpa.";
+    assert_eq!(soa(name, RecordType::A), (NODATA.to_owned(), name.to_owned()));
+    for name in ["9.244.10.in-addr.arpa.", "10.in-addr.arpa.", "in-addr.arpa."] {
+        assert_eq!(soa(name, RecordType::SOA).0, "servfail: ", "{name} is asked upstream, and there is none");
+    }
 }
 
 /// As CoreDNS answers: endpoints have names behind a virtual address too.
@@ -206,11 +230,11 @@ fn cases_34_to_37_pod_names_echo_their_address() {
 #[test]
 fn pod_names_can_be_disabled_or_verified() {
     let mut zone = zone();
-    let addresses = vec!["1.2.3.4".parse().unwrap()];
-    zone.apply(Change::Pod { key: ObjectKey::new("dns", "pod-0"), addresses }, 1);
+    let after = vec!["1.2.3.4".parse().unwrap()];
+    zone.apply(Change::Pod { key: ObjectKey::new("dns", "pod-0"), before: vec![], after }, 1);
     let code = |mode, name: &str| {
         let packet = question(&format!("{name}.dns.pod.cluster.local."), RecordType::A).to_vec().unwrap();
-        let outcome = responder(mode).respond(&zone, &packet, Transport::Udp, &mut Rng::with_seed(1));
+        let outcome = responder(mode).respond(&zone, &packet, &client(Transport::Udp), &mut Rng::with_seed(1));
         let Outcome::Reply(bytes) = outcome else { panic!("no reply") };
         Message::from_vec(&bytes).unwrap().response_code
     };
@@ -318,7 +342,9 @@ fn the_order_of_addresses_changes_from_answer_to_answer() {
     let mut rng = Rng::with_seed(3);
     let firsts: std::collections::BTreeSet<String> = (0..64)
         .map(|_| {
-            let Outcome::Reply(bytes) = responder.respond(&zone, &packet, Transport::Udp, &mut rng) else { panic!() };
+            let Outcome::Reply(bytes) = responder.respond(&zone, &packet, &client(Transport::Udp), &mut rng) else {
+                panic!()
+            };
             Message::from_vec(&bytes).unwrap().answers[0].data.to_string()
         })
         .collect();

@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::*;
-use crate::dns::{Options, Server, Upstreams};
+use crate::dns::{Forwarding, Numbers, Options, Server, Upstream as Named, Upstreams};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -105,19 +105,27 @@ fn answers(asked: &Message, _tcp: bool) -> Option<Message> {
 
 struct Running {
     addr: SocketAddr,
-    _zone: watch::Sender<Zone>,
+    numbers: Numbers,
+    zone: watch::Sender<Zone>,
     _task: JoinSet<()>,
 }
 
+fn named(upstreams: Vec<SocketAddr>) -> Forwarding {
+    Forwarding::to(Upstreams::Named(upstreams.into_iter().map(Into::into).collect()))
+}
+
 fn serve(upstreams: Vec<SocketAddr>) -> Running {
+    serve_with(Options { forwarding: Some(named(upstreams)), ..Options::default() })
+}
+
+fn serve_with(options: Options) -> Running {
     let (sender, receiver) = watch::channel(zone());
     let listen = vec!["127.0.0.1:0".parse().unwrap()];
-    let options = Options { listen, upstreams: Some(Upstreams::Named(upstreams)), ..Options::default() };
-    let server = Server::bind(options, receiver).unwrap();
-    let addr = server.addresses()[0];
+    let server = Server::bind(Options { listen, ..options }, receiver).unwrap();
+    let (addr, numbers) = (server.addresses()[0], server.numbers());
     let mut task = JoinSet::new();
     task.spawn(server.run(std::future::pending()));
-    Running { addr, _zone: sender, _task: task }
+    Running { addr, numbers, zone: sender, _task: task }
 }
 
 async fn ask_udp(addr: SocketAddr, message: &Message) -> Message {
@@ -166,7 +174,7 @@ async fn our_own_names_never_leave() {
 }
 
 #[tokio::test]
-async fn case_29_an_external_name_comes_with_its_addresses() {
+async fn case_23_an_external_name_comes_with_its_addresses() {
     let upstream = Upstream::start(answers).await;
     let server = serve(vec![upstream.addr]);
     let reply = ask_udp(server.addr, &question("ext.dns.svc.cluster.local.", RecordType::A)).await;
@@ -251,9 +259,14 @@ async fn two_forwarders_that_ask_each_other_end_in_servfail() {
             out.send_to(&bytes[..length], back).await.unwrap();
         }
     });
-    let reply = ask_udp(server.addr, &question("www.example.com.", RecordType::A)).await;
-    assert_eq!(reply.metadata.response_code, ResponseCode::ServFail);
-    assert!(seen.load(Ordering::SeqCst) <= 2, "a loop must not multiply questions");
+    let began = tokio::time::Instant::now();
+    for name in ["www.example.com.", "other.example.com."] {
+        let reply = ask_udp(server.addr, &question(name, RecordType::A)).await;
+        assert_eq!(reply.metadata.response_code, ResponseCode::ServFail);
+    }
+    assert!(began.elapsed() < Duration::from_secs(4), "found out, not waited for");
+    assert!(seen.load(Ordering::SeqCst) <= 2, "a question and a probe, and then nothing");
+    assert!(server.numbers.totals().loops >= 1 && server.numbers.upstreams()[0].loops);
 }
 
 #[tokio::test]
@@ -268,4 +281,229 @@ async fn forged_answers_are_passed_over() {
     let reply = ask_udp(server.addr, &question("www.example.com.", RecordType::A)).await;
     assert_eq!(reply.answers.len(), 2);
     assert_eq!(good.asked(), 1);
+}
+
+#[tokio::test]
+async fn the_next_upstream_is_asked_beside_a_silent_one() {
+    fn silent(_asked: &Message, _tcp: bool) -> Option<Message> {
+        None
+    }
+    let (dead, good) = (Upstream::start(silent).await, Upstream::start(answers).await);
+    let server = serve(vec![dead.addr, good.addr]);
+    let began = tokio::time::Instant::now();
+    let reply = ask_udp(server.addr, &question("www.example.com.", RecordType::A)).await;
+    assert_eq!(reply.answers.len(), 2);
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    assert_eq!((dead.asked(), good.asked()), (1, 1));
+    // Who is late three times is asked last: others do not wait for it any more.
+    for name in ["a.example.", "b.example.", "c.example.", "d.example."] {
+        ask_udp(server.addr, &question(name, RecordType::A)).await;
+    }
+    assert!(!server.numbers.upstreams()[0].healthy);
+    assert_eq!((dead.asked(), good.asked()), (3, 5));
+}
+
+#[tokio::test]
+async fn an_upstream_from_before_edns_is_asked_without() {
+    fn old(asked: &Message, tcp: bool) -> Option<Message> {
+        if asked.edns.is_none() {
+            return answers(asked, tcp);
+        }
+        let mut reply = Message::response(asked.metadata.id, asked.metadata.op_code);
+        reply.metadata.response_code = ResponseCode::FormErr;
+        Some(reply)
+    }
+    let upstream = Upstream::start(old).await;
+    let server = serve(vec![upstream.addr]);
+    let reply = ask_udp(server.addr, &question("www.example.com.", RecordType::A)).await;
+    assert_eq!((reply.answers.len(), upstream.asked()), (2, 2));
+}
+
+#[tokio::test]
+async fn while_no_upstream_answers_what_was_known_is_still_said() {
+    static GONE: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
+    fn short(asked: &Message, _tcp: bool) -> Option<Message> {
+        let mut reply = reply_to(asked);
+        reply.add_answer(a("www.example.com.", 1, "192.0.2.80"));
+        (!GONE.load(Ordering::SeqCst)).then_some(reply)
+    }
+    let upstream = Upstream::start(short).await;
+    let server = serve(vec![upstream.addr]);
+    let asked = question("www.example.com.", RecordType::A);
+    assert_eq!(ask_udp(server.addr, &asked).await.answers[0].ttl, 1);
+    GONE.store(true, Ordering::SeqCst);
+    let stale = timeout(LIMIT, async {
+        loop {
+            let reply = ask_udp(server.addr, &asked).await;
+            assert_eq!(reply.answers.len(), 1, "never without an answer");
+            if reply.answers[0].ttl == 30 {
+                return;
+            }
+        }
+    });
+    stale.await.expect("a stale answer");
+    let began = tokio::time::Instant::now();
+    assert_eq!(ask_udp(server.addr, &asked).await.answers[0].ttl, 30);
+    assert!(began.elapsed() < Duration::from_secs(1), "the next one at once");
+    assert!(server.numbers.totals().stale >= 2);
+}
+
+#[tokio::test]
+async fn a_stub_zone_has_servers_of_its_own() {
+    fn corp(asked: &Message, _tcp: bool) -> Option<Message> {
+        let mut reply = reply_to(asked);
+        reply.add_answer(a("db.corp.example.", 60, "10.1.2.4"));
+        Some(reply)
+    }
+    let (stub, other) = (Upstream::start(corp).await, Upstream::start(answers).await);
+    let stubs = vec![("corp.example".to_owned(), stub.addr.into())];
+    let forwarding = Forwarding { stubs, ..named(vec![other.addr]) };
+    let server = serve_with(Options { forwarding: Some(forwarding), ..Options::default() });
+    assert_eq!(ask_udp(server.addr, &question("DB.corp.example.", RecordType::A)).await.answers.len(), 1);
+    assert_eq!(ask_udp(server.addr, &question("www.example.com.", RecordType::A)).await.answers.len(), 2);
+    assert_eq!((stub.asked(), other.asked()), (1, 1));
+    assert_eq!(server.numbers.upstreams().len(), 2);
+}
+
+#[tokio::test]
+async fn names_of_the_box_localhost_and_everything_never_leave() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("hosts");
+    std::fs::write(&path, "192.0.2.5 printer.lan www.example.com\n").unwrap();
+    let upstream = Upstream::start(answers).await;
+    let forwarding = Forwarding { hosts: Some(path), ..named(vec![upstream.addr]) };
+    let server = serve_with(Options { forwarding: Some(forwarding), ..Options::default() });
+    let shown = async |name: &str, qtype| show(&ask_udp(server.addr, &question(name, qtype)).await);
+    assert_eq!(shown("Printer.LAN.", RecordType::A).await, "ok: Printer.LAN. 30 A 192.0.2.5");
+    assert_eq!(shown("printer.lan.", RecordType::AAAA).await, "ok: ");
+    assert_eq!(
+        shown("5.2.0.192.in-addr.arpa.", RecordType::PTR).await,
+        "ok: 5.2.0.192.in-addr.arpa. 30 PTR printer.lan."
+    );
+    assert_eq!(shown("localhost.", RecordType::A).await, "ok: localhost. 30 A 127.0.0.1");
+    assert_eq!(shown("a.localhost.", RecordType::AAAA).await, "ok: a.localhost. 30 AAAA ::1");
+    assert!(shown("example.com.", RecordType::ANY).await.contains("HINFO"));
+    // The target of an alias of ours is looked for there too.
+    let alias = shown("ext.dns.svc.cluster.local.", RecordType::A).await;
+    assert!(alias.ends_with("www.example.com. 30 A 192.0.2.5"), "{alias}");
+    assert_eq!(upstream.asked(), 0);
+}
+
+/// An upstream over TLS with a certificate for `dns.example`; the file holds its
+/// authority.
+async fn tls_upstream(dir: &std::path::Path) -> (SocketAddr, std::path::PathBuf, JoinSet<()>) {
+    use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = rcgen::CertificateParams::new(vec!["dns.example".to_owned()]).unwrap().self_signed(&key).unwrap();
+    let path = dir.join("ca.pem");
+    std::fs::write(&path, certificate.pem()).unwrap();
+    let config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![certificate.der().clone()],
+            PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der())),
+        )
+        .unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+            while let Ok(length) = stream.read_u16().await {
+                let mut bytes = vec![0; length.into()];
+                stream.read_exact(&mut bytes).await.unwrap();
+                let bytes = answers(&Message::from_vec(&bytes).unwrap(), true).unwrap().to_vec().unwrap();
+                stream.write_u16(bytes.len().try_into().unwrap()).await.unwrap();
+                stream.write_all(&bytes).await.unwrap();
+                stream.flush().await.unwrap();
+            }
+        }
+    });
+    (addr, path, tasks)
+}
+
+#[tokio::test]
+async fn an_upstream_over_tls_is_believed_only_under_its_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let (addr, ca_file, _tasks) = tls_upstream(dir.path()).await;
+    let serve_as = |name: &str| {
+        let upstreams = Upstreams::Named(vec![Named { addr, tls: Some(name.to_owned()) }]);
+        let forwarding = Forwarding { ca_file: Some(ca_file.clone()), ..Forwarding::to(upstreams) };
+        serve_with(Options { forwarding: Some(forwarding), ..Options::default() })
+    };
+    let server = serve_as("dns.example");
+    // The second goes over the connection of the first.
+    for name in ["www.example.com.", "nope.example."] {
+        let reply = ask_udp(server.addr, &question(name, RecordType::A)).await;
+        assert_ne!(reply.metadata.response_code, ResponseCode::ServFail, "{name}");
+    }
+    let impostor = serve_as("other.example");
+    let reply = ask_udp(impostor.addr, &question("www.example.com.", RecordType::A)).await;
+    assert_eq!(reply.metadata.response_code, ResponseCode::ServFail);
+}
+
+#[tokio::test]
+async fn without_authorities_tls_is_refused_at_start() {
+    let upstreams =
+        Upstreams::Named(vec![Named { addr: "192.0.2.1:853".parse().unwrap(), tls: Some("dns.example".into()) }]);
+    let forwarding = Forwarding { ca_file: Some("/dev/null".into()), ..Forwarding::to(upstreams) };
+    let (_sender, receiver) = watch::channel(zone());
+    let error = Server::bind(Options { forwarding: Some(forwarding), ..Options::default() }, receiver).unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("tls://192.0.2.1:853#dns.example") && text.contains("/dev/null"), "{text}");
+}
+
+#[tokio::test]
+async fn the_search_path_of_a_pod_is_completed_in_one_question() {
+    let upstream = Upstream::start(answers).await;
+    let server =
+        serve_with(Options { forwarding: Some(named(vec![upstream.addr])), autopath: true, ..Options::default() });
+    let shown = async |name: &str, qtype| show(&ask_udp(server.addr, &question(name, qtype)).await);
+    let first = "www.example.com.dns.svc.cluster.local.";
+    assert_eq!(shown(first, RecordType::A).await, "nxdomain:  | soa", "nobody knows the client yet");
+    let pod =
+        Change::Pod { key: ObjectKey::new("dns", "pod"), before: vec![], after: vec!["127.0.0.1".parse().unwrap()] };
+    server.zone.send_modify(|zone| zone.apply(pod, 1));
+    let expected = format!(
+        "ok: web.example.net. 60 A 192.0.2.80; www.example.com. 60 CNAME web.example.net.; {first} 30 CNAME www.example.com."
+    );
+    assert_eq!(shown(first, RecordType::A).await, expected);
+    // The second name of the path is one of ours.
+    let ours = "my-service.dns.dns.svc.cluster.local.";
+    let expected = format!(
+        "ok: {ours} 30 CNAME my-service.dns.svc.cluster.local.; my-service.dns.svc.cluster.local. 30 A 10.96.0.100"
+    );
+    assert_eq!(shown(ours, RecordType::A).await, expected);
+    for (name, qtype) in [
+        ("nope.example.com.dns.svc.cluster.local.", RecordType::A),
+        (first, RecordType::TXT),
+        ("www.example.com.svc.cluster.local.", RecordType::A),
+        ("www.example.com.other.svc.cluster.local.", RecordType::A),
+    ] {
+        assert_eq!(shown(name, qtype).await, "nxdomain:  | soa", "{name} {qtype}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_asks_for_what_nobody_answers_keeps_no_other_waiting() {
+    fn slow(asked: &Message, tcp: bool) -> Option<Message> {
+        if asked.queries[0].name.to_ascii().starts_with("www") { answers(asked, tcp) } else { None }
+    }
+    let upstream = Upstream::start(slow).await;
+    let server = serve(vec![upstream.addr]);
+    let flood = UdpSocket::bind("127.0.0.2:0").await.unwrap();
+    flood.connect(server.addr).await.unwrap();
+    for n in 0..2000 {
+        flood.send(&question(&format!("x{n}.example."), RecordType::A).to_vec().unwrap()).await.unwrap();
+        tokio::task::yield_now().await;
+    }
+    let began = tokio::time::Instant::now();
+    let reply = ask_udp(server.addr, &question("www.example.com.", RecordType::A)).await;
+    assert_eq!(reply.answers.len(), 2);
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
 }

@@ -2,6 +2,7 @@
 //! read back through hickory-proto, which did not write it.
 
 mod cases;
+mod corpus;
 mod forwarding;
 mod sockets;
 mod transport;
@@ -14,7 +15,8 @@ use hickory_proto::op::{Message, Query, ResponseCode};
 use hickory_proto::rr::{Name, RecordType};
 
 use super::authority::{Authority, PodMode};
-use super::respond::{Outcome, Responder, Transport};
+use super::cookie::Cookies;
+use super::respond::{Client, Outcome, Responder, Transport};
 use super::zone::{Change, Zone};
 use crate::desired::{EndpointRecord, PortRecord, ServiceRecords};
 use crate::model::{ObjectKey, Protocol};
@@ -80,7 +82,19 @@ fn zone() -> Zone {
 fn responder(pod_mode: PodMode) -> Responder {
     let own = vec!["10.96.0.10".parse::<IpAddr>().unwrap()];
     let authority = Authority::new("cluster.local", 30, pod_mode, own).unwrap();
-    Responder { authority, counters: Arc::default(), forwarder: None }
+    Responder {
+        authority,
+        counters: Arc::default(),
+        forwarder: None,
+        cookies: Cookies::new(),
+        newest: None,
+        autopath: false,
+        log: false,
+    }
+}
+
+fn client(transport: Transport) -> Client {
+    Client { addr: "10.9.0.11".parse().unwrap(), transport, began: tokio::time::Instant::now(), guard: None }
 }
 
 /// A question as a client sends it.
@@ -96,7 +110,7 @@ fn send(zone: &Zone, message: &Message, transport: Transport) -> Message {
 }
 
 fn send_bytes(zone: &Zone, packet: &[u8], transport: Transport) -> Option<(Vec<u8>, Message)> {
-    match responder(PodMode::Insecure).respond(zone, packet, transport, &mut Rng::with_seed(7)) {
+    match responder(PodMode::Insecure).respond(zone, packet, &client(transport), &mut Rng::with_seed(7)) {
         Outcome::Reply(bytes) => {
             let message = Message::from_vec(&bytes).expect("a reply that hickory-proto can read");
             Some((bytes, message))

@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::*;
-use crate::dns::{BindError, ListenError, Options, Server};
+use crate::dns::{BindError, Gate, ListenError, Newest, Options, Server};
 
 const LIMIT: Duration = Duration::from_secs(10);
 
@@ -187,4 +187,127 @@ async fn all_addresses_at_once_are_refused() {
     let options = Options { listen: vec!["0.0.0.0:0".parse().unwrap()], ..Options::default() };
     let error = Server::bind(options, watch::channel(Zone::default()).1).unwrap_err();
     assert!(matches!(error, BindError::Listen(ListenError::Wildcard { .. })));
+}
+
+/// A server whose only address is offered to the LAN.
+fn start_for_the_lan(allowed: &str, rate: u32) -> Running {
+    let (sender, receiver) = watch::channel(zone());
+    let listen = vec!["127.0.0.1:0".parse().unwrap()];
+    let gate = Gate { listen, allowed: vec![allowed.parse().unwrap()], rate };
+    let server = Server::bind(Options { gate, ..Options::default() }, receiver).unwrap();
+    let addr = server.addresses()[0];
+    Running { addr, zone: sender, task: tokio::spawn(server.run(std::future::pending())) }
+}
+
+#[tokio::test]
+async fn strangers_of_the_lan_are_refused_in_no_more_bytes_than_they_sent() {
+    let server = start_for_the_lan("192.0.2.0/24", 0);
+    let asked = question("my-service.dns.svc.cluster.local.", RecordType::A);
+    let reply = ask_udp(server.addr, &asked).await;
+    assert_eq!((reply.response_code, reply.answers.len()), (ResponseCode::Refused, 0));
+    assert!(reply.to_vec().unwrap().len() <= asked.to_vec().unwrap().len());
+    let mut stream = TcpStream::connect(server.addr).await.unwrap();
+    stream.write_all(&framed(&asked)).await.unwrap();
+    assert_eq!(read_framed(&mut stream).await.response_code, ResponseCode::Refused);
+}
+
+#[tokio::test]
+async fn a_flood_of_the_lan_is_cut_and_tcp_still_answers() {
+    let server = start_for_the_lan("127.0.0.0/8", 1);
+    let asked = question("my-service.dns.svc.cluster.local.", RecordType::A);
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    socket.connect(server.addr).await.unwrap();
+    let (mut whole, mut cut) = (0, 0);
+    while cut == 0 {
+        socket.send(&asked.to_vec().unwrap()).await.unwrap();
+        let mut bytes = [0; 512];
+        // Some are not answered at all.
+        let Ok(received) = timeout(Duration::from_millis(50), socket.recv(&mut bytes)).await else { continue };
+        let reply = Message::from_vec(&bytes[..received.unwrap()]).unwrap();
+        if reply.truncation {
+            cut += 1
+        } else {
+            whole += 1
+        }
+        assert!(whole < 100, "no limit");
+    }
+    let mut stream = TcpStream::connect(server.addr).await.unwrap();
+    for _ in 0..10 {
+        stream.write_all(&framed(&asked)).await.unwrap();
+        assert_eq!(read_framed(&mut stream).await.answers.len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_brings_back_our_cookie_is_no_forger() {
+    use hickory_proto::op::Edns;
+    use hickory_proto::rr::rdata::opt::{EdnsCode, EdnsOption};
+    let server = start_for_the_lan("127.0.0.0/8", 1);
+    let with_cookie = |cookie: &[u8]| {
+        let mut asked = question("my-service.dns.svc.cluster.local.", RecordType::A);
+        let mut edns = Edns::new();
+        edns.options_mut().insert(EdnsOption::Unknown(10, cookie.to_vec()));
+        asked.set_edns(edns);
+        asked
+    };
+    let cookie_of = |reply: &Message| match reply.edns.as_ref().and_then(|edns| edns.option(EdnsCode::Cookie)) {
+        Some(EdnsOption::Unknown(10, bytes)) => bytes.clone(),
+        other => panic!("no cookie: {other:?}"),
+    };
+    let cookie = cookie_of(&ask_udp(server.addr, &with_cookie(b"client-1")).await);
+    assert_eq!((cookie.len(), &cookie[..8]), (24, &b"client-1"[..]));
+    for _ in 0..20 {
+        let reply = ask_udp(server.addr, &with_cookie(&cookie)).await;
+        assert_eq!((reply.answers.len(), reply.truncation), (1, false));
+    }
+    // RFC 7873 section 5.2.2.
+    let reply = ask_udp(server.addr, &with_cookie(b"short")).await;
+    assert_eq!(reply.response_code, ResponseCode::FormErr);
+}
+
+#[tokio::test]
+async fn a_client_with_too_many_connections_keeps_nobody_out() {
+    let server = start();
+    let mut held = Vec::new();
+    for _ in 0..400 {
+        held.push(TcpStream::connect(server.addr).await.unwrap());
+    }
+    let asked = question("my-service.dns.svc.cluster.local.", RecordType::A);
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+    let mut other = socket.connect(server.addr).await.unwrap();
+    other.write_all(&framed(&asked)).await.unwrap();
+    assert_eq!(read_framed(&mut other).await.answers.len(), 1);
+    // The newest of the many is served too; the oldest has made room.
+    let newest = held.last_mut().unwrap();
+    newest.write_all(&framed(&asked)).await.unwrap();
+    assert_eq!(read_framed(newest).await.answers.len(), 1);
+    let mut byte = [0];
+    assert_eq!(timeout(LIMIT, held[0].read(&mut byte)).await.unwrap().unwrap_or_default(), 0);
+}
+
+#[tokio::test]
+async fn a_name_that_was_acknowledged_is_waited_for() {
+    let (sender, receiver) = watch::channel(zone());
+    let listen = vec!["127.0.0.1:0".parse().unwrap()];
+    let newest = Some(Newest(Arc::new(|| 7)));
+    let server = Server::bind(Options { listen, newest, ..Options::default() }, receiver).unwrap();
+    let addr = server.addresses()[0];
+    let server = Running { addr, zone: sender, task: tokio::spawn(server.run(std::future::pending())) };
+    let asked = question("late.dns.svc.cluster.local.", RecordType::A);
+    let (reply, ()) = tokio::join!(ask_udp(addr, &asked), async {
+        tokio::task::yield_now().await;
+        server.zone.send_modify(|zone| {
+            let records = Some(cluster(&["10.96.0.77"], &[]).into());
+            zone.apply(Change::Service { key: ObjectKey::new("dns", "late"), records }, 1);
+            zone.reach(7);
+        });
+    });
+    assert_eq!(reply.answers.len(), 1);
+    // What is there, or in no namespace of ours, or in a zone that is not behind, waits for nothing.
+    for name in ["nope.dns.svc.cluster.local.", "www.example.com.cluster.local."] {
+        let began = tokio::time::Instant::now();
+        assert_eq!(ask_udp(addr, &question(name, RecordType::A)).await.response_code, ResponseCode::NXDomain);
+        assert!(began.elapsed() < Duration::from_millis(90), "{name}");
+    }
 }

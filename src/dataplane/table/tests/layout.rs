@@ -58,6 +58,21 @@ fn a_new_connection_is_decided_by_one_lookup_before_anything_else() {
 }
 
 #[test]
+fn dns_is_passed_over_by_conntrack_both_ways_and_only_where_there_is_dns() {
+    for family in IpFamily::BOTH {
+        let untracked = |options: &Options| {
+            let chains = static_chains(family, options);
+            let rules = chains.iter().flat_map(|chain| &chain.rules);
+            rules.filter(|rule| rule.last() == Some(&Expr::Notrack)).count()
+        };
+        let dns = vec!["10.43.0.10".parse().unwrap(), "fd43::a".parse().unwrap()];
+        // UDP and TCP, questions and answers, from outside and from the box.
+        assert_eq!(untracked(&Options { cluster_dns: dns, ..Options::default() }), 8);
+        assert_eq!(untracked(&Options::default()), 0);
+    }
+}
+
+#[test]
 fn sets_have_names_of_their_own_and_keys_the_kernel_takes() {
     let names: BTreeSet<_> = SetName::ALL.iter().map(|name| name.as_str()).collect();
     assert_eq!(names.len(), SetName::ALL.len());
