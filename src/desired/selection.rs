@@ -2,7 +2,9 @@
 //! section 1): readiness, termination, topology hints, locality.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+
+use ipnet::IpNet;
 
 use crate::model::endpoints::{AddressType, Endpoint, Named};
 use crate::model::service::ServicePort;
@@ -15,6 +17,16 @@ pub(super) struct Here<'a> {
     pub(super) node_name: &'a str,
     /// The zone its Node is labelled with.
     pub(super) zone: Option<&'a str>,
+    /// Where cluster IPs come from: an endpoint there would be a Service again, and two
+    /// of them a loop.
+    pub(super) ranges: &'a [IpNet],
+}
+
+impl Here<'_> {
+    /// Whether an address is a Service's and no endpoint's.
+    pub(super) fn is_of_services(self, addr: IpAddr) -> bool {
+        self.ranges.iter().any(|range| range.contains(&addr))
+    }
 }
 
 /// The endpoints of one Service port in one family, each address once.
@@ -48,8 +60,9 @@ impl PortEndpoints {
             let serves = slice.ports.iter().filter(|p| p.name == port.name && p.protocol == port.protocol);
             for number in serves.filter_map(|p| p.port).filter(|number| *number != 0) {
                 for endpoint in &slice.endpoints {
-                    let Some(addr) = endpoint.addr().filter(|addr| is_of_type(IpFamily::of(*addr), address_type))
-                    else {
+                    let fits =
+                        |addr: &IpAddr| is_of_type(IpFamily::of(*addr), address_type) && !here.is_of_services(*addr);
+                    let Some(addr) = endpoint.addr().filter(fits) else {
                         continue;
                     };
                     let candidate = Candidate::of(endpoint, here);
