@@ -32,6 +32,8 @@ mod export;
 mod flows;
 #[path = "kernel_dataplane/inside.rs"]
 mod inside;
+#[path = "kernel_dataplane/refused.rs"]
+mod refused;
 #[path = "kernel_dataplane/restart.rs"]
 mod restart;
 #[path = "kernel_dataplane/routes.rs"]

@@ -29,12 +29,14 @@ mod ranges;
 mod reserved;
 mod retire;
 mod routes;
+mod sift;
 mod table;
 #[cfg(test)]
 mod tests;
 mod watch;
 mod worker;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
@@ -44,7 +46,7 @@ use ipnet::IpNet;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::desired::{Change, Contribution};
-use crate::model::NodePortAddress;
+use crate::model::{NodePortAddress, ObjectKey};
 
 pub use export::export;
 pub use inspect::{cleanup, show};
@@ -146,6 +148,17 @@ impl DataplaneError {
         }
     }
 
+    /// Whether the kernel refused what was asked of it, or it does not fit: the fault may
+    /// be one Service's.
+    fn is_refusal(&self) -> bool {
+        matches!(self, DataplaneError::Commit(CommitError::Refused(_) | CommitError::TooLarge { .. }))
+    }
+
+    /// Whether a transaction does not fit into the socket's buffer; nothing of it was sent.
+    fn is_too_large(&self) -> bool {
+        matches!(self, DataplaneError::Commit(CommitError::TooLarge { .. }))
+    }
+
     /// Whether the same request may succeed later.
     pub fn is_retryable(&self) -> bool {
         matches!(self, DataplaneError::Commit(_) | DataplaneError::Socket(_) | DataplaneError::Denied(_))
@@ -154,6 +167,9 @@ impl DataplaneError {
 
 /// The name of our own link, which holds the addresses of cluster DNS.
 pub const LINK_NAME: &str = links::LINK;
+
+/// The Services that the kernel refuses, and why.
+pub type Refusals = BTreeMap<ObjectKey, String>;
 
 /// What a change did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -176,6 +192,7 @@ pub struct Flows {
 struct Opening {
     warnings: Vec<String>,
     flows: conntrack::Observer,
+    refused: tokio::sync::watch::Receiver<Refusals>,
 }
 
 type Opened = std::sync::mpsc::SyncSender<Result<Opening, DataplaneError>>;
@@ -234,6 +251,12 @@ impl Dataplane {
         self.ask(|answer| Request::Ranges(ranges, answer)).await
     }
 
+    /// The Services that the kernel refuses. They hold up no other, keep in the kernel
+    /// what it took last, and are tried again.
+    pub fn refused(&self) -> tokio::sync::watch::Receiver<Refusals> {
+        self.opening.refused.clone()
+    }
+
     /// What start-up found worth telling, one line each.
     pub fn warnings(&self) -> &[String] {
         &self.opening.warnings
@@ -266,7 +289,7 @@ fn serve(options: Options, ceiling: Ceiling, inbox: mpsc::Receiver<Request>, ope
                 Err(error) => return opened.send(Err(error)),
             };
             let warnings = std::mem::take(&mut worker.warnings);
-            opened.send(Ok(Opening { warnings, flows: worker.observer() }))?;
+            opened.send(Ok(Opening { warnings, flows: worker.observer(), refused: worker.refused() }))?;
             watch::serve(worker, inbox).await;
             Ok(())
         }),

@@ -90,6 +90,11 @@ pub(super) async fn serve(mut worker: Worker, mut inbox: mpsc::Receiver<Request>
                     tracing::warn!(%error, "chains that are not needed any more could not be removed");
                 }
             }
+            () = until(worker.next_retry()) => {
+                if let Err(error) = worker.retry().await {
+                    tracing::warn!(%error, "Services that the kernel refused could not be tried again");
+                }
+            }
             _ = routes.next() => {
                 tokio::time::sleep(LINKS_SETTLE).await;
                 if converged && let Err(error) = worker.follow_links().await {

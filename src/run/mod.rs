@@ -8,6 +8,7 @@
 mod facts;
 mod follow;
 mod memory;
+mod refused;
 mod telemetry;
 mod watchdog;
 
@@ -164,6 +165,7 @@ impl Running {
         let (zone, zones) = watch::channel(dns::Zone::default());
         let (lag, lags) = watch::channel(None);
         let (busy, kernel) = watch::channel(None);
+        let (misplacing, misplaced) = watch::channel(dataplane::Refusals::new());
         let (checked, health_checks) = watch::channel(health_check::Checks::new());
         let desired_facts = desired::Facts {
             node_name: facts.node_name.as_str().into(),
@@ -179,6 +181,7 @@ impl Running {
             numbers: numbers.clone(),
             lag,
             busy,
+            misplaced: misplacing,
         };
         let snapshots = store.subscribe();
         follower.begin(&store.snapshot()).await.map_err(|error| dataplane_failure(&error))?;
@@ -193,7 +196,13 @@ impl Running {
             lag: lags.clone(),
         };
         serve_health_checks(config, inputs, &store, &facts, stopped.clone(), &mut tasks);
-        let checks = checks(&store, lags);
+        let refused =
+            follower.dataplane.as_ref().map_or_else(|| watch::channel(Default::default()).1, Dataplane::refused);
+        for (report, services) in [(&refused::KERNEL, refused.clone()), (&refused::MISPLACED, misplaced)] {
+            let reporting = refused::report(store.clone(), facts.clone(), report, services);
+            tasks.spawn(until(stopped.clone(), reporting));
+        }
+        let checks = checks(&store, lags, refused);
         let metrics = telemetry::metrics(&numbers, store.clone(), counters);
         let options = api_options(config, &facts, &checks, metrics, report_faults(&store, &facts));
         let api = Server::bind(options, store.clone(), stopped.clone()).await.map_err(|error| api_failure(&error))?;
@@ -356,16 +365,21 @@ fn start_dns(
     Ok(Some(counters))
 }
 
-fn checks(store: &Store, lags: watch::Receiver<Option<String>>) -> server::Checks {
+fn checks(
+    store: &Store,
+    lags: watch::Receiver<Option<String>>,
+    refused: watch::Receiver<dataplane::Refusals>,
+) -> server::Checks {
     let store = store.clone();
     Arc::new(move || {
         let writable = match store.health() {
             Health::Writable => None,
             Health::ReadOnly(reason) => Some(reason),
         };
+        let kernel = lags.borrow().clone().or_else(|| refused::failure(&refused.borrow()));
         vec![
             Check { name: "store", failure: writable, live: false },
-            Check { name: "kernel", failure: lags.borrow().clone(), live: false },
+            Check { name: "kernel", failure: kernel, live: false },
         ]
     })
 }

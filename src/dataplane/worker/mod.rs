@@ -1,6 +1,7 @@
 //! The thread that owns the sockets and the book.
 
 mod adopt;
+mod apply;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -13,7 +14,6 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::addresses::{self, BoxAddresses};
-use super::affinity;
 use super::conntrack::{Observer, Reconciler};
 use super::hairpin;
 use super::kernel;
@@ -21,15 +21,15 @@ use super::links::{self, BoxLinks, Way};
 use super::netlink::Link;
 use super::netlink::batch::{CommitError, commit};
 use super::on_lo;
-use super::portion::portions;
 use super::preflight::preflight_error;
 use super::ranges;
 use super::reserved;
 use super::retire::Retired;
 use super::routes::{Routes, Said};
+use super::sift::SetAside;
 use super::table::{Book, Data, Edit, SetName, Slot, endpoint_ips, range_slots};
-use super::{Ceiling, DataplaneError, Options, Report};
-use crate::desired::{Change, Contribution};
+use super::{Ceiling, DataplaneError, Options, Refusals, Report};
+use crate::desired::Contribution;
 use crate::model::IpFamily;
 
 /// So many endpoints are looked up by asking the kernel for each, 50 microseconds a
@@ -64,8 +64,11 @@ pub(super) struct Worker {
     flows: Reconciler,
     /// Chains in the kernel that nothing leads to any more.
     retired: Retired,
-    /// The book is ahead of the kernel.
+    /// The kernel may not hold what the book says.
     unsettled: bool,
+    /// Services that the kernel refuses: the book has what it holds of them.
+    set_aside: SetAside,
+    refused: watch::Sender<Refusals>,
     pub(super) warnings: Vec<String>,
 }
 
@@ -109,6 +112,8 @@ impl Worker {
             reserved: BTreeSet::new(),
             retired: Retired::default(),
             unsettled: true,
+            set_aside: SetAside::default(),
+            refused: watch::Sender::default(),
             warnings,
         })
     }
@@ -116,6 +121,11 @@ impl Worker {
     /// Sees what becomes of flows.
     pub(super) fn observer(&self) -> Observer {
         self.flows.observer()
+    }
+
+    /// Tells which Services the kernel refuses.
+    pub(super) fn refused(&self) -> watch::Receiver<Refusals> {
+        self.refused.subscribe()
     }
 
     /// Tells when the box's addresses change.
@@ -152,7 +162,16 @@ impl Worker {
         self.bridges = bridges(&ways);
         self.bent = self.bent_before()?;
         self.reserve_ports()?;
-        let report = self.restore()?;
+        self.unsettled = true;
+        self.forget_refused();
+        let report = match self.restore() {
+            Err(error) if self.may_sift(&error)? => {
+                tracing::warn!(%error, "the kernel refused the Services together; those it takes are put in");
+                self.take_all(contributions, &ways)
+            }
+            done => done,
+        }?;
+        self.tell_refused();
         self.route_ranges().await?;
         self.forward();
         self.bend().await?;
@@ -234,42 +253,6 @@ impl Worker {
             ways.insert(addr, way);
         }
         ways
-    }
-
-    /// Applies changes in one transaction; where that does not fit, in as few as do,
-    /// each Service still in one step.
-    pub(super) async fn apply(&mut self, changes: &[Change]) -> Result<Report, DataplaneError> {
-        let mut report = Report::default();
-        for portion in portions(changes, self.nft.send_bytes_max()) {
-            let done = self.apply_at_once(portion).await?;
-            report.operations += done.operations;
-        }
-        Ok(report)
-    }
-
-    async fn apply_at_once(&mut self, changes: &[Change]) -> Result<Report, DataplaneError> {
-        let mut edit = Edit::default();
-        let touched = self.book.endpoints_touched(changes);
-        let unknown = touched.iter().filter(|(_, off_box)| off_box.is_none()).map(|(addr, _)| *addr).collect();
-        let ways = self.ways(unknown).await;
-        let mut off_box =
-            |addr: IpAddr| touched.get(&addr).copied().flatten().unwrap_or_else(|| is_off_box(&ways, addr));
-        for change in changes {
-            self.book.change(&change.key, change.before.as_ref(), change.after.as_ref(), &mut off_box, &mut edit);
-        }
-        let bridges_before = self.bridges.len();
-        self.bridges.extend(bridges(&ways));
-        self.flows.before(self.book.frontends());
-        let operations = self.settle(&mut edit)?;
-        self.flows.moved(self.book.frontends(), &edit);
-        self.forward();
-        if self.bridges.len() > bridges_before {
-            self.bend().await?;
-        }
-        if edit.moved().any(|(before, after)| affinity::forgets(before, after)) {
-            affinity::Live::of(self.book.frontends().iter()).sweep(&mut self.nft)?;
-        }
-        Ok(Report { operations })
     }
 
     /// Follows the box's links and routes.
