@@ -28,6 +28,8 @@ mod addresses;
 mod cases;
 #[path = "kernel_dataplane/export.rs"]
 mod export;
+#[path = "kernel_dataplane/firewalls.rs"]
+mod firewalls;
 #[path = "kernel_dataplane/flows.rs"]
 mod flows;
 #[path = "kernel_dataplane/inside.rs"]

@@ -114,6 +114,7 @@ impl Reading {
             external_ip_cidrs: self.list("external-ip-cidrs", value::network),
             load_balancer_pool: self.list("load-balancer-pool", value::address_range),
             proxy_mode: self.one("proxy-mode", value::proxy_mode).unwrap_or(super::ProxyMode::None),
+            forward_mark: self.one("forward-mark", value::mark).flatten(),
             log_level: self.one("log-level", value::log_level).unwrap_or(super::LogLevel::Info),
             log_format: self.one("log-format", value::log_format).unwrap_or(super::LogFormat::Text),
             log_filter: inputs.variables.get("EDGESVC_LOG").filter(|text| !text.is_empty()).cloned(),

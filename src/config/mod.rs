@@ -61,6 +61,9 @@ pub struct Config {
     pub load_balancer_pool: Vec<AddressRange>,
     /// How packets find their endpoint.
     pub proxy_mode: ProxyMode,
+    /// The bit in the mark of forwarded packets of Services, for firewalls of others; `None`
+    /// marks nothing and leaves those alone.
+    pub forward_mark: Option<u32>,
     /// How much is logged.
     pub log_level: LogLevel,
     /// How it is logged.
@@ -100,6 +103,7 @@ impl Config {
             "external-ip-cidrs" => joined(&self.external_ip_cidrs),
             "load-balancer-pool" => joined(&self.load_balancer_pool),
             "proxy-mode" => self.proxy_mode.as_str().to_owned(),
+            "forward-mark" => self.forward_mark.map_or_else(|| "none".to_owned(), |bit| format!("{bit:#x}")),
             "log-level" => self.log_level.as_str().to_owned(),
             "log-format" => self.log_format.as_str().to_owned(),
             _ => String::new(),

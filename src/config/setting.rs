@@ -55,7 +55,7 @@ macro_rules! setting {
 }
 
 /// Every setting, in the order of help, file and reports (design section 14).
-pub const SETTINGS: [Setting; 16] = [
+pub const SETTINGS: [Setting; 17] = [
     setting!("data-dir", "DIR", defaults::DATA_DIR, "", "Where the store, the certificates and admin.kubeconfig live"),
     setting!(
         "run-dir",
@@ -118,13 +118,20 @@ pub const SETTINGS: [Setting; 16] = [
         "Addresses for Services of type LoadBalancer; not used yet"
     ),
     setting!("proxy-mode", "nftables|none", defaults::PROXY_MODE, "", "How packets find their endpoint"),
+    setting!(
+        "forward-mark",
+        "BIT|none",
+        defaults::FORWARD_MARK,
+        "",
+        "The bit in the mark by which firewalls of others let packets of Services pass"
+    ),
     setting!("log-level", "error|warn|info|debug|trace", defaults::LOG_LEVEL, "", "How much is logged to stderr"),
     setting!("log-format", "text|json", defaults::LOG_FORMAT, "", "How it is logged"),
 ];
 
 /// The setting of a name.
 pub(super) fn find(name: &str) -> Option<&'static Setting> {
-    static TABLE: [Setting; 16] = SETTINGS;
+    static TABLE: [Setting; 17] = SETTINGS;
     TABLE.iter().find(|setting| setting.name == name)
 }
 

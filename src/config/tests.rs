@@ -193,3 +193,12 @@ fn a_named_file_must_exist_and_the_default_one_need_not() {
     let named = Inputs { file: Some(path), ..Inputs::default() };
     assert_eq!(load(&named).unwrap().cluster_domain, "box.test");
 }
+
+#[test]
+fn a_forward_mark_is_one_bit_or_none() {
+    use super::value::mark;
+    assert_eq!((mark("0x2000"), mark("8192"), mark("none")), (Ok(Some(0x2000)), Ok(Some(0x2000)), Ok(None)));
+    for wrong in ["", "0", "0x3", "0x", "bit", "-1", "0x100000000"] {
+        assert!(mark(wrong).is_err(), "{wrong}");
+    }
+}

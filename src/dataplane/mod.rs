@@ -16,6 +16,7 @@ pub mod addresses;
 mod affinity;
 mod conntrack;
 mod export;
+mod firewalls;
 mod hairpin;
 pub mod health_check;
 mod inspect;
@@ -72,6 +73,9 @@ pub struct Options {
     /// Match local addresses by sets kept up to date instead of `fib`, as is done in
     /// any case where the kernel has no such expression.
     pub address_sets: bool,
+    /// The bit in the mark of forwarded packets of Services, and of the rules that let
+    /// them pass firewalls of others. Without one neither is made.
+    pub forward_mark: Option<u32>,
 }
 
 /// What is taken from the kernel at most. Less than it offers makes what we do on

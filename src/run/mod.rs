@@ -293,6 +293,7 @@ fn open_dataplane(config: &Config, service_ranges: Vec<IpNet>) -> Result<Option<
         cluster_cidrs: config.cluster_cidrs.clone(),
         node_ports: Some(config.node_port_range.clone()),
         address_sets: false,
+        forward_mark: config.forward_mark,
     };
     let dataplane = Dataplane::open(options).map_err(|error| dataplane_failure(&error))?;
     for warning in dataplane.warnings() {

@@ -147,6 +147,10 @@ pub(in crate::dataplane) fn static_chains(family: IpFamily, options: &Options) -
         base("remember-forwarded", "filter", 4, 90, vec![remember.clone()]),
         base("remember-local", "filter", 1, 0, vec![remember]),
     ];
+    if let Some(bit) = options.forward_mark {
+        // Before filters: those of others may accept by it.
+        chains.push(base("mark-forwarded", "filter", 2, -5, marking(w, bit)));
+    }
     // A client that believes a redirect to the endpoint bypasses us.
     if family == IpFamily::V4 {
         let icmp = vec![l4proto(0), is(0, &[1]), Expr::Transport { offset: 0, len: 1, word: 0 }, is(0, &[5])];
@@ -212,6 +216,16 @@ fn takes_all_node_ports(family: IpFamily, options: &Options) -> bool {
     });
     let entries: Vec<bool> = of_family.collect();
     entries.is_empty() || entries.contains(&true)
+}
+
+/// Both directions of a connection to an endpoint get the bit.
+fn marking(w: Words, bit: u32) -> Vec<Vec<Expr>> {
+    let sides = [w.daddr(0), w.saddr(0)];
+    let marked = || {
+        let bits = bit.to_ne_bytes().to_vec();
+        vec![Expr::Meta { key: 3, word: 0 }, Expr::SetBits { word: 0, bits }, Expr::SetMark { word: 0 }]
+    };
+    sides.map(|side| joined([translated(false), vec![side, in_set(SetName::EndpointIps)], marked()])).to_vec()
 }
 
 /// For Services with affinity: to the chain that knows the timeout. The protocol

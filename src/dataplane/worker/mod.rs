@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use super::addresses::{self, BoxAddresses};
 use super::conntrack::{Observer, Reconciler};
+use super::firewalls;
 use super::hairpin;
 use super::kernel;
 use super::links::{self, BoxLinks, Way};
@@ -88,6 +89,7 @@ impl Worker {
         for family in IpFamily::BOTH {
             owned &= kernel::preflight(&mut nft, family, &options).map_err(preflight_error)?;
         }
+        warnings.extend(options.forward_mark.and_then(firewalls::hidden));
         if !owned {
             warnings.push("the kernel (before 6.9) cannot guard our tables; foreign changes are repaired".to_owned());
         }
@@ -172,6 +174,7 @@ impl Worker {
             done => done,
         }?;
         self.tell_refused();
+        self.follow_firewalls();
         self.route_ranges().await?;
         self.forward();
         self.bend().await?;
@@ -338,6 +341,24 @@ impl Worker {
             }
         }
         Ok(())
+    }
+
+    /// Lets packets of Services pass the firewalls there are.
+    pub(super) fn follow_firewalls(&mut self) {
+        let bit = self.options.forward_mark;
+        let sites = firewalls::read(&mut self.nft);
+        let sites = sites.inspect_err(|error| tracing::warn!(%error, "firewalls could not be looked at"));
+        for site in sites.unwrap_or_default() {
+            let steps = site.steps(bit);
+            if steps.is_empty() {
+                continue;
+            }
+            // A chain of somebody else may be gone again: the next notice tells.
+            match commit(&mut self.nft, &site.ops(&steps, bit.unwrap_or_default())) {
+                Ok(()) => tracing::info!(chain = site.at(), ?steps, "our rule in a firewall of somebody else"),
+                Err(error) => tracing::warn!(%error, chain = site.at(), "packets of Services may be dropped there"),
+            }
+        }
     }
 
     /// When the next chain is to go.
