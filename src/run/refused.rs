@@ -53,7 +53,8 @@ pub(super) async fn report(
         }
         told = now;
         if troubled.changed().await.is_err() {
-            return;
+            // Without a dataplane there is nobody to tell of; a task that ends is a fault.
+            return std::future::pending().await;
         }
     }
 }
