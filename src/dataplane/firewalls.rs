@@ -35,6 +35,8 @@ pub(super) struct Site {
     pub(super) family: u8,
     pub(super) table: String,
     pub(super) chain: String,
+    /// Only its owner may change it.
+    pub(super) owned: bool,
     /// What no rule takes is dropped.
     pub(super) drops: bool,
     pub(super) rules: Vec<ForeignRule>,
@@ -82,8 +84,16 @@ impl Site {
         closed && !kind(RuleKind::AcceptsTranslated)
     }
 
+    /// Whether packets of Services are dropped there and nobody but its owner can help.
+    pub(super) fn is_out_of_reach(&self) -> bool {
+        self.owned && self.closes()
+    }
+
     /// What makes the chain accept packets with this bit, or no more where there is none.
     pub(super) fn steps(&self, bit: Option<u32>) -> Vec<Step> {
+        if self.owned {
+            return Vec::new();
+        }
         let ours = |rule: &&ForeignRule| matches!(rule.kind, RuleKind::Ours(_));
         let foreign: Vec<&ForeignRule> = self.rules.iter().filter(|rule| !ours(rule)).collect();
         let end = foreign.iter().position(|rule| matches!(rule.kind, RuleKind::DropsAll | RuleKind::EndsAll));
@@ -221,13 +231,14 @@ pub(super) fn read(link: &mut Link) -> io::Result<Vec<Site>> {
         let (family, content) = split(&answer.body);
         let table = attrs::text(content, 1).unwrap_or_default().to_owned();
         let chain = attrs::text(content, 3).unwrap_or_default().to_owned();
-        let foreign = ![TABLE, ANCHOR].contains(&table.as_str()) && !owned.contains(&(family, table.clone()));
+        let foreign = ![TABLE, ANCHOR].contains(&table.as_str());
+        let owned = owned.contains(&(family, table.clone()));
         let is_ip = FAMILIES.iter().any(|(number, _)| *number == family);
         let hook = attrs::find(content, 4).and_then(|hook| attrs::be32(hook, 1));
         let filters = hook == Some(FORWARD) && attrs::text(content, 7) == Some("filter");
         if foreign && is_ip && (filters || chain == DOCKER_USER) {
             let drops = attrs::be32(content, 5) == Some(0);
-            sites.push(Site { family, table, chain, drops, rules: Vec::new() });
+            sites.push(Site { family, table, chain, owned, drops, rules: Vec::new() });
         }
     }
     for site in &mut sites {

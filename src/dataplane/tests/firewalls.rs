@@ -5,7 +5,7 @@ const OURS: RuleKind = RuleKind::Ours(0x2000);
 
 fn site(chain: &str, drops: bool, kinds: &[RuleKind]) -> Site {
     let rules = (1..).zip(kinds).map(|(handle, kind)| ForeignRule { handle, kind: *kind }).collect();
-    Site { family: 2, table: "filter".to_owned(), chain: chain.to_owned(), drops, rules }
+    Site { family: 2, table: "filter".to_owned(), chain: chain.to_owned(), owned: false, drops, rules }
 }
 
 #[test]
@@ -37,4 +37,8 @@ fn a_rule_that_stands_where_it_should_is_left_and_any_other_is_removed() {
     assert_eq!(forward(&[OURS, OURS]), [Step::Remove { handle: 1 }], "restored from a saved file");
     assert_eq!(site("FORWARD", false, &[Other, OURS]).steps(BIT), [Step::Remove { handle: 2 }], "not needed any more");
     assert_eq!(site("DOCKER-USER", false, &[OURS]).steps(None), [Step::Remove { handle: 1 }], "cleanup");
+    let owned = |kinds: &[RuleKind]| Site { owned: true, ..site("filter_FORWARD", false, kinds) };
+    assert_eq!(owned(&[DropsAll]).steps(BIT), [], "nobody but its owner may");
+    assert!(owned(&[DropsAll]).is_out_of_reach() && !owned(&[Other]).is_out_of_reach());
+    assert!(!owned(&[RuleKind::AcceptsTranslated, DropsAll]).is_out_of_reach());
 }

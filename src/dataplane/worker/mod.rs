@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::addresses::{self, BoxAddresses};
 use super::conntrack::{Observer, Reconciler};
-use super::firewalls;
+use super::firewalls::{self, Site};
 use super::hairpin;
 use super::kernel;
 use super::links::{self, BoxLinks, Way};
@@ -63,6 +63,8 @@ pub(super) struct Worker {
     /// The note of the node ports we keep from the box's own connections.
     reserved: BTreeSet<Slot>,
     flows: Reconciler,
+    /// Foreign chains that drop packets of Services and cannot be changed.
+    closed: BTreeSet<String>,
     /// Chains in the kernel that nothing leads to any more.
     retired: Retired,
     /// The kernel may not hold what the book says.
@@ -112,6 +114,7 @@ impl Worker {
             addresses: addresses::follow().map_err(DataplaneError::Link)?,
             local: BTreeSet::new(),
             reserved: BTreeSet::new(),
+            closed: BTreeSet::new(),
             retired: Retired::default(),
             unsettled: true,
             set_aside: SetAside::default(),
@@ -348,7 +351,13 @@ impl Worker {
         let bit = self.options.forward_mark;
         let sites = firewalls::read(&mut self.nft);
         let sites = sites.inspect_err(|error| tracing::warn!(%error, "firewalls could not be looked at"));
-        for site in sites.unwrap_or_default() {
+        let sites = sites.unwrap_or_default();
+        let closed: BTreeSet<String> = sites.iter().filter(|site| site.is_out_of_reach()).map(Site::at).collect();
+        for chain in closed.difference(&self.closed).filter(|_| bit.is_some()) {
+            tracing::warn!(chain, "a firewall drops what is forwarded, and only its owner can change that");
+        }
+        self.closed = closed;
+        for site in sites {
             let steps = site.steps(bit);
             if steps.is_empty() {
                 continue;
