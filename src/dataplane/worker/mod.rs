@@ -404,7 +404,11 @@ impl Worker {
     }
 
     fn commit(&mut self, send: impl FnOnce(&mut Link) -> Result<(), CommitError>) -> Result<(), DataplaneError> {
-        send(&mut self.nft).map_err(|error| match error.errno() {
+        let begun = Instant::now();
+        let sent = send(&mut self.nft);
+        // Read by scripts/bench-dataplane.
+        tracing::debug!(micros = begun.elapsed().as_micros(), taken = sent.is_ok(), "transaction");
+        sent.map_err(|error| match error.errno() {
             Some(nix::libc::EPERM) => DataplaneError::Denied(error),
             Some(_) | None => DataplaneError::Commit(error),
         })
