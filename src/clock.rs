@@ -3,11 +3,14 @@
 
 use time::OffsetDateTime;
 use time::format_description::BorrowedFormatItem;
-use time::macros::format_description;
+use time::macros::{datetime, format_description};
 
 const SECONDS: &[BorrowedFormatItem<'_>] = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]Z");
 const MICROS: &[BorrowedFormatItem<'_>] =
     format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:6]Z");
+
+/// A clock before it is wrong: this program did not exist yet.
+pub const BUILD_DATE: OffsetDateTime = datetime!(2026-01-01 00:00 UTC);
 
 /// The present moment, in UTC.
 pub fn now() -> OffsetDateTime {

@@ -21,6 +21,7 @@
 //! * [`desired`]: what the device should hold, one contribution per Service. Pure.
 //! * [`dataplane`]: makes the kernel equal to desired, over netlink.
 //! * [`dns`]: answers from the zone, forwards the rest.
+//! * [`doctor`]: what on the box keeps Services from working, and what mends it.
 //! * [`env`]: Services as the environment variables programs are given. Pure.
 //! * [`cli`]: what the user types; talks to the API like any client.
 //! * [`run`]: opens, wires, starts and stops the rooms in order.
@@ -36,6 +37,7 @@ pub mod controller;
 pub mod dataplane;
 pub mod desired;
 pub mod dns;
+pub mod doctor;
 pub mod env;
 pub mod manifest;
 pub mod model;

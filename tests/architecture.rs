@@ -34,6 +34,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("lb", &["model", "desired", "clock"]),
     // What acts for it (`run`, `dataplane`) is handed in by main.
     ("cli", &["model", "manifest", "config", "env", "clock"]),
+    ("doctor", &["config", "dataplane", "clock"]),
     ("env", &["model"]),
     ("clock", &[]),
 ];

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::args::{Files, Server};
 use super::client::{Answer, Ask, AskError, Client};
+use super::dataplane;
 use super::exit::{Code, Failure};
 use super::fleet::{self, Plan};
 use super::format::Format;
@@ -39,6 +40,8 @@ pub(super) struct Options {
     pub(super) force_conflicts: bool,
     pub(super) field_manager: String,
     pub(super) validation: &'static str,
+    /// Print the change of the kernel that a dry run would be.
+    pub(super) show_dataplane: bool,
     /// Manifests with other labels are left alone.
     pub(super) selector: Option<LabelSelector>,
     pub(super) prune: Option<Prune>,
@@ -109,6 +112,10 @@ pub(super) async fn apply(server: &Server, options: Options) -> Result<(), Failu
     if !matches!(format, Format::Table | Format::Wide | Format::Name) {
         let value = if let [one] = applied.as_slice() { one.clone() } else { output::list(applied.clone()) };
         output::print(&output::rendered(&value, &applied, format, true)?)?;
+    }
+    if plan.options.show_dataplane && !applied.is_empty() {
+        let mut client = super::connect(server).await?;
+        dataplane::preview(&mut client, applied.clone()).await?;
     }
     pick::verdict(&refusals)?;
     match (&plan.options.prune, clients.first_mut()) {

@@ -12,9 +12,11 @@ pub mod args;
 mod client;
 mod completions;
 mod create;
+mod dataplane;
 mod delete;
 mod describe;
 mod diff;
+mod doctor;
 mod edit;
 mod env;
 pub mod exit;
@@ -41,18 +43,23 @@ mod table;
 mod tabs;
 mod token;
 mod token_request;
+mod top;
+mod trace;
 mod verbs;
 mod wait;
 mod watch;
 
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::process::ExitCode;
 
-use args::{Cli, Server, Verb};
+use args::{Cli, DataplaneCommand, Server, Verb};
 pub use args::{DataplaneVerb, Settings};
 use clap::error::{ContextKind, ContextValue};
 use client::{Client, Endpoint};
+pub use doctor::{DaemonAnswer, Examination};
 use exit::{Code, Failure};
+pub use trace::Question;
 
 use crate::config::{self, ConfigError, defaults};
 
@@ -63,6 +70,18 @@ pub struct Daemon {
     pub run: fn(config::Config) -> Result<(), Failure>,
     /// `edgesvc dataplane …`: answers with the text to print.
     pub dataplane: fn(DataplaneVerb) -> Result<String, Failure>,
+    /// `edgesvc doctor`.
+    pub doctor: fn(Examination) -> Result<Told, Failure>,
+    /// `edgesvc trace`.
+    pub trace: fn(Question) -> Result<Told, Failure>,
+}
+
+/// What a diagnostic command has to say, and whether all is well.
+pub struct Told {
+    /// The text to print.
+    pub text: String,
+    /// Otherwise the exit code is 1.
+    pub good: bool,
 }
 
 /// Parses the command line, does what it says and answers the exit code.
@@ -92,7 +111,7 @@ pub fn main(daemon: &Daemon) -> ExitCode {
 }
 
 /// kubectl's verbs that have nothing to act on here.
-const WORKLOAD_VERBS: [&str; 13] = [
+const WORKLOAD_VERBS: [&str; 12] = [
     "attach",
     "autoscale",
     "cordon",
@@ -104,7 +123,6 @@ const WORKLOAD_VERBS: [&str; 13] = [
     "rollout",
     "scale",
     "taint",
-    "top",
     "uncordon",
 ];
 /// kubectl's verbs that real kubectl can do with this server.
@@ -128,7 +146,11 @@ fn dispatch(verb: Verb, daemon: &Daemon) -> Result<(), Failure> {
     match verb {
         Verb::Run(settings) => (daemon.run)(configuration(&settings)?),
         Verb::Check(settings) => output::print(&configuration(&settings)?.to_string()),
-        Verb::Dataplane(verb) => output::print(&(daemon.dataplane)(verb)?),
+        Verb::Dataplane(DataplaneCommand::Diff(server)) => block_on(async move { dataplane::diff(&server).await }),
+        Verb::Dataplane(DataplaneCommand::Here(verb)) => output::print(&(daemon.dataplane)(verb)?),
+        Verb::Doctor(args) => doctor::doctor(args, daemon),
+        Verb::Top(args) => block_on(top::top(args)),
+        Verb::Trace(args) => trace::trace(args, daemon),
         Verb::Apply(args) => block_on(verbs::apply(args)),
         Verb::Create(args) => block_on(verbs::create(args)),
         Verb::Replace(args) => block_on(verbs::replace(args)),
@@ -167,10 +189,14 @@ fn configuration(settings: &Settings) -> Result<config::Config, Failure> {
     })
 }
 
-/// Client commands are one conversation: one thread is enough.
+/// Client commands are one conversation: one thread is enough. The runtime's loop
+/// is made once for all of them: with each command's own future it would be some
+/// kilobytes a command.
 fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(work)
+    let mut done = None;
+    let work: Pin<Box<dyn Future<Output = ()> + '_>> = Box::pin(async { done = Some(work.await) });
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work);
+    done.unwrap_or_else(|| Err(Failure::new(Code::Bug, "error: the command did not end")))
 }
 
 async fn connect(server: &Server) -> Result<Client, Failure> {

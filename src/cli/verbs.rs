@@ -62,9 +62,13 @@ pub(super) async fn apply(args: Apply) -> Result<(), Failure> {
             "error: --force-conflicts only works with --server-side; without it, apply takes over fields anyway",
         );
     }
+    if args.show_dataplane && args.change.dry_run != apply::DryRun::Server {
+        return usage("error: --show-dataplane only works with --dry-run=server");
+    }
     let prune = prune(&args)?;
     let selector = selector(args.selector.as_deref())?;
     let options = apply::Options {
+        show_dataplane: args.show_dataplane,
         format: format(args.change.output.as_deref())?,
         files: args.files,
         namespace: args.scope.namespace,

@@ -43,6 +43,9 @@ pub const PROXY_MODE: &str = "nftables";
 /// nor wg-quick (51820) uses.
 pub const FORWARD_MARK: &str = "0x2000";
 
+/// What costs nothing for a packet.
+pub const DATAPLANE_COUNTERS: &str = "connections";
+
 /// About one line for each change a user would notice.
 pub const LOG_LEVEL: &str = "info";
 

@@ -64,6 +64,8 @@ pub struct Config {
     /// The bit in the mark of forwarded packets of Services, for firewalls of others; `None`
     /// marks nothing and leaves those alone.
     pub forward_mark: Option<u32>,
+    /// Packets and bytes of Services are counted, not connections alone.
+    pub count_traffic: bool,
     /// How much is logged.
     pub log_level: LogLevel,
     /// How it is logged.
@@ -104,6 +106,7 @@ impl Config {
             "load-balancer-pool" => joined(&self.load_balancer_pool),
             "proxy-mode" => self.proxy_mode.as_str().to_owned(),
             "forward-mark" => self.forward_mark.map_or_else(|| "none".to_owned(), |bit| format!("{bit:#x}")),
+            "dataplane-counters" => if self.count_traffic { "traffic" } else { "connections" }.to_owned(),
             "log-level" => self.log_level.as_str().to_owned(),
             "log-format" => self.log_format.as_str().to_owned(),
             _ => String::new(),

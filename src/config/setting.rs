@@ -55,7 +55,7 @@ macro_rules! setting {
 }
 
 /// Every setting, in the order of help, file and reports (design section 14).
-pub const SETTINGS: [Setting; 17] = [
+pub const SETTINGS: [Setting; 18] = [
     setting!("data-dir", "DIR", defaults::DATA_DIR, "", "Where the store, the certificates and admin.kubeconfig live"),
     setting!(
         "run-dir",
@@ -125,13 +125,20 @@ pub const SETTINGS: [Setting; 17] = [
         "",
         "The bit in the mark by which firewalls of others let packets of Services pass"
     ),
+    setting!(
+        "dataplane-counters",
+        "connections|traffic",
+        defaults::DATAPLANE_COUNTERS,
+        "",
+        "What the kernel counts of Services: new connections, at no cost for other packets, or packets and bytes too"
+    ),
     setting!("log-level", "error|warn|info|debug|trace", defaults::LOG_LEVEL, "", "How much is logged to stderr"),
     setting!("log-format", "text|json", defaults::LOG_FORMAT, "", "How it is logged"),
 ];
 
 /// The setting of a name.
 pub(super) fn find(name: &str) -> Option<&'static Setting> {
-    static TABLE: [Setting; 17] = SETTINGS;
+    static TABLE: [Setting; 18] = SETTINGS;
     TABLE.iter().find(|setting| setting.name == name)
 }
 

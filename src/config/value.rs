@@ -127,6 +127,15 @@ pub(super) fn domain(text: &str) -> Result<String, String> {
 }
 
 /// `nftables` or `none`; the other modes of the plan are refused by name.
+/// Whether traffic is counted too.
+pub(super) fn counters(text: &str) -> Result<bool, String> {
+    match text {
+        "connections" => Ok(false),
+        "traffic" => Ok(true),
+        _ => Err("connections or traffic".to_owned()),
+    }
+}
+
 pub(super) fn proxy_mode(text: &str) -> Result<ProxyMode, String> {
     match text {
         "nftables" => Ok(ProxyMode::Nftables),

@@ -11,6 +11,7 @@ mod dirty;
 mod draft;
 mod endpoints;
 mod event;
+mod foresee;
 mod garbage;
 mod ip_address;
 mod mirror;
@@ -31,6 +32,7 @@ mod tests;
 
 pub use bootstrap::bootstrap;
 pub use event::{Report, warn};
+pub use foresee::foresee;
 pub use repair::report;
 pub use worker::{Truth, run, settle};
 

@@ -73,6 +73,16 @@ pub(super) struct Queue {
 }
 
 impl Queue {
+    /// Of someone who has seen everything up to `seen`.
+    pub(super) fn after(seen: Revision) -> Queue {
+        Queue { seen: Some(seen), ..Queue::default() }
+    }
+
+    /// The first thing to be done now.
+    pub(super) fn pop(&mut self) -> Option<Task> {
+        self.ready.pop_first()
+    }
+
     /// Takes in what happened since the last snapshot.
     pub(super) fn absorb(&mut self, snapshot: &Snapshot) {
         let tasks = self.seen.and_then(|seen| dirty::since(snapshot, seen).ok());

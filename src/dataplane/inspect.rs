@@ -114,12 +114,12 @@ pub fn cleanup() -> Result<Vec<String>, DataplaneError> {
 }
 
 fn remove_links(bent: &BTreeSet<u32>) -> Result<Vec<String>, DataplaneError> {
-    // Whoever asks may be inside a runtime: ours lives and ends on a thread of its own.
-    let work = || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        runtime.map_err(DataplaneError::Thread)?.block_on(unmake_links(bent)).map_err(DataplaneError::Link)
-    };
-    std::thread::scope(|scope| scope.spawn(work).join()).map_err(|_| DataplaneError::Stopped)?
+    let mut removed = Vec::new();
+    links::on_a_thread(Box::pin(async {
+        removed = unmake_links(bent).await?;
+        Ok(())
+    }))?;
+    Ok(removed)
 }
 
 async fn unmake_links(bent: &BTreeSet<u32>) -> io::Result<Vec<String>> {

@@ -41,7 +41,7 @@ fn table_attrs(table: &str) -> Attrs {
     a
 }
 
-fn new_table(table: &str, family: IpFamily, flags: u32) -> Op {
+pub(super) fn new_table(table: &str, family: IpFamily, flags: u32) -> Op {
     let mut a = table_attrs(table);
     a.be32(2, flags);
     Op::new(message::NEWTABLE, CREATE, nfproto(family), a, format!("add table {} {table}", word(family)))
@@ -102,11 +102,16 @@ fn new_set(table: &str, family: IpFamily, name: SetName) -> Op {
     if !desc.is_empty() {
         a.nest(9, &desc);
     }
+    if shape.counted {
+        let mut counter = Attrs::new();
+        counter.text(1, "counter").nest(2, &Attrs::new());
+        a.nest(17, &counter);
+    }
     let what = format!("add set {} {table} {}", word(family), name.as_str());
     Op::new(message::NEWSET, CREATE, nfproto(family), a, what)
 }
 
-fn new_chain(table: &str, family: IpFamily, chain: &Chain) -> Vec<Op> {
+pub(super) fn new_chain(table: &str, family: IpFamily, chain: &Chain) -> Vec<Op> {
     let mut a = table_attrs(table);
     a.text(3, &chain.name);
     if let Some(hook) = chain.hook {
@@ -285,6 +290,8 @@ pub(super) struct Found {
     /// Of an entry that packets made: how long it lives, and how long still.
     pub(super) timeout_ms: Option<u64>,
     pub(super) expires_ms: Option<u64>,
+    /// Packets that found it, and their bytes.
+    pub(super) counted: (u64, u64),
 }
 
 /// Every element of a set, in the order of the kernel.
@@ -310,7 +317,9 @@ fn read_element(element: &[u8], family: IpFamily, set: SetName) -> Option<Found>
         },
     };
     let slot = Slot { family, set, key: Key { start: bytes(1)?, end: bytes(10) } };
-    Some(Found { slot, data, timeout_ms: attrs::be64(element, 4), expires_ms: attrs::be64(element, 5) })
+    let counter = attrs::find(element, 7).and_then(|expr| attrs::find(expr, 2)).unwrap_or_default();
+    let counted = (attrs::be64(counter, 2).unwrap_or_default(), attrs::be64(counter, 1).unwrap_or_default());
+    Some(Found { slot, data, timeout_ms: attrs::be64(element, 4), expires_ms: attrs::be64(element, 5), counted })
 }
 
 /// Every element of a set, by its place.

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::pin::Pin;
 
 use futures_util::TryStreamExt as _;
 use netlink_packet_route::address::AddressHeaderFlags;
@@ -13,6 +14,7 @@ use rtnetlink::{
     Handle, LinkBridge, LinkBridgePort, LinkDummy, LinkUnspec, LinkVeth, RouteMessageBuilder, new_connection,
 };
 
+use super::DataplaneError;
 use crate::model::IpFamily;
 
 /// Our link.
@@ -48,6 +50,18 @@ pub(super) fn connect() -> io::Result<Handle> {
     let (connection, handle, _) = new_connection()?;
     tokio::spawn(connection);
     Ok(handle)
+}
+
+/// Does what needs a runtime where there may be one already: ours lives and ends
+/// on a thread of its own.
+pub(super) fn on_a_thread(
+    work: Pin<Box<dyn Future<Output = io::Result<()>> + Send + '_>>,
+) -> Result<(), DataplaneError> {
+    let work = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.map_err(DataplaneError::Thread)?.block_on(work).map_err(DataplaneError::Link)
+    };
+    std::thread::scope(|scope| scope.spawn(work).join()).map_err(|_| DataplaneError::Stopped)?
 }
 
 pub(super) fn failed(error: rtnetlink::Error) -> io::Error {

@@ -14,7 +14,10 @@
 
 pub mod addresses;
 mod affinity;
+mod box_links;
+mod compare;
 mod conntrack;
+mod counters;
 mod export;
 mod firewalls;
 mod hairpin;
@@ -22,19 +25,24 @@ pub mod health_check;
 mod inspect;
 mod kernel;
 mod links;
+mod neighbours;
 mod netlink;
 mod on_lo;
 mod portion;
 mod preflight;
+mod probe;
 mod ranges;
 mod reserved;
 mod retire;
 mod routes;
+mod ruleset;
 mod sift;
 mod table;
 #[cfg(test)]
 mod tests;
+mod trace;
 mod watch;
+mod words;
 mod worker;
 
 use std::collections::BTreeMap;
@@ -49,9 +57,16 @@ use tokio::sync::{mpsc, oneshot};
 use crate::desired::{Change, Contribution};
 use crate::model::{NodePortAddress, ObjectKey};
 
+pub use box_links::{LinkState, links};
+pub use compare::{differences, preview};
+pub use counters::{Count, counts};
 pub use export::export;
 pub use inspect::{cleanup, show};
+pub use neighbours::{Neighbours, neighbours};
 pub use netlink::batch::{CommitError, Refused};
+pub use probe::{Feature, OWNED_TABLES, Probed, probe};
+
+pub use trace::{Leg, Origin, Question, Trace, TraceError, trace};
 
 /// Requests that may wait for the thread.
 const REQUESTS_MAX: usize = 16;
@@ -68,6 +83,8 @@ pub struct Options {
     pub nodeport_addresses: Vec<NodePortAddress>,
     /// Networks of pods, reached without masquerade.
     pub cluster_cidrs: Vec<IpNet>,
+    /// Every packet is counted, not connections alone.
+    pub count_traffic: bool,
     /// Where node ports come from: the box's own connections are to leave them alone.
     pub node_ports: Option<RangeInclusive<u16>>,
     /// Match local addresses by sets kept up to date instead of `fib`, as is done in
@@ -171,6 +188,12 @@ impl DataplaneError {
 
 /// The name of our own link, which holds the addresses of cluster DNS.
 pub const LINK_NAME: &str = links::LINK;
+
+/// The name of a link, or its number where it is gone.
+fn link_name(index: u32) -> String {
+    let name = nix::net::if_::if_indextoname(index).ok().and_then(|name| name.into_string().ok());
+    name.unwrap_or_else(|| index.to_string())
+}
 
 /// The Services that the kernel refuses, and why.
 pub type Refusals = BTreeMap<ObjectKey, String>;

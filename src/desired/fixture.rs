@@ -105,5 +105,5 @@ pub(super) fn external(objects: Vec<Draft>) -> String {
 /// Applies ops to a snapshot.
 pub(super) fn after(snapshot: &Snapshot, ops: Vec<Op>) -> Snapshot {
     let write = Write { ops, durability: Durability::Memory };
-    snapshot.after_for_tests(&write.ops).unwrap()
+    snapshot.foresee(&write.ops).unwrap()
 }

@@ -308,7 +308,7 @@ fn an_endpoint_that_is_a_cluster_ip_takes_no_connection_and_is_told() {
     // A range that comes and goes moves the Services that were there before.
     let without = Snapshot::for_tests(vec![service(json!({})), slices]);
     let create = Op::Put { draft: Box::new(range), expect: Expect::Any, claims: Vec::new() };
-    let with = Arc::new(without.after_for_tests(&[create]).unwrap());
+    let with = Arc::new(without.foresee(&[create]).unwrap());
     let mut tracker = Tracker::new(facts());
     let verdicts = |tracker: &Tracker| -> Vec<usize> {
         tracker.contributions().flat_map(|one| &one.frontends).map(|one| one.verdict.endpoints().len()).collect()

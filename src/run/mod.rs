@@ -5,8 +5,10 @@
 //! its endpoints are), kernel converged, DNS, API, controllers, `READY=1`. Stop:
 //! no new connections, drain, close the store; the kernel keeps its rules.
 
+mod diagnose;
 mod facts;
 mod follow;
+mod kernel;
 mod memory;
 mod refused;
 mod telemetry;
@@ -18,7 +20,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use imbl::OrdSet;
-use ipnet::IpNet;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -35,6 +36,7 @@ use crate::desired::{self, Tracker};
 use crate::dns;
 use crate::model::Kind;
 use crate::store::{self, Health, OpenError, Store};
+pub use diagnose::{doctor, trace};
 use follow::Follower;
 use telemetry::Numbers;
 use watchdog::Watchdog;
@@ -164,16 +166,15 @@ impl Running {
         let numbers = Numbers::default();
         let (zone, zones) = watch::channel(dns::Zone::default());
         let (lag, lags) = watch::channel(None);
-        let (busy, kernel) = watch::channel(None);
-        let (misplacing, misplaced) = watch::channel(dataplane::Refusals::new());
+        let (busy, at_work) = watch::channel(None);
         let (checked, health_checks) = watch::channel(health_check::Checks::new());
         let desired_facts = desired::Facts {
             node_name: facts.node_name.as_str().into(),
             external_ip_cidrs: config.external_ip_cidrs.clone(),
         };
         let mut follower = Follower {
-            tracker: Tracker::new(desired_facts),
-            dataplane: open_dataplane(config, desired::service_ranges(&store.snapshot()))?,
+            tracker: Tracker::new(desired_facts.clone()),
+            dataplane: open_dataplane(config, &store)?,
             zone,
             namespaces: OrdSet::new(),
             checks: checked,
@@ -181,7 +182,7 @@ impl Running {
             numbers: numbers.clone(),
             lag,
             busy,
-            misplaced: misplacing,
+            misplaced: watch::Sender::default(),
         };
         let snapshots = store.subscribe();
         follower.begin(&store.snapshot()).await.map_err(|error| dataplane_failure(&error))?;
@@ -196,15 +197,14 @@ impl Running {
             lag: lags.clone(),
         };
         serve_health_checks(config, inputs, &store, &facts, stopped.clone(), &mut tasks);
-        let refused =
-            follower.dataplane.as_ref().map_or_else(|| watch::channel(Default::default()).1, Dataplane::refused);
-        for (report, services) in [(&refused::KERNEL, refused.clone()), (&refused::MISPLACED, misplaced)] {
-            let reporting = refused::report(store.clone(), facts.clone(), report, services);
-            tasks.spawn(until(stopped.clone(), reporting));
-        }
-        let checks = checks(&store, lags, refused);
-        let metrics = telemetry::metrics(&numbers, store.clone(), counters);
-        let options = api_options(config, &facts, &checks, metrics, report_faults(&store, &facts));
+        let checks = checks(&store, lags, report_refused(&follower, &store, &facts, &stopped, &mut tasks));
+        let tally = dataplane_options(config, &store).map(|options| telemetry::Tally {
+            traffic: options.count_traffic,
+            read: Box::new(kernel::tally(store.clone(), desired_facts.clone())),
+        });
+        let kernel = kernel::answers(store.clone(), dataplane_options(config, &store), facts.clone(), desired_facts);
+        let metrics = telemetry::metrics(&numbers, store.clone(), counters, tally);
+        let options = api_options(config, &facts, &checks, metrics, kernel, report_faults(&store, &facts));
         let api = Server::bind(options, store.clone(), stopped.clone()).await.map_err(|error| api_failure(&error))?;
         let api_address = api.address();
         tasks.spawn(api.run());
@@ -214,8 +214,11 @@ impl Running {
         tasks.spawn(controller::run(store.clone(), known, turned(stopped.clone())));
         tasks.spawn(until(stopped, memory::follow(store.subscribe())));
         let asked = config.cluster_dns.first().map(|addr| SocketAddr::new(*addr, defaults::DNS_PORT));
-        let watchdog =
-            Watchdog { store: store.clone(), kernel, dns: asked.map(|at| (at, config.cluster_domain.clone())) };
+        let watchdog = Watchdog {
+            store: store.clone(),
+            kernel: at_work,
+            dns: asked.map(|at| (at, config.cluster_domain.clone())),
+        };
         Ok(Running { store, shutdown, tasks, checks, watchdog, api_address })
     }
 
@@ -282,24 +285,46 @@ async fn open(config: &Config) -> Result<Store, Failure> {
     })
 }
 
-fn open_dataplane(config: &Config, service_ranges: Vec<IpNet>) -> Result<Option<Dataplane>, Failure> {
-    if config.proxy_mode == ProxyMode::None {
-        return Ok(None);
-    }
-    let options = dataplane::Options {
-        service_ranges,
+/// What the dataplane is told; nothing in proxy mode none.
+fn dataplane_options(config: &Config, store: &Store) -> Option<dataplane::Options> {
+    (config.proxy_mode != ProxyMode::None).then(|| dataplane::Options {
+        service_ranges: desired::service_ranges(&store.snapshot()),
         cluster_dns: config.cluster_dns.clone(),
         nodeport_addresses: config.nodeport_addresses.clone(),
         cluster_cidrs: config.cluster_cidrs.clone(),
         node_ports: Some(config.node_port_range.clone()),
         address_sets: false,
         forward_mark: config.forward_mark,
-    };
+        count_traffic: config.count_traffic,
+    })
+}
+
+fn open_dataplane(config: &Config, store: &Store) -> Result<Option<Dataplane>, Failure> {
+    let Some(options) = dataplane_options(config, store) else { return Ok(None) };
     let dataplane = Dataplane::open(options).map_err(|error| dataplane_failure(&error))?;
     for warning in dataplane.warnings() {
         tracing::warn!(warning, "dataplane");
     }
     Ok(Some(dataplane))
+}
+
+/// Reports the Services that the kernel refuses, and those with endpoints that cannot be
+/// ones; answers the former.
+fn report_refused(
+    follower: &Follower,
+    store: &Store,
+    facts: &controller::Facts,
+    stopped: &watch::Receiver<bool>,
+    tasks: &mut JoinSet<()>,
+) -> watch::Receiver<dataplane::Refusals> {
+    let nobody = || watch::channel(dataplane::Refusals::new()).1;
+    let refused = follower.dataplane.as_ref().map_or_else(nobody, Dataplane::refused);
+    let misplaced = follower.misplaced.subscribe();
+    for (words, services) in [(&refused::KERNEL, refused.clone()), (&refused::MISPLACED, misplaced)] {
+        let reporting = refused::report(store.clone(), facts.clone(), words, services);
+        tasks.spawn(until(stopped.clone(), reporting));
+    }
+    refused
 }
 
 /// Opens the health-check ports of Services and reports those it cannot have.
@@ -398,6 +423,7 @@ fn api_options(
     facts: &controller::Facts,
     checks: &server::Checks,
     metrics: server::Metrics,
+    kernel: server::Kernel,
     report_faults: server::ReportFaults,
 ) -> server::Options {
     let first = |range: &ipnet::IpNet| crate::allocate::first_cluster_ip(*range);
@@ -419,6 +445,7 @@ fn api_options(
         limits: Limits::default(),
         checks: Arc::clone(checks),
         metrics,
+        kernel,
         report_faults,
     }
 }

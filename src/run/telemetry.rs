@@ -16,6 +16,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::cli::exit::{Code, Failure};
 use crate::config::{Config, LogFormat};
+use crate::dataplane::Count;
 use crate::dns::Counters;
 use crate::model::Kind;
 use crate::store::Store;
@@ -58,7 +59,12 @@ pub(super) struct Numbers {
 }
 
 /// Builds the function that renders `/metrics`.
-pub(super) fn metrics(numbers: &Numbers, store: Store, dns: Option<Arc<Counters>>) -> crate::api::server::Metrics {
+pub(super) fn metrics(
+    numbers: &Numbers,
+    store: Store,
+    dns: Option<Arc<Counters>>,
+    tally: Option<Tally>,
+) -> crate::api::server::Metrics {
     let mut registry = Registry::with_prefix("edgesvc");
     let revision = "Revision the kernel was last made equal to";
     registry.register("kernel_revision", revision, numbers.kernel_revision.clone());
@@ -67,6 +73,9 @@ pub(super) fn metrics(numbers: &Numbers, store: Store, dns: Option<Arc<Counters>
     registry.register_collector(Box::new(StoreNumbers(store)));
     if let Some(counters) = dns {
         registry.register_collector(Box::new(DnsNumbers(counters)));
+    }
+    if let Some(tally) = tally {
+        registry.register_collector(Box::new(tally));
     }
     Arc::new(move || {
         let mut text = String::new();
@@ -96,6 +105,63 @@ impl Collector for StoreNumbers {
         for kind in Kind::ALL.into_iter().filter(|kind| kind.stored() == *kind) {
             let labels = [("kind", kind.resource().kind)];
             gauge(snapshot.count(kind) as u64).encode(objects.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+}
+
+/// Services, and endpoints, that `/metrics` tells of: the busiest. A box with more
+/// would fill the scraper's memory with names.
+const SERIES_MAX: usize = 1_000;
+
+/// What Services are used for, read when somebody asks.
+pub(super) struct Tally {
+    /// Packets and bytes are counted too.
+    pub(super) traffic: bool,
+    /// Reads the kernel.
+    pub(super) read: Box<dyn Fn() -> Vec<Count> + Send + Sync>,
+}
+
+impl fmt::Debug for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tally").field("traffic", &self.traffic).finish_non_exhaustive()
+    }
+}
+
+impl Collector for Tally {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let (mut services, mut endpoints): (Vec<Count>, Vec<Count>) =
+            (self.read)().into_iter().partition(|count| count.endpoint.is_none());
+        for counts in [&mut services, &mut endpoints] {
+            counts.sort_by_key(|count| std::cmp::Reverse((count.connections, count.packets)));
+            counts.truncate(SERIES_MAX);
+        }
+        type Value = fn(&Count) -> u64;
+        let connections: Value = |count| count.connections;
+        let mut families: Vec<(&str, &str, &[Count], Value)> = vec![
+            ("service_connections", "New connections to a Service", &services, connections),
+            ("endpoint_connections", "New connections given to an endpoint by balance", &endpoints, connections),
+        ];
+        if self.traffic {
+            let (packets, bytes): (Value, Value) = (|count| count.packets, |count| count.bytes);
+            families.push(("service_packets", "Packets of a Service, both ways", &services, packets));
+            families.push(("service_bytes", "Bytes of a Service, both ways", &services, bytes));
+            families.push(("endpoint_packets", "Packets of an endpoint, both ways", &endpoints, packets));
+            families.push(("endpoint_bytes", "Bytes of an endpoint, both ways", &endpoints, bytes));
+        }
+        for (name, help, counts, value) in families {
+            let kind = ConstCounter::<u64>::new(0).metric_type();
+            let mut family = encoder.encode_descriptor(name, help, None, kind)?;
+            for count in counts {
+                let endpoint = count.endpoint.map(|at| at.to_string()).unwrap_or_default();
+                let labels = [
+                    ("namespace", &*count.service.namespace),
+                    ("service", &*count.service.name),
+                    ("endpoint", endpoint.as_str()),
+                ];
+                let labels = if count.endpoint.is_some() { &labels[..] } else { &labels[..2] };
+                ConstCounter::new(value(count)).encode(family.encode_family(&labels)?)?;
+            }
         }
         Ok(())
     }

@@ -133,6 +133,17 @@ impl Snapshot {
         self.held.get(&(kind, key.clone())).map_or(&[], Vec::as_slice)
     }
 
+    /// This snapshot after `ops`, as the writer would stage them; nothing is stored.
+    ///
+    /// # Errors
+    /// The ops do not fit what is there.
+    pub fn foresee(&self, ops: &[super::Op]) -> Result<Snapshot, super::WriteError> {
+        let mut next = self.clone();
+        let write = super::Write { ops: ops.to_vec(), durability: super::Durability::Memory };
+        super::stage::stage(&mut next, &write)?;
+        Ok(next)
+    }
+
     fn kind(&self, kind: Kind) -> &KindState {
         #[expect(
             clippy::indexing_slicing,
@@ -260,15 +271,7 @@ impl Snapshot {
     pub(crate) fn for_tests(drafts: impl IntoIterator<Item = crate::model::Draft>) -> Snapshot {
         let put = |draft| super::Op::Put { draft: Box::new(draft), expect: super::Expect::Any, claims: vec![] };
         let ops: Vec<super::Op> = drafts.into_iter().map(put).collect();
-        Snapshot::default().after_for_tests(&ops).unwrap()
-    }
-
-    /// This snapshot after `ops`, as the writer stages them.
-    pub(crate) fn after_for_tests(&self, ops: &[super::Op]) -> Result<Snapshot, super::WriteError> {
-        let mut next = self.clone();
-        let write = super::Write { ops: ops.to_vec(), durability: super::Durability::Memory };
-        super::stage::stage(&mut next, &write)?;
-        Ok(next)
+        Snapshot::default().foresee(&ops).unwrap()
     }
 
     /// This snapshot without any history, as after a restart.

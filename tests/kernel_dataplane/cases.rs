@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use edgesvc::dataplane::{Ceiling, Options};
+use edgesvc::dataplane::{Ceiling, Options, differences, preview};
 use edgesvc::desired::{Balance, Contribution, Verdict};
 use edgesvc::model::IpFamily;
 
@@ -138,5 +138,43 @@ fn affinity_is_refreshed_by_connections_and_forgotten_after_its_time() {
         dataplane.apply(change(&short, &web(&[1, 2], None))).await.unwrap();
         assert_eq!(names(&ask("client", "tcp", VIP, 80, 30)), set(&["b1", "b2"]), "affinity is off");
         assert_eq!(left_ms(), None, "and its entries are gone");
+    });
+}
+
+#[test]
+fn what_others_broke_is_told_by_the_element_and_a_preview_is_what_happens() {
+    in_world("cases::what_others_broke_is_told_by_the_element_and_a_preview_is_what_happens", || async {
+        let (one, two) = (web(&[1], Some(300)), web(&[1, 2], None));
+        let held = |service: &Contribution| vec![Arc::new(service.clone())];
+        let differs = |service: &Contribution| differences(&options(), &held(service)).unwrap();
+        let dataplane = with_web(one.clone()).await;
+        assert_eq!(differs(&one), [] as [String; 0]);
+        // The script that is shown leads from the one to the other, line by line.
+        let script = preview(&options(), &held(&one), &change(&one, &two)).unwrap();
+        let mut shown: Vec<String> = script
+            .lines()
+            .filter(|line| !line.contains(" rule ") && !line.starts_with("flush"))
+            .map(|line| line.replacen("add ", "+", 1).replacen("delete ", "-", 1))
+            .collect();
+        let mut found = differs(&two);
+        shown.sort_unstable();
+        found.sort_unstable();
+        assert_eq!(shown, found);
+        drop(dataplane);
+        until("the process is gone", || !sh("nft list ruleset").contains("flags owner")).await;
+        sh(
+            "nft delete element ip edgesvc services { 10.43.0.80 . tcp . 80 }; nft add element ip edgesvc off-box { 10.1.1.2 }",
+        );
+        assert_eq!(
+            differs(&one),
+            [
+                "-element ip edgesvc off-box { 10.1.1.2 }",
+                "+element ip edgesvc services { 10.43.0.80 . tcp . 80 : goto a-1 }"
+            ]
+        );
+        sh("nft add rule ip edgesvc dispatch counter");
+        assert!(differs(&one)[0].starts_with("-table ip edgesvc: rules or sets"), "{:?}", differs(&one));
+        sh("nft delete table ip6 edgesvc");
+        assert!(differs(&one).contains(&"+table ip6 edgesvc".to_owned()), "{:?}", differs(&one));
     });
 }

@@ -104,7 +104,7 @@ fn tables_without_an_owner_are_repaired() {
         let dataplane = Dataplane::open_below(options(), old).unwrap();
         assert!(dataplane.warnings().iter().any(|warning| warning.contains("6.9")), "{:?}", dataplane.warnings());
         dataplane.converge(vec![Arc::new(service.clone())]).await.unwrap();
-        let whole = || sh("nft list ruleset");
+        let whole = listing;
         let before = whole();
         assert!(!before.contains("flags owner"), "{before}");
         let mut open = Talk::over("tcp", "client", VIP, 80);

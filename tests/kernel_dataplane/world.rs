@@ -56,6 +56,11 @@ add() { # name, number
 add client 9; add b1 1; add b2 2
 ";
 
+/// `nft list ruleset` without what was counted.
+pub(crate) fn listing() -> String {
+    sh("nft list ruleset 2>&1 | sed -E 's/ counter packets [0-9]+ bytes [0-9]+//'")
+}
+
 pub(crate) fn sh(script: &str) -> String {
     let output = Command::new("bash").args(["-ec", script]).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();

@@ -21,8 +21,8 @@ use super::route::{self, Route, Target};
 use super::share::{Held, Pool};
 use super::traffic::Tracked;
 use super::{
-    Api, accounts, action, create, delete, discovery, health, list, openapi, patch, repair, replace, review, scrape,
-    tokens, watch,
+    Api, accounts, action, create, delete, discovery, health, kernel, list, openapi, patch, repair, replace, review,
+    scrape, tokens, watch,
 };
 use crate::model::Kind;
 
@@ -198,7 +198,12 @@ async fn respond(call: &mut Call, head: &Parts, incoming: &mut Option<Incoming>)
             let bytes = whole(call, incoming).await?;
             tokens::several(call, method, &bytes).await
         }
+        (Route::Metrics, "GET" | "HEAD") => Ok(scrape::metrics(&call.api).await),
         (Route::Repair, _) => repair::repair(call, method).await,
+        (Route::Kernel(what), _) => {
+            let bytes = whole(call, incoming).await?;
+            kernel::kernel(call, method, what, &bytes).await
+        }
         (Route::Token(name), _) => tokens::one(call, method, name).await,
         (Route::Unserved(what), _) => Err(ApiError::not_implemented(what)),
         (Route::NoResource, _) => Err(ApiError::no_resource()),
@@ -216,7 +221,6 @@ fn documents(call: &mut Call, route: &Route) -> Outcome {
         Route::Health { endpoint, check } => Ok(health::answer(call, endpoint, check.as_deref())),
         Route::Issuer => accounts::configuration(call),
         Route::IssuerKeys => accounts::keys(call),
-        Route::Metrics => Ok(scrape::metrics(&call.api)),
         Route::OpenApiV2 => openapi::v2(call),
         Route::OpenApiV3Index => Ok(openapi::v3_index(call)),
         Route::OpenApiV3(path) => openapi::v3(call, path),

@@ -29,6 +29,7 @@ mod handle;
 mod health;
 mod identity;
 mod kept;
+mod kernel;
 mod limits;
 mod list;
 mod listen;
@@ -69,6 +70,7 @@ use super::kinds::Rules;
 use crate::store::{Fault, Store};
 
 pub use health::Check;
+pub use kernel::{Kernel, KernelQuestion};
 pub use limits::Limits;
 pub use pki::PkiError;
 
@@ -107,6 +109,8 @@ pub struct Options {
     pub checks: Checks,
     /// The text of `/metrics`.
     pub metrics: Metrics,
+    /// The kernel beside the store.
+    pub kernel: Kernel,
     /// Who reports what `/edgesvc/v1/repair` mends.
     pub report_faults: ReportFaults,
 }
@@ -154,6 +158,7 @@ struct Api {
     limits: Limits,
     checks: Checks,
     metrics: Metrics,
+    kernel: Kernel,
     report_faults: ReportFaults,
     /// Where the API answers, for discovery.
     address: Option<SocketAddr>,
@@ -187,7 +192,7 @@ impl Server {
     /// Binds all doors, prepares the certificates and writes `admin.kubeconfig`.
     pub async fn bind(options: Options, store: Store, shutdown: latest::Receiver<bool>) -> Result<Server, ServeError> {
         let Options { socket, socket_group, listen, metrics_listen, data_dir, hostname, service_ips, .. } = options;
-        let Options { cluster_domain, rules, limits, checks, metrics, report_faults, .. } = options;
+        let Options { cluster_domain, rules, limits, checks, metrics, kernel, report_faults, .. } = options;
         let unix = listen::unix(&socket, socket_group).await?;
         let (mut tls, mut door, mut address) = (None, None, None);
         let state = data_dir.clone();
@@ -212,6 +217,7 @@ impl Server {
             limits,
             checks,
             metrics,
+            kernel,
             report_faults,
             address,
             door,

@@ -16,7 +16,6 @@ use rcgen::{
 };
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use time::macros::datetime;
 use time::{Duration, OffsetDateTime};
 use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
@@ -25,7 +24,7 @@ use crate::model::role::MASTERS;
 
 /// Certificates count from here, so that a device whose clock starts in the past
 /// of its first start but after the build still trusts them.
-pub(super) const BUILD_DATE: OffsetDateTime = datetime!(2026-01-01 00:00 UTC);
+pub(super) use crate::clock::BUILD_DATE;
 /// How long what we issue is good for. Long, because nobody renews certificates
 /// on a box in a cabinet; a start re-issues them in time.
 const LIFETIME: Duration = Duration::days(3650);
@@ -321,6 +320,8 @@ mod tests {
     use rustls::client::danger::ServerCertVerifier as _;
     use rustls::pki_types::{ServerName, UnixTime};
     use rustls::server::WebPkiClientVerifier;
+
+    use time::macros::datetime;
 
     use super::*;
 

@@ -22,8 +22,11 @@ pub(super) const SCRAPERS_MAX: usize = 16;
 const FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// The numbers, as Prometheus reads them.
-pub(super) fn metrics(api: &Api) -> Answer {
-    Answer::new(200, FORMAT, (api.metrics)().into_bytes())
+pub(super) async fn metrics(api: &Api) -> Answer {
+    // Reading the kernel blocks.
+    let metrics = Arc::clone(&api.metrics);
+    let text = tokio::task::spawn_blocking(move || metrics()).await.unwrap_or_default();
+    Answer::new(200, FORMAT, text.into_bytes())
 }
 
 /// Serves a connection of the metrics port.
@@ -32,7 +35,7 @@ pub(super) async fn serve(api: Arc<Api>, stream: TcpStream, permit: OwnedSemapho
     let mut shutdown = api.shutdown.clone();
     let service = service_fn(move |request| {
         let api = Arc::clone(&api);
-        async move { Ok::<_, Infallible>(answer(&api, &request)) }
+        async move { Ok::<_, Infallible>(answer(&api, &request).await) }
     });
     let io = TokioIo::new(Guarded::new(stream, limits.head_deadline, limits.write_stall));
     let mut builder = http1::Builder::new();
@@ -47,9 +50,9 @@ pub(super) async fn serve(api: Arc<Api>, stream: TcpStream, permit: OwnedSemapho
     drop(permit);
 }
 
-fn answer(api: &Api, request: &Request<Incoming>) -> Response<AnswerBody> {
+async fn answer(api: &Api, request: &Request<Incoming>) -> Response<AnswerBody> {
     let answer = match (request.method(), request.uri().path()) {
-        (&Method::GET | &Method::HEAD, "/metrics") => metrics(api),
+        (&Method::GET | &Method::HEAD, "/metrics") => metrics(api).await,
         (_, "/metrics") => Answer::text(405, "405 method not allowed\n"),
         _ => Answer::text(404, "404 page not found: only /metrics is served here\n"),
     };

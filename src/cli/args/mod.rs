@@ -1,6 +1,7 @@
 //! The command line, as clap understands it. The flags of `run` and `check` come
 //! from the table of settings, so that flag, variable and file key never differ.
 
+mod diagnose;
 mod read;
 mod write;
 
@@ -17,6 +18,7 @@ use super::grant::GrantVerb;
 use super::token::KubeconfigVerb;
 use crate::config::{Inputs, SETTINGS};
 
+pub use diagnose::{Doctor, Json, Top, Trace};
 pub use read::{ApiResources, Describe, Diff, Explain, Get, Version, Wait};
 pub use write::{Apply, Change, Create, Delete, Edit, Manner, Modify, Patch, Replace, Targets};
 
@@ -155,6 +157,12 @@ pub enum Verb {
     Exec(Exec),
     /// Show whether the daemon is well and what it holds
     Status(Server),
+    /// Find what on this box keeps Services from working, and what mends it
+    Doctor(Doctor),
+    /// Show what Services and endpoints are used for
+    Top(Top),
+    /// Follow a connection through the kernel's rules, to its endpoint and back
+    Trace(Trace),
     /// Compare recorded addresses and ports with the Services that hold them, and mend
     Repair {
         /// Only say what is wrong
@@ -172,7 +180,17 @@ pub enum Verb {
     Grant(GrantVerb),
     /// Look at, export or remove what edgesvc put into the kernel
     #[command(subcommand)]
-    Dataplane(DataplaneVerb),
+    Dataplane(DataplaneCommand),
+}
+
+/// `edgesvc dataplane …`
+#[derive(Clone, Debug, Subcommand)]
+pub enum DataplaneCommand {
+    /// Print how the kernel differs from what is stored: - too much, + missing; exit code 1 if it does
+    Diff(Server),
+    /// What works without a daemon.
+    #[command(flatten)]
+    Here(DataplaneVerb),
 }
 
 /// `edgesvc dataplane …`: works without a daemon.

@@ -59,6 +59,9 @@ pub struct Apply {
     /// With --server-side: take over fields that others own
     #[arg(long)]
     pub force_conflicts: bool,
+    /// With --dry-run=server: print the change of the kernel as nft text
+    #[arg(long)]
+    pub show_dataplane: bool,
     /// Only manifests with these labels; with --prune only such objects go
     #[arg(short = 'l', long, value_name = "SELECTOR")]
     pub selector: Option<String>,

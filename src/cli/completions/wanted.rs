@@ -240,7 +240,7 @@ mod tests {
     fn verbs_types_names_and_flags_come_where_they_may_stand() {
         assert!(words("").contains(&"apply".to_owned()) && !words("").contains(&"__complete".to_owned()));
         assert!(words("-n shop ").contains(&"get".to_owned()));
-        assert_eq!(words("dataplane "), ["show", "export", "cleanup"]);
+        assert_eq!(words("dataplane "), ["diff", "show", "export", "cleanup"]);
         assert!(words("get ").contains(&"services".to_owned()) && words("get ").contains(&"all".to_owned()));
         assert!(!words("delete ").contains(&"all".to_owned()));
         assert_eq!(wanted("get svc "), names(Kind::Service, ""));

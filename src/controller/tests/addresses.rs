@@ -8,7 +8,7 @@ fn holding(world: &mut World, name: &str, ips: &[&str]) {
     let value = json!({"spec": {"type": "ClusterIP", "clusterIPs": ips, "ports": [{"port": 80}]}});
     let claims = ips.iter().map(|ip| Claim::ClusterIp(ip.parse().unwrap())).collect();
     let op = Op::Put { draft: Box::new(draft(Kind::Service, name, value)), expect: Expect::Any, claims };
-    world.snapshot = world.snapshot.after_for_tests(&[op]).unwrap();
+    world.snapshot = world.snapshot.foresee(&[op]).unwrap();
     world.settle();
 }
 
@@ -120,7 +120,7 @@ fn every_namespace_has_its_account() {
         |world: &World| world.snapshot.get(Kind::ServiceAccount, &own).map(|account| account.meta.uid.clone());
     let first = account(&world).unwrap();
     let op = Op::Delete { kind: Kind::ServiceAccount, key: own.clone(), expect: Expect::Any };
-    world.snapshot = world.snapshot.after_for_tests(&[op]).unwrap();
+    world.snapshot = world.snapshot.foresee(&[op]).unwrap();
     world.settle();
     assert_ne!(account(&world).unwrap(), first, "it came back");
     let going =

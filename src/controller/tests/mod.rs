@@ -73,21 +73,21 @@ impl World {
             let triggers = &mut self.triggers;
             let mut scene = Scene { snapshot: &self.snapshot, facts: &self.facts, now: self.now, random, triggers };
             let ops = decide(&mut scene, &task).unwrap().ops;
-            self.snapshot = self.snapshot.after_for_tests(&ops).unwrap();
+            self.snapshot = self.snapshot.foresee(&ops).unwrap();
             self.written.extend(ops);
         }
     }
 
     fn put(&mut self, draft: Draft) {
         let op = Op::Put { draft: Box::new(draft), expect: Expect::Any, claims: Vec::new() };
-        self.snapshot = self.snapshot.after_for_tests(&[op]).unwrap();
+        self.snapshot = self.snapshot.foresee(&[op]).unwrap();
         self.written.clear();
         self.settle();
     }
 
     fn delete(&mut self, kind: Kind, name: &str) {
         let op = Op::Delete { kind, key: key(kind, name), expect: Expect::Any };
-        self.snapshot = self.snapshot.after_for_tests(&[op]).unwrap();
+        self.snapshot = self.snapshot.foresee(&[op]).unwrap();
         self.written.clear();
         self.settle();
     }

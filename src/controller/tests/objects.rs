@@ -118,7 +118,7 @@ fn bootstrap_is_idempotent_and_names_the_api() {
         let mut ops = bootstrap::durable(&mut scene).unwrap();
         ops.extend(bootstrap::observed(&mut scene).unwrap());
         assert_eq!(ops.is_empty(), round == 1);
-        world.snapshot = world.snapshot.after_for_tests(&ops).unwrap();
+        world.snapshot = world.snapshot.foresee(&ops).unwrap();
         world.settle();
     }
     let service = world.get(Kind::Service, "kubernetes").unwrap();

@@ -39,7 +39,7 @@ impl Truth for Memory {
             }
         }
         *self.flash.lock().unwrap() += usize::from(write.durability == Durability::Flash);
-        let next = self.newest.borrow().after_for_tests(&write.ops)?;
+        let next = self.newest.borrow().foresee(&write.ops)?;
         let revision = next.revision();
         self.newest.send_replace(Arc::new(next));
         Ok(Committed { objects: Vec::new(), revision })

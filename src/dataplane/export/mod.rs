@@ -7,11 +7,11 @@ use nftables::schema::{Chain, MetainfoObject, NfListObject, Rule, Table};
 use nftables::types::{NfChainPolicy, NfChainType, NfHook};
 use serde_json::{Value, json};
 
-use super::DataplaneError;
 use super::kernel;
 use super::netlink::batch::{body, kind, message};
 use super::netlink::{Attrs, Link, attrs};
 use super::table::{ANCHOR, SetName, TABLE, nfproto, read_rule};
+use super::{DataplaneError, link_name};
 use crate::model::IpFamily;
 
 /// The tables as the kernel holds them now, as libnftables JSON: tables, chains,
@@ -22,7 +22,7 @@ use crate::model::IpFamily;
 /// for this:
 ///
 /// * Table flags (`owner`, `persist`) are left out: a table loaded by `nft` would
-///   vanish with it. Handles are left out.
+///   vanish with it. Handles and what was counted are left out.
 /// * Three constructs are written as later versions of nft read them; nft 1.1.3
 ///   loads the whole and lists what it was made from. The value of a map that is a
 ///   concatenation is `["ipv4_addr", "inet_service"]` (1.0.6 prints one string and
@@ -30,7 +30,7 @@ use crate::model::IpFamily;
 ///   (1.0.6 prints the rule's text). The maps of endpoints have their types by
 ///   example (`typeof`): their last field is a random number, which nft prints as a
 ///   mark and then refuses to take for one. So nft 1.0.6 loads everything but the
-///   maps of endpoints and of affinity and the rules that use them.
+///   maps of endpoints and of affinity, the set `traffic` and the rules that use them.
 /// * `same-link` holds links by name; they must exist where it is loaded.
 ///
 /// # Errors
@@ -76,12 +76,6 @@ fn export_table(
     }
     objects.extend(read_rules(link, table, family)?);
     Ok(())
-}
-
-/// The name of a link, or its number where it is gone.
-fn link_name(index: u32) -> String {
-    let name = nix::net::if_::if_indextoname(index).ok().and_then(|name| name.into_string().ok());
-    name.unwrap_or_else(|| index.to_string())
 }
 
 fn read_chains(link: &mut Link, table: &str, family: IpFamily) -> Result<Vec<Value>, DataplaneError> {

@@ -137,6 +137,7 @@ impl Reader<'_> {
                 let kind = if *family == IpFamily::V4 { RejectType::ICMP } else { RejectType::ICMPv6 };
                 return self.say(Statement::Reject(Some(Reject::new(Some(kind), Some(RejectCode::PortUnreach)))));
             }
+            Expr::Count { set, timeout_ms, .. } => return self.count(set, *timeout_ms),
             Expr::Update { map, data, timeout_ms, .. } => return self.update(map, *data, *timeout_ms),
             load => return Ok(self.load(load)),
         }
@@ -170,6 +171,16 @@ impl Reader<'_> {
                     _ => return None,
                 };
                 let ct = CT { key: key.into(), family: None, dir: original.then_some(CTDir::Original) };
+                (*word, sort, Expression::Named(NamedExpression::CT(ct)))
+            }
+            Expr::CtReply { key, word } => {
+                let (key, sort) = match key {
+                    11 => ("proto-src", Sort::Other),
+                    19 => ("ip saddr", Sort::Address),
+                    21 => ("ip6 saddr", Sort::Address),
+                    _ => return None,
+                };
+                let ct = CT { key: key.into(), family: None, dir: Some(CTDir::Reply) };
                 (*word, sort, Expression::Named(NamedExpression::CT(ct)))
             }
             Expr::Random { below, offset, word } => (*word, Sort::Other, random(*below, *offset)),
@@ -261,6 +272,13 @@ impl Reader<'_> {
             IpFamily::V6 => NATFamily::IP6,
         });
         self.say(Statement::DNAT(Some(NAT { addr: Some(addr), family, port: None, flags: None })))
+    }
+
+    fn count(&mut self, set: &str, timeout_ms: u64) -> Result<Option<()>, serde_json::Error> {
+        let key = serde_json::to_value(self.key(0))?;
+        let element = json!({ "elem": { "val": key, "timeout": timeout_ms / 1000 } });
+        self.out.push(json!({ "set": { "op": "update", "elem": element, "set": format!("@{set}") } }));
+        Ok(Some(()))
     }
 
     /// The crate has no map statement; this is the form of nft 1.0.7 and later.

@@ -215,6 +215,9 @@ pub(super) fn set(
     if !flags.is_empty() {
         content.insert("flags".to_owned(), json!(flags));
     }
+    if shape.counted {
+        content.insert("stmt".to_owned(), json!([{ "counter": null }]));
+    }
     let listed = elements.iter().filter_map(|found| element(found, family, link)).collect::<Result<Vec<_>, _>>()?;
     if !listed.is_empty() {
         content.insert("elem".to_owned(), Value::Array(listed));

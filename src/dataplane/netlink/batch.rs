@@ -34,6 +34,7 @@ pub(in crate::dataplane) mod message {
     pub(in crate::dataplane) const GETRULE: u16 = 7;
     pub(in crate::dataplane) const DELRULE: u16 = 8;
     pub(in crate::dataplane) const NEWSET: u16 = 9;
+    pub(in crate::dataplane) const GETSET: u16 = 10;
     pub(in crate::dataplane) const NEWSETELEM: u16 = 12;
     pub(in crate::dataplane) const GETSETELEM: u16 = 13;
     pub(in crate::dataplane) const DELSETELEM: u16 = 14;

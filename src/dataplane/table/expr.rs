@@ -56,6 +56,8 @@ pub(in crate::dataplane) enum Expr {
     Meta { key: u32, word: u32 },
     /// `ct`: 0 state, 2 status; `original` reads that direction.
     Ct { key: u32, original: bool, word: u32 },
+    /// The same of the answers' direction: 11 source port, 19 and 21 source address.
+    CtReply { key: u32, word: u32 },
     /// Goes on when equal, or with `not` when different.
     Compare { not: bool, word: u32, value: Vec<u8> },
     /// Keeps the bits of a mask.
@@ -86,6 +88,8 @@ pub(in crate::dataplane) enum Expr {
     Reset,
     /// ICMP port unreachable.
     Unreachable(IpFamily),
+    /// Counts the packet in the element of the key, which lives for a time.
+    Count { set: &'static str, key: u32, timeout_ms: u64 },
     /// Remembers key and data for a time.
     Update { map: &'static str, key: u32, data: u32, timeout_ms: u64 },
 }
@@ -119,7 +123,7 @@ impl Expr {
         match self {
             Expr::Network { .. } | Expr::Transport { .. } => "payload",
             Expr::Meta { .. } | Expr::SetMark { .. } => "meta",
-            Expr::Ct { .. } => "ct",
+            Expr::Ct { .. } | Expr::CtReply { .. } => "ct",
             Expr::Compare { .. } => "cmp",
             Expr::Mask { .. } | Expr::SetBits { .. } => "bitwise",
             Expr::InSet { .. } | Expr::Map { .. } | Expr::VerdictMap { .. } => "lookup",
@@ -129,7 +133,7 @@ impl Expr {
             Expr::Dnat { .. } => "nat",
             Expr::Masquerade => "masq",
             Expr::Reset | Expr::Unreachable(_) => "reject",
-            Expr::Update { .. } => "dynset",
+            Expr::Update { .. } | Expr::Count { .. } => "dynset",
         }
     }
 
@@ -147,6 +151,7 @@ impl Expr {
                     a.byte(3, 0);
                 }
             }
+            Expr::CtReply { key, word } => drop(a.be32(1, register(*word)).be32(2, *key).byte(3, 1)),
             Expr::Compare { not, word, value: bytes } => {
                 a.be32(1, register(*word)).be32(2, u32::from(*not)).nest(3, &value(bytes));
             }
@@ -163,11 +168,9 @@ impl Expr {
                     a.be32(5, 1);
                 }
             }
-            Expr::Map { map, word } => {
-                a.text(1, map).be32(2, register(*word)).be32(3, register(0));
-            }
-            Expr::VerdictMap { map, word } => {
-                a.text(1, map).be32(2, register(*word)).be32(3, 0);
+            Expr::Map { map, word } | Expr::VerdictMap { map, word } => {
+                let to = if matches!(self, Expr::Map { .. }) { register(0) } else { 0 };
+                a.text(1, map).be32(2, register(*word)).be32(3, to);
             }
             Expr::Random { below, offset, word } => {
                 a.be32(1, register(*word)).be32(2, *below).be32(3, 1).be32(4, *offset);
@@ -195,6 +198,9 @@ impl Expr {
             }
             Expr::Unreachable(family) => {
                 a.be32(1, 0).byte(2, if *family == IpFamily::V4 { 3 } else { 4 });
+            }
+            Expr::Count { set, key, timeout_ms } => {
+                a.text(1, set).be32(3, 1).be32(4, register(*key)).be64(6, *timeout_ms);
             }
             Expr::Update { map, key, data, timeout_ms } => {
                 a.text(1, map).be32(3, 1).be32(4, register(*key)).be32(5, register(*data)).be64(6, *timeout_ms);

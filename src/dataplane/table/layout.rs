@@ -35,20 +35,20 @@ pub(in crate::dataplane) struct Chain {
     pub(in crate::dataplane) rules: Vec<Vec<Expr>>,
 }
 
-fn chain(name: &str, rules: Vec<Vec<Expr>>) -> Chain {
+pub(super) fn chain(name: &str, rules: Vec<Vec<Expr>>) -> Chain {
     Chain { name: name.to_owned(), hook: None, rules }
 }
 
-fn base(name: &str, kind: &'static str, number: u32, priority: i32, rules: Vec<Vec<Expr>>) -> Chain {
+pub(super) fn base(name: &str, kind: &'static str, number: u32, priority: i32, rules: Vec<Vec<Expr>>) -> Chain {
     Chain { name: name.to_owned(), hook: Some(Hook { kind, number, priority }), rules }
 }
 
 /// Words of a family's rules.
 #[derive(Clone, Copy)]
-struct Words(IpFamily);
+pub(super) struct Words(pub(super) IpFamily);
 
 impl Words {
-    fn words(self) -> u32 {
+    pub(super) fn words(self) -> u32 {
         if self.0 == IpFamily::V4 { 1 } else { 4 }
     }
 
@@ -67,7 +67,7 @@ impl Words {
         [self.daddr(word), l4proto(word + self.words()), dport(word + self.words() + 1)]
     }
 
-    fn original_daddr(self, word: u32) -> Expr {
+    pub(super) fn original_daddr(self, word: u32) -> Expr {
         Expr::Ct { key: if self.0 == IpFamily::V4 { 20 } else { 22 }, original: true, word }
     }
 
@@ -86,7 +86,7 @@ fn octets(addr: IpAddr) -> Vec<u8> {
     super::element::octets(addr)
 }
 
-fn l4proto(word: u32) -> Expr {
+pub(super) fn l4proto(word: u32) -> Expr {
     Expr::Meta { key: 16, word }
 }
 
@@ -94,15 +94,15 @@ fn dport(word: u32) -> Expr {
     Expr::Transport { offset: 2, len: 2, word }
 }
 
-fn original_dport(word: u32) -> Expr {
+pub(super) fn original_dport(word: u32) -> Expr {
     Expr::Ct { key: 12, original: true, word }
 }
 
-fn goto(chain: &str) -> Expr {
+pub(super) fn goto(chain: &str) -> Expr {
     Expr::Verdict(Verdict::Goto(chain.to_owned()))
 }
 
-fn is(word: u32, value: &[u8]) -> Expr {
+pub(super) fn is(word: u32, value: &[u8]) -> Expr {
     Expr::Compare { not: false, word, value: value.to_vec() }
 }
 
@@ -113,7 +113,7 @@ fn local(flags: u32, not: bool) -> [Expr; 2] {
 }
 
 /// `ct state new ct status dnat`, or only the status.
-fn translated(new: bool) -> Vec<Expr> {
+pub(super) fn translated(new: bool) -> Vec<Expr> {
     let bit = |key: u32, bit: u32| {
         let mask = bit.to_ne_bytes().to_vec();
         [
@@ -127,7 +127,7 @@ fn translated(new: bool) -> Vec<Expr> {
     exprs
 }
 
-fn joined(parts: impl IntoIterator<Item = Vec<Expr>>) -> Vec<Expr> {
+pub(super) fn joined(parts: impl IntoIterator<Item = Vec<Expr>>) -> Vec<Expr> {
     parts.into_iter().flatten().collect()
 }
 
@@ -150,6 +150,9 @@ pub(in crate::dataplane) fn static_chains(family: IpFamily, options: &Options) -
     if let Some(bit) = options.forward_mark {
         // Before filters: those of others may accept by it.
         chains.push(base("mark-forwarded", "filter", 2, -5, marking(w, bit)));
+    }
+    if options.count_traffic {
+        chains.extend(super::traffic::counting(w));
     }
     // A client that believes a redirect to the endpoint bypasses us.
     if family == IpFamily::V4 {

@@ -16,7 +16,13 @@ fn read_expr(name: &str, data: &[u8]) -> Option<Expr> {
         "payload" => payload(data),
         "meta" if find(data, 3).is_some() => Some(Expr::SetMark { word: word(data, 3)? }),
         "meta" => Some(Expr::Meta { key: be32(data, 2)?, word: word(data, 1)? }),
-        "ct" => Some(Expr::Ct { key: be32(data, 2)?, original: find(data, 3).is_some(), word: word(data, 1)? }),
+        "ct" => {
+            let (key, word) = (be32(data, 2)?, word(data, 1)?);
+            Some(match find(data, 3) {
+                Some([1]) => Expr::CtReply { key, word },
+                direction => Expr::Ct { key, original: direction.is_some(), word },
+            })
+        }
         "cmp" => compare(data),
         "bitwise" => mask(data),
         "lookup" => lookup(data),
@@ -118,5 +124,9 @@ fn reject(data: &[u8]) -> Option<Expr> {
 fn update(data: &[u8]) -> Option<Expr> {
     let timeout_ms = u64::from_be_bytes(find(data, 6)?.try_into().ok()?);
     (be32(data, 3)? == 1).then_some(())?;
-    Some(Expr::Update { map: set_name(data)?, key: word(data, 4)?, data: word(data, 5)?, timeout_ms })
+    let (map, key) = (set_name(data)?, word(data, 4)?);
+    Some(match find(data, 5) {
+        None => Expr::Count { set: map, key, timeout_ms },
+        Some(_) => Expr::Update { map, key, data: word(data, 5)?, timeout_ms },
+    })
 }

@@ -2,8 +2,8 @@
 
 use crate::model::IpFamily;
 
-/// Affinity entries of one family the kernel keeps; more are not remembered.
-const AFFINITY_ENTRIES_MAX: u32 = 65_536;
+/// Entries of one family that packets may make; more are neither remembered nor counted.
+const DYNAMIC_ENTRIES_MAX: u32 = 65_536;
 
 /// The sets and maps, by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,10 +29,11 @@ pub(in crate::dataplane) enum SetName {
     NodePorts,
     Affinity,
     NodePortAffinity,
+    Traffic,
 }
 
 impl SetName {
-    pub(in crate::dataplane) const ALL: [SetName; 21] = [
+    pub(in crate::dataplane) const ALL: [SetName; 22] = [
         SetName::Endpoints,
         SetName::NodePortEndpoints,
         SetName::Sources,
@@ -54,6 +55,7 @@ impl SetName {
         SetName::NodePorts,
         SetName::Affinity,
         SetName::NodePortAffinity,
+        SetName::Traffic,
     ];
 
     pub(in crate::dataplane) fn as_str(self) -> &'static str {
@@ -79,6 +81,7 @@ impl SetName {
             SetName::NodePorts => "nodeports",
             SetName::Affinity => "affinity",
             SetName::NodePortAffinity => "nodeport-affinity",
+            SetName::Traffic => "traffic",
         }
     }
 
@@ -97,7 +100,7 @@ impl SetName {
 
     /// Filled by packets, not by us.
     pub(in crate::dataplane) fn is_dynamic(self) -> bool {
-        matches!(self, SetName::Affinity | SetName::NodePortAffinity)
+        matches!(self, SetName::Affinity | SetName::NodePortAffinity | SetName::Traffic)
     }
 }
 
@@ -171,6 +174,8 @@ pub(in crate::dataplane) struct SetShape {
     pub(in crate::dataplane) maps: Maps,
     pub(in crate::dataplane) interval: bool,
     pub(in crate::dataplane) size: Option<u32>,
+    /// Every element counts the packets that found it.
+    pub(in crate::dataplane) counted: bool,
 }
 
 pub(in crate::dataplane) fn shape(name: SetName, family: IpFamily) -> SetShape {
@@ -194,11 +199,16 @@ pub(in crate::dataplane) fn shape(name: SetName, family: IpFamily) -> SetShape {
         SetName::Hairpin | SetName::ServiceRanges => (vec![ip, ip], Maps::Nothing),
         SetName::SameLink => (vec![Field::Link, Field::Link], Maps::Nothing),
         SetName::HairpinPorts => (vec![Field::Link], Maps::Nothing),
+        SetName::Traffic => (vec![ip, Field::Protocol, Field::Port, ip, Field::Port], Maps::Nothing),
     };
     // Only a set that packets fill needs a ceiling. For the others a size would be a
     // ceiling too (ENFILE above it) and buckets kept for nothing; installing 10,000
     // Services is no faster with one.
-    let size = name.is_dynamic().then_some(AFFINITY_ENTRIES_MAX);
+    let size = name.is_dynamic().then_some(DYNAMIC_ENTRIES_MAX);
     let interval = matches!(name, SetName::Sources | SetName::ServiceRanges);
-    SetShape { fields, maps, interval, size }
+    let counted = matches!(
+        name,
+        SetName::Services | SetName::NodePorts | SetName::Endpoints | SetName::NodePortEndpoints | SetName::Traffic
+    );
+    SetShape { fields, maps, interval, size, counted }
 }

@@ -58,7 +58,7 @@ impl World {
     fn store(&mut self, kind: Kind, value: &Value, prepared: Prepared) {
         let draft = Box::new(Draft::new(kind, value).unwrap());
         let put = Op::Put { draft, expect: Expect::Any, claims: prepared.claims };
-        self.snapshot = self.snapshot.after_for_tests(&[put]).unwrap();
+        self.snapshot = self.snapshot.foresee(&[put]).unwrap();
         self.warnings = prepared.warnings;
     }
 
@@ -107,7 +107,7 @@ impl World {
 
     pub(super) fn delete(&mut self, name: &str) {
         let op = Op::Delete { kind: Kind::Service, key: key(Kind::Service, name), expect: Expect::Any };
-        self.snapshot = self.snapshot.after_for_tests(&[op]).unwrap();
+        self.snapshot = self.snapshot.foresee(&[op]).unwrap();
     }
 
     /// Who holds a cluster IP.

@@ -69,7 +69,7 @@ fn sets_have_names_of_their_own_and_keys_the_kernel_takes() {
             assert!(len <= 64, "{} is longer than the registers", name.as_str());
             assert!(shape.fields.len() <= 5, "nft packs five types into one number");
             assert_eq!(shape.size.is_some(), name.is_dynamic(), "only what packets fill has a ceiling");
-            assert!(!name.is_dynamic() || shape.maps == Maps::Endpoint);
+            assert!(!name.is_dynamic() || shape.maps == Maps::Endpoint || shape.counted);
         }
     }
 }

@@ -1,0 +1,109 @@
+//! What the kernel can do of what we need, expression by expression, in
+//! transactions that leave nothing.
+
+use super::kernel::{delete_table, new_chain, new_table};
+use super::netlink::Link;
+use super::netlink::batch::commit;
+use super::table::{Chain, Expr, Hook, Verdict};
+use crate::model::IpFamily;
+
+/// The table of the probes; never committed for longer than its transaction.
+const PROBE: &str = "edgesvc-doctor";
+
+/// Something we need of the kernel, and whether it is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Feature {
+    /// What it is for.
+    pub name: &'static str,
+    /// The lines of the kernel's configuration that bring it.
+    pub config: &'static str,
+    /// Why it is not there.
+    pub missing: Option<String>,
+}
+
+/// What was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Probed {
+    /// All that could be asked.
+    Features(Vec<Feature>),
+    /// The kernel does not let us ask, and why.
+    Denied(String),
+}
+
+/// Asks the kernel. Needs CAP_NET_ADMIN over this network namespace, or the right
+/// to make one of its own: then it moves this process there, and nothing that
+/// comes later sees the box. A process with threads cannot move.
+pub fn probe() -> Probed {
+    match probe_here() {
+        Probed::Denied(_) => {
+            use nix::sched::CloneFlags;
+            match nix::sched::unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNET) {
+                Ok(()) => probe_here(),
+                Err(error) => Probed::Denied(format!("no CAP_NET_ADMIN, and no namespace of our own: {error}")),
+            }
+        }
+        found => found,
+    }
+}
+
+fn probe_here() -> Probed {
+    let mut link = match Link::open(netlink_sys::protocols::NETLINK_NETFILTER) {
+        Ok(link) => link,
+        Err(error) => return Probed::Denied(error.to_string()),
+    };
+    let mut found = Vec::new();
+    for (name, config, chains, flags) in cases() {
+        let mut ops = vec![new_table(PROBE, IpFamily::V4, flags)];
+        ops.extend(chains.iter().flat_map(|chain| new_chain(PROBE, IpFamily::V4, chain)));
+        ops.push(delete_table(PROBE, IpFamily::V4));
+        let missing = match commit(&mut link, &ops) {
+            Ok(()) => None,
+            Err(error) if error.errno() == Some(nix::libc::EPERM) => return Probed::Denied(error.to_string()),
+            Err(error) => Some(error.to_string()),
+        };
+        let nothing_works = missing.is_some() && found.is_empty();
+        found.push(Feature { name, config, missing });
+        if nothing_works {
+            break;
+        }
+    }
+    Probed::Features(found)
+}
+
+type Case = (&'static str, &'static str, Vec<Chain>, u32);
+
+fn cases() -> Vec<Case> {
+    let plain = |exprs: Vec<Expr>| vec![Chain { name: "probe".to_owned(), hook: None, rules: vec![exprs] }];
+    let nat = |number, exprs: Vec<Expr>| {
+        let hook = Some(Hook { kind: "nat", number, priority: -100 });
+        vec![Chain { name: "probe".to_owned(), hook, rules: if exprs.is_empty() { vec![] } else { vec![exprs] } }]
+    };
+    let dnat = vec![
+        Expr::Immediate { word: 0, value: vec![127, 0, 0, 1] },
+        Expr::Dnat { family: IpFamily::V4, addr: 0, port: None },
+    ];
+    vec![
+        ("tables", "CONFIG_NF_TABLES, CONFIG_NF_TABLES_IPV4", vec![], 0),
+        ("rules that stop packets", "CONFIG_NF_TABLES", plain(vec![Expr::Verdict(Verdict::Drop)]), 0),
+        (
+            "conntrack",
+            "CONFIG_NFT_CT, CONFIG_NF_CONNTRACK",
+            plain(vec![Expr::Ct { key: 0, original: false, word: 0 }]),
+            0,
+        ),
+        ("address translation", "CONFIG_NFT_NAT, CONFIG_NF_NAT", nat(0, dnat), 0),
+        ("masquerade", "CONFIG_NFT_MASQ", nat(4, vec![Expr::Masquerade]), 0),
+        ("refusal", "CONFIG_NFT_REJECT, CONFIG_NFT_REJECT_IPV4, CONFIG_NFT_REJECT_IPV6", plain(vec![Expr::Reset]), 0),
+        (
+            "types of addresses",
+            "CONFIG_NFT_FIB, CONFIG_NFT_FIB_IPV4, CONFIG_NFT_FIB_IPV6",
+            plain(vec![Expr::AddressType { flags: 2, word: 0 }]),
+            0,
+        ),
+        ("random choice", "CONFIG_NFT_NUMGEN", plain(vec![Expr::Random { below: 2, offset: 0, word: 0 }]), 0),
+        (OWNED_TABLES, "Linux 6.9 or later", vec![], 2 | 4),
+    ]
+}
+
+/// The one feature that can be done without.
+pub const OWNED_TABLES: &str = "tables that nobody else can change";

@@ -1,0 +1,215 @@
+//! Elements, chains and edits in the words of nft. Pure.
+
+use super::Options;
+use super::kernel::word;
+use super::table::{
+    ChainName, Data, Edit, Field, INSIDE_SLOTS, Key, Maps, SetName, Slot, TABLE, Verdict, address, shape,
+};
+use crate::model::IpFamily;
+
+/// Answers the name of a link.
+pub(super) type LinkName<'a> = &'a dyn Fn(u32) -> String;
+
+fn field(field: Field, bytes: &[u8], link: LinkName<'_>) -> String {
+    let number = || bytes.get(..4).and_then(|bytes| bytes.try_into().ok()).map(u32::from_ne_bytes).unwrap_or_default();
+    match field {
+        Field::Ipv4 | Field::Ipv6 => address(bytes).map(|addr| addr.to_string()).unwrap_or_default(),
+        Field::Protocol => match bytes.first().copied().unwrap_or_default() {
+            6 => "tcp".to_owned(),
+            17 => "udp".to_owned(),
+            132 => "sctp".to_owned(),
+            other => other.to_string(),
+        },
+        Field::Port => bytes.try_into().map(u16::from_be_bytes).unwrap_or_default().to_string(),
+        Field::Mark => format!("0x{:08x}", number()),
+        Field::Link => format!("\"{}\"", link(number())),
+    }
+}
+
+/// `10.43.0.7 . tcp . 80`; where first and last key differ, `first-last`.
+fn key(fields: &[Field], key: &Key, link: LinkName<'_>) -> String {
+    let mut parts = Vec::new();
+    let mut at = 0;
+    for kind in fields {
+        let part = |bytes: &[u8]| field(*kind, bytes.get(at..at + kind.len()).unwrap_or_default(), link);
+        let first = part(&key.start);
+        let last = key.end.as_ref().map(|end| part(end)).filter(|last| *last != first);
+        parts.push(last.map_or_else(|| first.clone(), |last| format!("{first}-{last}")));
+        at += kind.len().next_multiple_of(4);
+    }
+    parts.join(" . ")
+}
+
+/// `element ip edgesvc services { 10.43.0.7 . tcp . 80 : goto n-2 }`
+fn element(slot: &Slot, data: Option<&Data>, link: LinkName<'_>) -> String {
+    let shape = shape(slot.set, slot.family);
+    let mut text = key(&shape.fields, &slot.key, link);
+    match data {
+        None | Some(Data::Nothing) => {}
+        Some(Data::Verdict(verdict)) => {
+            text += &match verdict {
+                Verdict::Drop => " : drop".to_owned(),
+                Verdict::Return => " : return".to_owned(),
+                Verdict::Jump(chain) => format!(" : jump {chain}"),
+                Verdict::Goto(chain) => format!(" : goto {chain}"),
+            };
+        }
+        Some(Data::Bytes(start)) => {
+            let value = Key { start: start.clone(), end: None };
+            debug_assert_eq!(shape.maps, Maps::Endpoint);
+            text += " : ";
+            text += &key_of_endpoint(slot.family, &value, link);
+        }
+    }
+    format!("element {} {TABLE} {} {{ {text} }}", word(slot.family), slot.set.as_str())
+}
+
+fn key_of_endpoint(family: IpFamily, value: &Key, link: LinkName<'_>) -> String {
+    key(&[Field::addr(family), Field::Port], value, link)
+}
+
+fn chain(family: IpFamily, name: ChainName) -> String {
+    format!("chain {} {TABLE} {name}", word(family))
+}
+
+/// The rules of a chain that comes and goes.
+fn rules(family: IpFamily, name: ChainName, options: &Options) -> Vec<String> {
+    let ip = word(family);
+    let at = format!("{ip} daddr . meta l4proto . th dport");
+    let pick = |key: &str, map: SetName, slot: String| format!("dnat {ip} to {key} . {slot} map @{}", map.as_str());
+    let picks = |key: &str, map: SetName, below: u32, from: u32| {
+        let slot = |below: u32| match from {
+            0 => format!("numgen random mod {below}"),
+            _ => format!("numgen random mod {below} offset {from}"),
+        };
+        vec![pick(key, map, slot(below)), pick(key, map, slot(1)), "goto refuse".to_owned()]
+    };
+    let known = |key: &str, map: SetName, next: ChainName| {
+        vec![format!("dnat {ip} to {ip} saddr . {key} map @{}", map.as_str()), format!("goto {next}")]
+    };
+    let port = "meta l4proto . th dport";
+    let remember = |key: &str, map: SetName, seconds: u32| {
+        let rule = |protocol: &str| {
+            format!(
+                "meta l4proto {protocol} update @{} {{ {ip} saddr . {key} timeout {seconds}s : {ip} daddr . {protocol} dport }}",
+                map.as_str()
+            )
+        };
+        ["tcp", "udp", "sctp"].map(rule).to_vec()
+    };
+    let filter = |next: ChainName| vec![format!("{at} . {ip} saddr != @sources drop"), format!("goto {next}")];
+    let by_side = |inside: ChainName, others: Option<ChainName>| {
+        let on_box = match options.address_sets {
+            true => format!("{ip} saddr @{}", SetName::LocalIps.as_str()),
+            false => "fib saddr type local".to_owned(),
+        };
+        let pods = options.cluster_cidrs.iter().filter(|net| IpFamily::of(net.addr()) == family);
+        let mut rules = vec![format!("{on_box} goto {inside}")];
+        rules.extend(pods.map(|net| format!("{ip} saddr {net} goto {inside}")));
+        rules.push(others.map_or_else(|| "drop".to_owned(), |next| format!("goto {next}")));
+        rules
+    };
+    let leads = |rules: &dyn Fn(ChainName) -> Vec<String>| name.next().into_iter().flat_map(rules).collect();
+    match name {
+        ChainName::Pick(count) => picks(&at, SetName::Endpoints, count, 0),
+        ChainName::PickNodePort(count) => picks(port, SetName::NodePortEndpoints, count, 0),
+        ChainName::Whole(count) => picks(&at, SetName::Endpoints, count, INSIDE_SLOTS),
+        ChainName::WholeNodePort(count) => picks(port, SetName::NodePortEndpoints, count, INSIDE_SLOTS),
+        ChainName::Affine(_) | ChainName::AffineWhole(_) => leads(&|next| known(&at, SetName::Affinity, next)),
+        ChainName::AffineNodePort(_) | ChainName::AffineWholeNodePort(_) => {
+            leads(&|next| known(port, SetName::NodePortAffinity, next))
+        }
+        ChainName::Filter(_)
+        | ChainName::FilterAffine(_)
+        | ChainName::FilterLocal(..)
+        | ChainName::FilterLocalAffine(..) => leads(&filter),
+        ChainName::Local(..)
+        | ChainName::LocalNodePort(..)
+        | ChainName::LocalAffine(..)
+        | ChainName::LocalAffineNodePort(..) => match name.next().as_slice() {
+            [inside, others @ ..] => by_side(*inside, others.first().copied()),
+            [] => Vec::new(),
+        },
+        ChainName::Remember(seconds) => remember(
+            &format!("ct original {ip} daddr . meta l4proto . ct original proto-dst"),
+            SetName::Affinity,
+            seconds,
+        ),
+        ChainName::RememberNodePort(seconds) => {
+            remember("meta l4proto . ct original proto-dst", SetName::NodePortAffinity, seconds)
+        }
+    }
+}
+
+/// The transaction of an edit, in its order.
+pub(super) fn script(edit: &Edit, options: &Options, link: LinkName<'_>) -> String {
+    let mut lines = Vec::new();
+    for (family, name) in edit.chains_added() {
+        lines.push(format!("add {}", chain(family, name)));
+        let rule = |rule| format!("add rule {} {TABLE} {name} {rule}", word(family));
+        lines.extend(rules(family, name, options).into_iter().map(rule));
+    }
+    lines.extend(edit.removed().map(|slot| format!("delete {}", element(slot, None, link))));
+    lines.extend(edit.added().map(|(slot, data)| format!("add {}", element(slot, Some(data), link))));
+    for (family, name) in edit.chains_removed() {
+        lines.push(format!("flush {}", chain(family, name)));
+        lines.push(format!("delete {}", chain(family, name)));
+    }
+    lines.iter().map(|line| format!("{line}\n")).collect()
+}
+
+/// An edit as what is there too much (`-`) and what is missing (`+`).
+pub(super) fn differences(edit: &Edit, link: LinkName<'_>) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    lines.extend(edit.chains_removed().map(|(family, name)| format!("-{}", chain(family, name))));
+    lines.extend(edit.removed().map(|slot| format!("-{}", element(slot, None, link))));
+    lines.extend(edit.chains_added().map(|(family, name)| format!("+{}", chain(family, name))));
+    lines.extend(edit.added().map(|(slot, data)| format!("+{}", element(slot, Some(data), link))));
+    lines
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may stop")]
+mod tests {
+    use super::super::table::of_frontend;
+    use super::*;
+    use crate::desired::{self, Balance, Frontend, FrontendAddr};
+    use crate::model::Protocol;
+
+    #[test]
+    fn an_edit_is_told_as_nft_reads_it() {
+        let verdict = desired::Verdict::Balance(Balance {
+            endpoints: vec!["10.9.0.11:8080".parse().unwrap()],
+            affinity_seconds: None,
+        });
+        let addr = FrontendAddr::Virtual("10.43.0.7".parse().unwrap());
+        let source_ranges = vec!["192.0.2.0/24".parse().unwrap()];
+        let frontend = Frontend {
+            addr,
+            protocol: Protocol::Udp,
+            port: 53,
+            verdict,
+            source_ranges,
+            inside: None,
+            kept: Vec::new(),
+        };
+        let mut edit = Edit::default();
+        let (elements, chains) = of_frontend(&frontend);
+        elements.into_iter().for_each(|(slot, data)| edit.element(slot, None, Some(data)));
+        chains.into_iter().for_each(|name| edit.chain(IpFamily::V4, name, false, true));
+        let lines = script(&edit, &Options::default(), &|index| index.to_string());
+        for line in [
+            "add chain ip edgesvc n-1",
+            "add rule ip edgesvc n-1 dnat ip to ip daddr . meta l4proto . th dport . numgen random mod 1 map @endpoints",
+            "add chain ip edgesvc f-1",
+            "add rule ip edgesvc f-1 goto n-1",
+            "add element ip edgesvc endpoints { 10.43.0.7 . udp . 53 . 0x00000000 : 10.9.0.11 . 8080 }",
+            "add element ip edgesvc sources { 10.43.0.7 . udp . 53 . 192.0.2.0-192.0.2.255 }",
+            "add element ip edgesvc services { 10.43.0.7 . udp . 53 : goto f-1 }",
+        ] {
+            assert!(lines.contains(&format!("{line}\n")), "{line} is not in\n{lines}");
+        }
+        let differs = differences(&edit, &|index| index.to_string());
+        assert!(differs.iter().all(|line| line.starts_with('+')) && differs.len() == 5, "{differs:?}");
+    }
+}
