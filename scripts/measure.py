@@ -13,9 +13,10 @@ def fail(why):
     sys.exit(f"{os.path.basename(sys.argv[0])}: {why}")
 
 
-def enter_world():
+def enter_world(keep_root=False):
     """Outside: builds the release binary, runs the script again inside the world
-    and ends. Inside: answers the binary and a directory for state."""
+    and ends. Inside: answers the binary and a directory for state. With `keep_root`
+    root gets no user namespace: in one the kernel allows small transactions only."""
     if "--inside" in sys.argv:
         at = sys.argv.index("--inside")
         return sys.argv[at + 1], sys.argv[at + 2]
@@ -23,9 +24,10 @@ def enter_world():
     if built.returncode:
         fail("no release binary")
     state = tempfile.mkdtemp(prefix="edgesvc-bench.", dir="/tmp")
+    user = [] if keep_root and os.geteuid() == 0 else ["--user", "--map-root-user"]
     try:
         sys.exit(subprocess.run(
-            ["unshare", "--user", "--map-root-user", "--net", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c",
+            ["unshare", *user, "--net", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c",
              '. "$1/tests/support/world.sh"; shift; exec python3 "$@"', "sh", ROOT, os.path.abspath(sys.argv[0]),
              "--inside", built.stdout.splitlines()[0], state, *sys.argv[1:]]).returncode)
     finally:
@@ -173,6 +175,19 @@ def who(address, port=80):
             return s.recv(64).decode()
     except OSError:
         return ""
+
+
+def change_latency(daemon, probe, samples):
+    """From the acknowledged write to the first connection that follows it."""
+    measured = []
+    for n in range(samples):
+        address, name = (("10.9.0.11", "backend1"), ("10.9.0.12", "backend2"))[n % 2]
+        patch = {"endpoints": [{"addresses": [address]}]}
+        daemon.api.ask("PATCH", f"{SLICES}/probe", patch, "application/merge-patch+json")
+        acknowledged = time.monotonic()
+        until(10, lambda: who(probe) == name, f"the probe Service moves to {name}")
+        measured.append(time.monotonic() - acknowledged)
+    return percentiles(measured)
 
 
 def until(seconds, condition, what):

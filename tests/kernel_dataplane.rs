@@ -28,10 +28,14 @@ mod addresses;
 mod cases;
 #[path = "kernel_dataplane/export.rs"]
 mod export;
+#[path = "kernel_dataplane/firewalls.rs"]
+mod firewalls;
 #[path = "kernel_dataplane/flows.rs"]
 mod flows;
 #[path = "kernel_dataplane/inside.rs"]
 mod inside;
+#[path = "kernel_dataplane/refused.rs"]
+mod refused;
 #[path = "kernel_dataplane/restart.rs"]
 mod restart;
 #[path = "kernel_dataplane/routes.rs"]

@@ -248,6 +248,33 @@ fn endpoints_written_by_hand_are_mirrored_and_served() {
 }
 
 #[test]
+fn an_endpoint_that_is_a_cluster_ip_is_left_out_and_told() {
+    let world = World::new();
+    let _server = echo_name(&world, "backend1", 8080);
+    let edgesvc = Edgesvc::start(&world);
+    let by_hand = |name: &str, addresses: &str| {
+        format!(
+            "apiVersion: v1\nkind: Service\nmetadata: {{name: {name}}}\nspec: {{ports: [{{port: 80}}]}}\n---\n\
+             apiVersion: v1\nkind: Endpoints\nmetadata: {{name: {name}}}\n\
+             subsets: [{{addresses: [{addresses}], ports: [{{port: 8080}}]}}]\n"
+        )
+    };
+    edgesvc.apply(&by_hand("loop", "{ip: 10.9.0.11}"));
+    let address = edgesvc.cluster_ip("loop");
+    let url = format!("http://{address}/");
+    answers(&world, CLIENT, &url);
+    // Itself, an address nobody has, and one that serves.
+    edgesvc.apply(&by_hand("loop", &format!("{{ip: {address}}}, {{ip: 10.43.99.99}}, {{ip: 10.9.0.11}}")));
+    let told = || edgesvc.cli(&["describe", "service", "loop"]).ok();
+    assert!(wait_until(SOON, || told().contains("EndpointIsClusterIP")), "{}", told());
+    assert!(told().contains("10.43.99.99"), "{}", told());
+    assert_eq!(world.spread(CLIENT, &url, 20).keys().collect::<Vec<_>>(), ["backend1"]);
+    edgesvc.apply(&by_hand("loop", &format!("{{ip: {address}}}")));
+    is_refused(&world, CLIENT, &url);
+    is_refused(&world, NODE, &url);
+}
+
+#[test]
 fn a_deleted_service_is_gone_from_kernel_and_dns() {
     let world = World::new();
     let _server = echo_name(&world, "backend1", 8080);

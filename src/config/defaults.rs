@@ -39,6 +39,10 @@ pub const CLUSTER_DNS_INDEX: u32 = 10;
 /// Tables of the kernel: the only mode whose cost per packet does not grow.
 pub const PROXY_MODE: &str = "nftables";
 
+/// A bit that neither Kubernetes (0x4000, 0x8000), Docker's swarm, Tailscale (0xff0000)
+/// nor wg-quick (51820) uses.
+pub const FORWARD_MARK: &str = "0x2000";
+
 /// What costs nothing for a packet.
 pub const DATAPLANE_COUNTERS: &str = "connections";
 

@@ -125,6 +125,7 @@ impl Reading {
             external_ip_cidrs: self.list("external-ip-cidrs", value::network),
             load_balancer_pool: self.list("load-balancer-pool", value::address_range),
             proxy_mode: self.one("proxy-mode", value::proxy_mode).unwrap_or(super::ProxyMode::None),
+            forward_mark: self.one("forward-mark", value::mark).flatten(),
             count_traffic: self.one("dataplane-counters", value::counters).unwrap_or_default(),
             log_level: self.one("log-level", value::log_level).unwrap_or(super::LogLevel::Info),
             log_format: self.one("log-format", value::log_format).unwrap_or(super::LogFormat::Text),

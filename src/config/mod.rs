@@ -82,6 +82,9 @@ pub struct Config {
     pub load_balancer_pool: Vec<AddressRange>,
     /// How packets find their endpoint.
     pub proxy_mode: ProxyMode,
+    /// The bit in the mark of forwarded packets of Services, for firewalls of others; `None`
+    /// marks nothing and leaves those alone.
+    pub forward_mark: Option<u32>,
     /// Packets and bytes of Services are counted, not connections alone.
     pub count_traffic: bool,
     /// How much is logged.
@@ -133,6 +136,7 @@ impl Config {
             "external-ip-cidrs" => joined(&self.external_ip_cidrs),
             "load-balancer-pool" => joined(&self.load_balancer_pool),
             "proxy-mode" => self.proxy_mode.as_str().to_owned(),
+            "forward-mark" => self.forward_mark.map_or_else(|| "none".to_owned(), |bit| format!("{bit:#x}")),
             "dataplane-counters" => if self.count_traffic { "traffic" } else { "connections" }.to_owned(),
             "log-level" => self.log_level.as_str().to_owned(),
             "log-format" => self.log_format.as_str().to_owned(),

@@ -55,7 +55,7 @@ macro_rules! setting {
 }
 
 /// Every setting, in the order of help, file and reports (design section 14).
-pub const SETTINGS: [Setting; 27] = [
+pub const SETTINGS: [Setting; 28] = [
     setting!("data-dir", "DIR", defaults::DATA_DIR, "", "Where the store, the certificates and admin.kubeconfig live"),
     setting!(
         "run-dir",
@@ -165,6 +165,13 @@ pub const SETTINGS: [Setting; 27] = [
     ),
     setting!("proxy-mode", "nftables|relay|none", defaults::PROXY_MODE, "", "How packets find their endpoint"),
     setting!(
+        "forward-mark",
+        "BIT|none",
+        defaults::FORWARD_MARK,
+        "",
+        "The bit in the mark by which firewalls of others let packets of Services pass"
+    ),
+    setting!(
         "dataplane-counters",
         "connections|traffic",
         defaults::DATAPLANE_COUNTERS,
@@ -177,7 +184,7 @@ pub const SETTINGS: [Setting; 27] = [
 
 /// The setting of a name.
 pub(super) fn find(name: &str) -> Option<&'static Setting> {
-    static TABLE: [Setting; 27] = SETTINGS;
+    static TABLE: [Setting; 28] = SETTINGS;
     TABLE.iter().find(|setting| setting.name == name)
 }
 

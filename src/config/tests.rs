@@ -232,3 +232,12 @@ fn all_mistakes_in_the_settings_of_dns_come_at_once() {
     let alone = faults(of(&[("cluster-dns", "none"), ("dns-listen", "192.168.1.1")], &[], None));
     assert!(alone.iter().any(|fault| fault.contains("cluster-dns is none")), "{alone:?}");
 }
+
+#[test]
+fn a_forward_mark_is_one_bit_or_none() {
+    use super::value::mark;
+    assert_eq!((mark("0x2000"), mark("8192"), mark("none")), (Ok(Some(0x2000)), Ok(Some(0x2000)), Ok(None)));
+    for wrong in ["", "0", "0x3", "0x", "bit", "-1", "0x100000000"] {
+        assert!(mark(wrong).is_err(), "{wrong}");
+    }
+}

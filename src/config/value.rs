@@ -154,6 +154,17 @@ pub(super) fn ports(text: &str) -> Result<RangeInclusive<u16>, String> {
     if first == 0 || first > last { Err(fault()) } else { Ok(first..=last) }
 }
 
+/// One bit of a mark, or `none`.
+pub(super) fn mark(text: &str) -> Result<Option<u32>, String> {
+    if text == "none" {
+        return Ok(None);
+    }
+    let digits = text.strip_prefix("0x");
+    let number = digits.map_or_else(|| text.parse(), |digits| u32::from_str_radix(digits, 16));
+    let bit = number.ok().filter(|number| number.is_power_of_two());
+    bit.map(Some).ok_or_else(|| "must be one bit, for instance 0x2000, or none".to_owned())
+}
+
 /// A network, one address, or `A-B` within one family.
 pub(super) fn address_range(text: &str) -> Result<AddressRange, String> {
     let fault = || "must be a network, an address or A-B, for instance 192.168.1.240-192.168.1.250".to_owned();

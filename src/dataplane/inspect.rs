@@ -6,6 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use super::DataplaneError;
+use super::firewalls;
 use super::kernel;
 use super::links;
 use super::netlink::Link;
@@ -80,6 +81,13 @@ pub fn cleanup() -> Result<Vec<String>, DataplaneError> {
     let mut link = nft()?;
     let mut ops = Vec::new();
     let mut removed = Vec::new();
+    for site in firewalls::read(&mut link).map_err(DataplaneError::Socket)? {
+        let steps = site.steps(None);
+        if !steps.is_empty() {
+            ops.extend(site.ops(&steps, 0));
+            removed.push(format!("our rule in {}", site.at()));
+        }
+    }
     let bent = kernel::hairpin_ports(&mut link).map_err(DataplaneError::Socket)?;
     let on_lo = kernel::on_lo(&mut link).map_err(DataplaneError::Socket)?;
     let reserved = kernel::reserved_ports(&mut link).map_err(DataplaneError::Socket)?;

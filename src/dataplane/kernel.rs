@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use super::Options;
-use super::netlink::batch::{APPEND, CREATE, CommitError, Op, body, commit, kind, message};
+use super::netlink::batch::{APPEND, CREATE, CommitError, Op, Stages, body, commit, kind, message};
 use super::netlink::{Attrs, Link, attrs};
 use super::reserved;
 use super::table::{
@@ -163,26 +163,27 @@ fn marker(family: IpFamily, options: &Options) -> String {
     format!("{MARKER}{digest:016x}")
 }
 
-/// The operations that make the tables of a family or take them over.
+/// The operations that make the tables of a family or take them over: ahead what no
+/// packet meets (sets, and chains without a hook); then the chains that packets meet,
+/// and the marker that says the table is whole.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Install {
-    /// What no packet meets: sets, and chains without a hook.
-    pub(super) prepare: Vec<Op>,
-    /// The chains that packets meet, and the marker that says the table is whole.
-    pub(super) switch: Vec<Op>,
+    pub(super) stages: Stages,
     /// A table in use goes: everything has to happen in one transaction.
     pub(super) replaces: bool,
 }
 
 fn static_ops(table: &str, family: IpFamily, options: &Options, flags: u32) -> Install {
-    let mut install = Install { prepare: vec![new_table(table, family, flags)], ..Install::default() };
-    install.prepare.extend(SetName::ALL.map(|name| new_set(table, family, name)));
+    let mut install = Install::default();
+    let Stages { ahead, switch, .. } = &mut install.stages;
+    ahead.push(new_table(table, family, flags));
+    ahead.extend(SetName::ALL.map(|name| new_set(table, family, name)));
     for chain in static_chains(family, options) {
-        let part = if chain.hook.is_some() { &mut install.switch } else { &mut install.prepare };
+        let part = if chain.hook.is_some() { &mut *switch } else { &mut *ahead };
         part.extend(new_chain(table, family, &chain));
     }
     let marker = Chain { name: marker(family, options), hook: None, rules: Vec::new() };
-    install.switch.extend(new_chain(table, family, &marker));
+    switch.extend(new_chain(table, family, &marker));
     install
 }
 
@@ -191,8 +192,7 @@ pub(super) fn has_fib(link: &mut Link, options: &Options) -> bool {
     IpFamily::BOTH.into_iter().all(|family| {
         let with = |address_sets| {
             let options = Options { address_sets, ..options.clone() };
-            let Install { prepare: mut ops, switch, .. } = static_ops(PROBE, family, &options, 0);
-            ops.extend(switch);
+            let mut ops = static_ops(PROBE, family, &options, 0).stages.in_one();
             ops.push(delete_table(PROBE, family));
             ops
         };
@@ -205,8 +205,7 @@ pub(super) fn has_fib(link: &mut Link, options: &Options) -> bool {
 /// whether tables can be owned.
 pub(super) fn preflight(link: &mut Link, family: IpFamily, options: &Options) -> Result<bool, CommitError> {
     let probe = |flags| {
-        let Install { prepare: mut ops, switch, .. } = static_ops(PROBE, family, options, flags);
-        ops.extend(switch);
+        let mut ops = static_ops(PROBE, family, options, flags).stages.in_one();
         for name in ChainName::samples(2) {
             ops.extend(new_chain(PROBE, family, &dynamic_chain(family, name, options)));
         }
@@ -265,11 +264,11 @@ pub(super) fn install(held: &Held, family: IpFamily, options: &Options, owned: b
     let flags = if owned { OWNED } else { 0 };
     let mut install = Install::default();
     if held.is_ours(family, options, owned) {
-        install.switch.push(new_table(TABLE, family, flags));
+        install.stages.ahead.push(new_table(TABLE, family, flags));
     } else {
         install = static_ops(TABLE, family, options, flags);
         if held.present {
-            install.prepare.insert(0, delete_table(TABLE, family));
+            install.stages.ahead.insert(0, delete_table(TABLE, family));
             // Without its marker a table was never finished, and has no hooks.
             install.replaces = held.layout.is_some();
         }
@@ -278,7 +277,7 @@ pub(super) fn install(held: &Held, family: IpFamily, options: &Options, owned: b
         // No flags: nobody owns it, and nft 1.0.6 cannot read back what it prints of `persist`.
         let mut anchor = vec![new_table(ANCHOR, family, 0)];
         anchor.extend(new_chain(ANCHOR, family, &anchor_chain(family)));
-        install.prepare.splice(0..0, anchor);
+        install.stages.ahead.splice(0..0, anchor);
     }
     install
 }
@@ -368,6 +367,12 @@ pub(super) fn reserved_ports(link: &mut Link) -> io::Result<BTreeSet<u16>> {
         Err(error) if error.raw_os_error() == Some(nix::libc::ENOENT) => Ok(BTreeSet::new()),
         found => Ok(reserved::noted(found?.into_keys())),
     }
+}
+
+/// The operations of an edit, by what may take effect apart.
+pub(super) fn edit_stages(edit: &Edit, options: &Options) -> Stages {
+    let [ahead, switch, after] = edit.stages().map(|stage| edit_ops(&stage, options));
+    Stages { ahead, switch, after }
 }
 
 /// The operations of an edit.

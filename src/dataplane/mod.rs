@@ -19,6 +19,7 @@ mod compare;
 mod conntrack;
 mod counters;
 mod export;
+mod firewalls;
 mod hairpin;
 pub mod health_check;
 mod inspect;
@@ -35,6 +36,7 @@ mod reserved;
 mod retire;
 mod routes;
 mod ruleset;
+mod sift;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -43,6 +45,7 @@ mod watch;
 mod words;
 mod worker;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
@@ -52,7 +55,7 @@ use ipnet::IpNet;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::desired::{Change, Contribution};
-use crate::model::NodePortAddress;
+use crate::model::{NodePortAddress, ObjectKey};
 
 pub use box_links::{LinkState, links};
 pub use compare::{differences, preview};
@@ -89,6 +92,9 @@ pub struct Options {
     /// Match local addresses by sets kept up to date instead of `fib`, as is done in
     /// any case where the kernel has no such expression.
     pub address_sets: bool,
+    /// The bit in the mark of forwarded packets of Services, and of the rules that let
+    /// them pass firewalls of others. Without one neither is made.
+    pub forward_mark: Option<u32>,
 }
 
 /// What is taken from the kernel at most. Less than it offers makes what we do on
@@ -175,6 +181,17 @@ impl DataplaneError {
         }
     }
 
+    /// Whether the kernel refused what was asked of it, or it does not fit: the fault may
+    /// be one Service's.
+    fn is_refusal(&self) -> bool {
+        matches!(self, DataplaneError::Commit(CommitError::Refused(_) | CommitError::TooLarge { .. }))
+    }
+
+    /// Whether a transaction does not fit into the socket's buffer; nothing of it was sent.
+    fn is_too_large(&self) -> bool {
+        matches!(self, DataplaneError::Commit(CommitError::TooLarge { .. }))
+    }
+
     /// Whether the same request may succeed later.
     pub fn is_retryable(&self) -> bool {
         matches!(self, DataplaneError::Commit(_) | DataplaneError::Socket(_) | DataplaneError::Denied(_))
@@ -189,6 +206,9 @@ fn link_name(index: u32) -> String {
     let name = nix::net::if_::if_indextoname(index).ok().and_then(|name| name.into_string().ok());
     name.unwrap_or_else(|| index.to_string())
 }
+
+/// The Services that the kernel refuses, and why.
+pub type Refusals = BTreeMap<ObjectKey, String>;
 
 /// What a change did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -211,6 +231,7 @@ pub struct Flows {
 struct Opening {
     warnings: Vec<String>,
     flows: conntrack::Observer,
+    refused: tokio::sync::watch::Receiver<Refusals>,
 }
 
 type Opened = std::sync::mpsc::SyncSender<Result<Opening, DataplaneError>>;
@@ -269,6 +290,12 @@ impl Dataplane {
         self.ask(|answer| Request::Ranges(ranges, answer)).await
     }
 
+    /// The Services that the kernel refuses. They hold up no other, keep in the kernel
+    /// what it took last, and are tried again.
+    pub fn refused(&self) -> tokio::sync::watch::Receiver<Refusals> {
+        self.opening.refused.clone()
+    }
+
     /// What start-up found worth telling, one line each.
     pub fn warnings(&self) -> &[String] {
         &self.opening.warnings
@@ -301,7 +328,7 @@ fn serve(options: Options, ceiling: Ceiling, inbox: mpsc::Receiver<Request>, ope
                 Err(error) => return opened.send(Err(error)),
             };
             let warnings = std::mem::take(&mut worker.warnings);
-            opened.send(Ok(Opening { warnings, flows: worker.observer() }))?;
+            opened.send(Ok(Opening { warnings, flows: worker.observer(), refused: worker.refused() }))?;
             watch::serve(worker, inbox).await;
             Ok(())
         }),

@@ -10,6 +10,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::netlink::batch::{kind, message};
 use super::netlink::{Link, Message, attrs};
 use super::table::{ANCHOR, TABLE};
 use super::worker::Worker;
@@ -21,6 +22,8 @@ const TABLE_GROUP: u32 = 7;
 const LINK_GROUPS: [u32; 3] = [1, 7, 11];
 /// Links and routes change in bursts: this long after the first notice we look.
 const LINKS_SETTLE: Duration = Duration::from_millis(20);
+/// Firewalls are rewritten in many steps: this long after the first notice we look.
+const FIREWALLS_SETTLE: Duration = Duration::from_millis(20);
 
 /// A socket that is told of changes; none where it cannot be had.
 pub(super) struct Notices(Option<AsyncFd<Link>>);
@@ -62,6 +65,7 @@ pub(super) async fn serve(mut worker: Worker, mut inbox: mpsc::Receiver<Request>
     let routes = Notices::open(netlink_sys::protocols::NETLINK_ROUTE, &LINK_GROUPS);
     let mut addresses = worker.addresses();
     let mut converged = false;
+    let mut firewalls_due = None;
     loop {
         tokio::select! {
             request = inbox.recv() => match request {
@@ -80,14 +84,28 @@ pub(super) async fn serve(mut worker: Worker, mut inbox: mpsc::Receiver<Request>
                 }
             }
             told = tables.next() => {
-                let foreign = told.is_none_or(|told| told.iter().any(|notice| is_foreign(notice, worker.port())));
+                let foreign = told.as_ref().is_none_or(|told| told.iter().any(|notice| is_foreign(notice, worker.port())));
                 if converged && foreign {
                     repair(&mut worker);
+                }
+                if told.is_none_or(|told| told.iter().any(|notice| is_of_others(notice, worker.port()))) {
+                    firewalls_due.get_or_insert_with(|| Instant::now() + FIREWALLS_SETTLE);
                 }
             }
             () = until(worker.next_removal()) => {
                 if let Err(error) = worker.remove_retired() {
                     tracing::warn!(%error, "chains that are not needed any more could not be removed");
+                }
+            }
+            () = until(firewalls_due) => {
+                firewalls_due = None;
+                if converged {
+                    worker.follow_firewalls();
+                }
+            }
+            () = until(worker.next_retry()) => {
+                if let Err(error) = worker.retry().await {
+                    tracing::warn!(%error, "Services that the kernel refused could not be tried again");
                 }
             }
             _ = routes.next() => {
@@ -117,6 +135,15 @@ fn is_foreign(notice: &Message, own_port: u32) -> bool {
     // Every nf_tables object but the generation names its table first.
     let table = attrs::text(notice.body.get(4..).unwrap_or_default(), 1);
     notice.port != own_port && matches!(table, Some(TABLE | ANCHOR))
+}
+
+/// Whether chains or rules of somebody else changed.
+fn is_of_others(notice: &Message, own_port: u32) -> bool {
+    let table = attrs::text(notice.body.get(4..).unwrap_or_default(), 1);
+    let changed = [message::NEWCHAIN, message::DELCHAIN, message::NEWRULE, message::DELRULE];
+    notice.port != own_port
+        && table.is_some_and(|table| !matches!(table, TABLE | ANCHOR))
+        && changed.iter().any(|message| notice.kind == kind(*message))
 }
 
 fn repair(worker: &mut Worker) {

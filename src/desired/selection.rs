@@ -5,6 +5,8 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
+use ipnet::IpNet;
+
 use crate::model::balance::{AGE_ANNOTATION, WEIGHT_ANNOTATION, Weights};
 use crate::model::endpoints::{AddressType, Endpoint, Named};
 use crate::model::service::ServicePort;
@@ -17,6 +19,16 @@ pub(super) struct Here<'a> {
     pub(super) node_name: &'a str,
     /// The zone its Node is labelled with.
     pub(super) zone: Option<&'a str>,
+    /// Where cluster IPs come from: an endpoint there would be a Service again, and two
+    /// of them a loop.
+    pub(super) ranges: &'a [IpNet],
+}
+
+impl Here<'_> {
+    /// Whether an address is a Service's and no endpoint's.
+    pub(super) fn is_of_services(self, addr: IpAddr) -> bool {
+        self.ranges.iter().any(|range| range.contains(&addr))
+    }
 }
 
 /// A slice with what its annotations say of its endpoints.
@@ -36,6 +48,11 @@ impl<'a> Slice<'a> {
         let ages = listed.zip(0..).filter_map(|(text, age)| Some((text.parse().ok()?, age))).collect();
         let weights = annotation(WEIGHT_ANNOTATION).and_then(Weights::parse);
         Some(Slice { content: object.as_endpoint_slice()?, weights, ages })
+    }
+
+    /// The endpoints, as written.
+    pub(super) fn endpoints(self) -> &'a [Endpoint] {
+        &self.content.endpoints
     }
 
     fn weight(&self, addr: IpAddr) -> u16 {
@@ -102,9 +119,9 @@ impl PortEndpoints {
         for slice in slices.iter().filter(|slice| slice.content.address_type == address_type) {
             let serves = slice.content.ports.iter().filter(|p| p.name == port.name && p.protocol == port.protocol);
             for number in serves.filter_map(|p| p.port).filter(|number| *number != 0) {
+                let fits = |addr: &IpAddr| is_of_type(IpFamily::of(*addr), address_type) && !here.is_of_services(*addr);
                 for endpoint in &slice.content.endpoints {
-                    let Some(addr) = endpoint.addr().filter(|addr| is_of_type(IpFamily::of(*addr), address_type))
-                    else {
+                    let Some(addr) = endpoint.addr().filter(fits) else {
                         continue;
                     };
                     written += 1;

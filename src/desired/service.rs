@@ -1,13 +1,14 @@
 //! One Service and its EndpointSlices to one [`Contribution`]
 //! (spec/dataplane.md sections 1 and 2).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
 
 use super::contribution::{Balance, Contribution, Frontend, FrontendAddr, HealthCheck, Verdict};
+use super::ranges::service_ranges;
 use super::records::service_records;
 use super::selection::{Here, PortEndpoints, Slice, Taker, ready_here};
 use crate::model::balance::{BALANCE_ANNOTATION, PROXY_MODE_ANNOTATION, RELAY, Schedule};
@@ -46,15 +47,28 @@ impl Facts {
 pub fn contribution(snapshot: &Snapshot, service: &ObjectKey, facts: &Facts) -> Option<Contribution> {
     let object = snapshot.get(Kind::Service, service)?;
     let slices: Vec<&Arc<Object>> = snapshot.slices_of(service).collect();
-    contribution_of(object, &slices, facts, facts.zone(snapshot).as_deref())
+    contribution_of(object, &slices, facts, facts.zone(snapshot).as_deref(), &service_ranges(snapshot))
 }
 
-/// What a Service with these slices, all its own, asks of a device in `zone`.
+/// The addresses in a Service's slices that are cluster IPs, which no connection is led
+/// to.
+pub fn misplaced(snapshot: &Snapshot, service: &ObjectKey, ranges: &[IpNet]) -> Vec<IpAddr> {
+    let here = Here { node_name: "", zone: None, ranges };
+    let slices: Vec<&Arc<Object>> = snapshot.slices_of(service).collect();
+    let endpoints = proxied(&slices).into_iter().flat_map(Slice::endpoints);
+    let found: BTreeSet<IpAddr> =
+        endpoints.filter_map(|endpoint| endpoint.addr()).filter(|a| here.is_of_services(*a)).collect();
+    found.into_iter().collect()
+}
+
+/// What a Service with these slices, all its own, asks of a device in `zone`, where
+/// cluster IPs come from `ranges`.
 pub(super) fn contribution_of(
     object: &Object,
     slices: &[&Arc<Object>],
     facts: &Facts,
     zone: Option<&str>,
+    ranges: &[IpNet],
 ) -> Option<Contribution> {
     let service = object.as_service()?;
     let mut cluster_ips: Vec<IpAddr> = virtual_addrs(service);
@@ -64,7 +78,7 @@ pub(super) fn contribution_of(
         // Another proxy guards these addresses; refusing their ports here would break it.
         cluster_ips.clear();
     } else if !cluster_ips.is_empty() {
-        let here = Here { node_name: &facts.node_name, zone };
+        let here = Here { node_name: &facts.node_name, zone, ranges };
         let schedule = object.meta.annotations.get(BALANCE_ANNOTATION).and_then(Schedule::parse).unwrap_or_default();
         let slices = proxied(slices);
         frontends = service_frontends(service, schedule, &slices, facts, here);

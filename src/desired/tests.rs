@@ -3,14 +3,15 @@
 
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::fixture::*;
-use super::{Change, Facts, FrontendAddr, Tracker, Verdict, contribution};
+use super::{Change, Facts, FrontendAddr, Tracker, Verdict, contribution, misplaced, service_ranges};
 use crate::model::balance::Schedule;
-use crate::model::{Draft, IpFamily, Kind, Protocol};
-use crate::store::Snapshot;
+use crate::model::{Draft, IpFamily, Kind, ObjectKey, Protocol};
+use crate::store::{Expect, Op, Snapshot};
 
 const EP1: &str = "10.244.1.10";
 const EP2: &str = "10.244.2.10";
@@ -292,6 +293,31 @@ fn slice_ports_without_a_number_other_names_and_other_families_do_not_match() {
     }
     let lying = slice_with("web-1", json!({"addressType": "IPv6", "endpoints": [ready(EP1, "n1")]}));
     assert_eq!(internal(vec![service(json!({})), lying]), "refuse");
+}
+
+#[test]
+fn an_endpoint_that_is_a_cluster_ip_takes_no_connection_and_is_told() {
+    let range = draft(Kind::ServiceCidr, "main", json!({}), json!({"spec": {"cidrs": ["10.96.0.0/16"]}}));
+    let slices = slice("web-1", json!([ready(EP1, "n1"), ready("10.96.0.10", "n1"), ready("10.96.9.9", "n1")]));
+    let snapshot = Snapshot::for_tests(vec![range.clone(), service(json!({})), slices.clone()]);
+    let key = ObjectKey::new("t", "web");
+    let told =
+        |ranges: &[IpNet]| misplaced(&snapshot, &key, ranges).iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(told(&service_ranges(&snapshot)), ["10.96.0.10", "10.96.9.9"]);
+    assert_eq!(told(&[]), [""; 0]);
+    assert_eq!(internal(vec![range.clone(), service(json!({})), slices.clone()]), "10.244.1.10:8080");
+    // A range that comes and goes moves the Services that were there before.
+    let without = Snapshot::for_tests(vec![service(json!({})), slices]);
+    let create = Op::Put { draft: Box::new(range), expect: Expect::Any, claims: Vec::new() };
+    let with = Arc::new(without.foresee(&[create]).unwrap());
+    let mut tracker = Tracker::new(facts());
+    let verdicts = |tracker: &Tracker| -> Vec<usize> {
+        tracker.contributions().flat_map(|one| &one.frontends).map(|one| one.verdict.endpoints().len()).collect()
+    };
+    tracker.update(&Arc::new(without));
+    assert_eq!(verdicts(&tracker), [3]);
+    tracker.update(&with);
+    assert_eq!(verdicts(&tracker), [1]);
 }
 
 #[test]

@@ -55,8 +55,8 @@ impl Tracker {
     }
 
     /// Moves to `snapshot` and answers what differs, in key order, each Service at
-    /// most once. The first call, a history that no longer reaches back and a
-    /// move of this box to another zone compute every Service; otherwise the cost
+    /// most once. The first call, a history that no longer reaches back, other ranges
+    /// and a move of this box to another zone compute every Service; otherwise the cost
     /// follows the events.
     pub fn update(&mut self, snapshot: &Arc<Snapshot>) -> Vec<Change> {
         if self.revision == Some(snapshot.revision()) {
@@ -65,8 +65,9 @@ impl Tracker {
         let zone = self.facts.zone(snapshot);
         let moved = zone != self.zone;
         self.zone = zone;
+        let ranges = Arc::clone(&self.ranges);
         let dirty = match self.revision.map(|since| self.follow(snapshot, since)) {
-            Some(Ok(dirty)) if !moved => dirty,
+            Some(Ok(dirty)) if !moved && *ranges == *self.ranges => dirty,
             Some(Ok(_)) => self.every_service(snapshot),
             Some(Err(Expired { .. })) | None => {
                 let namespaces = snapshot.list(Kind::Namespace, None);
@@ -156,6 +157,6 @@ impl Tracker {
     fn compute(&self, snapshot: &Snapshot, key: &ObjectKey) -> Option<Contribution> {
         let object = snapshot.get(Kind::Service, key)?;
         let slices: Vec<&Arc<Object>> = snapshot.slices_of(key).collect();
-        contribution_of(object, &slices, &self.facts, self.zone.as_deref())
+        contribution_of(object, &slices, &self.facts, self.zone.as_deref(), &self.ranges)
     }
 }

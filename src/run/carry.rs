@@ -125,6 +125,7 @@ pub(super) fn dataplane_options(config: &Config, service_ranges: Vec<IpNet>) -> 
         node_ports: Some(config.node_port_range.clone()),
         address_sets: false,
         count_traffic: config.count_traffic,
+        forward_mark: config.forward_mark,
     }
 }
 

@@ -19,7 +19,7 @@ use super::naming::Pods;
 use super::telemetry::Numbers;
 use crate::clock;
 use crate::dataplane::health_check::Checks;
-use crate::dataplane::{Dataplane, DataplaneError};
+use crate::dataplane::{Dataplane, DataplaneError, Refusals};
 use crate::desired::{self, Tracker};
 use crate::dns;
 use crate::relay::{Notice, Relay};
@@ -51,6 +51,8 @@ pub(super) struct Follower {
     pub(super) lag: watch::Sender<Option<String>>,
     /// Since when the kernel works on a change, for the watchdog.
     pub(super) busy: watch::Sender<Option<Instant>>,
+    /// Services with endpoints that are cluster IPs.
+    pub(super) misplaced: watch::Sender<Refusals>,
 }
 
 impl Follower {
@@ -64,6 +66,7 @@ impl Follower {
         self.relay_changes(changes.clone()).await;
         self.converge().await?;
         self.tell_checks(&changes);
+        self.tell_misplaced(snapshot, &changes);
         self.tell_zone(snapshot, &changes);
         self.zone.send_modify(|zone| zone.apply(dns::Change::Synced, seconds()));
         self.report();
@@ -109,6 +112,7 @@ impl Follower {
             }
             self.busy.send_replace(None);
             self.tell_checks(&changes);
+            self.tell_misplaced(&snapshot, &changes);
             self.tell_zone(&snapshot, &changes);
             self.report();
             if tried && refusal.is_none() {
@@ -230,6 +234,22 @@ impl Follower {
                     None => checks.remove(&change.key),
                 };
             }
+        });
+    }
+
+    fn tell_misplaced(&self, snapshot: &Snapshot, changes: &[desired::Change]) {
+        self.misplaced.send_if_modified(|told| {
+            let mut moved = false;
+            for change in changes {
+                let found = desired::misplaced(snapshot, &change.key, self.tracker.ranges());
+                let found: Vec<String> = found.iter().map(ToString::to_string).collect();
+                let before = match found.is_empty() {
+                    true => told.remove(&change.key),
+                    false => told.insert(change.key.clone(), found.join(", ")),
+                };
+                moved |= before.as_ref() != told.get(&change.key);
+            }
+            moved
         });
     }
 

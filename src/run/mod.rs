@@ -13,6 +13,7 @@ mod follow;
 mod kernel;
 mod memory;
 mod naming;
+mod refused;
 mod reports;
 mod telemetry;
 mod watchdog;
@@ -129,9 +130,6 @@ struct Running {
 
 impl Running {
     async fn start(config: &Config) -> Result<Running, Failure> {
-        if !config.load_balancer_pool.is_empty() {
-            tracing::warn!("load-balancer-pool is not used yet: Services of type LoadBalancer stay pending");
-        }
         let (shutdown, stopped) = watch::channel(false);
         let (store, addresses, facts) = recover(config).await?;
         let numbers = Numbers::default();
@@ -161,6 +159,7 @@ impl Running {
             numbers: numbers.clone(),
             lag,
             busy,
+            misplaced: watch::Sender::default(),
         };
         let snapshots = store.subscribe();
         follower.begin(&store.snapshot()).await.map_err(|error| carry::failure(&error))?;
@@ -177,7 +176,7 @@ impl Running {
         let reporter = Reporter { store: store.clone(), facts: facts.clone() };
         serve_health_checks(config, inputs, reporter.clone(), &stopped, &mut tasks);
         tasks.spawn(until(stopped.clone(), reporter.relay(noticed)));
-        let checks = checks(&store, lags);
+        let checks = checks(&store, lags, report_refused(&follower, &store, &facts, &stopped, &mut tasks));
         let tally = kernel_options.as_ref().map(|options| kernel::tally(store.clone(), desired_facts.clone(), options));
         let kernel = kernel::answers(store.clone(), kernel_options, facts.clone(), desired_facts);
         let metrics = telemetry::metrics(&numbers, store.clone(), dns_numbers, relayed, tally);
@@ -253,6 +252,9 @@ impl Running {
 async fn recover(
     config: &Config,
 ) -> Result<(Store, watch::Receiver<crate::model::BoxAddresses>, controller::Facts), Failure> {
+    if !config.load_balancer_pool.is_empty() {
+        tracing::warn!("load-balancer-pool is not used yet: Services of type LoadBalancer stay pending");
+    }
     let store = open(config).await?;
     let addresses =
         dataplane::addresses::follow().map_err(|error| Failure::from_error(Code::Io, "the box's addresses", &error))?;
@@ -276,6 +278,25 @@ async fn open(config: &Config) -> Result<Store, Failure> {
         };
         Failure::from_error(code, "", &error)
     })
+}
+
+/// Reports the Services that the kernel refuses, and those with endpoints that cannot be
+/// ones; answers the former.
+fn report_refused(
+    follower: &Follower,
+    store: &Store,
+    facts: &controller::Facts,
+    stopped: &watch::Receiver<bool>,
+    tasks: &mut JoinSet<()>,
+) -> watch::Receiver<dataplane::Refusals> {
+    let nobody = || watch::channel(dataplane::Refusals::new()).1;
+    let refused = follower.dataplane.as_ref().map_or_else(nobody, dataplane::Dataplane::refused);
+    let misplaced = follower.misplaced.subscribe();
+    for (words, services) in [(&refused::KERNEL, refused.clone()), (&refused::MISPLACED, misplaced)] {
+        let reporting = refused::report(store.clone(), facts.clone(), words, services);
+        tasks.spawn(until(stopped.clone(), reporting));
+    }
+    refused
 }
 
 /// Opens the health-check ports of Services and reports those it cannot have.
@@ -314,16 +335,21 @@ fn start_dns(
     Ok(Some(numbers))
 }
 
-fn checks(store: &Store, lags: watch::Receiver<Option<String>>) -> server::Checks {
+fn checks(
+    store: &Store,
+    lags: watch::Receiver<Option<String>>,
+    refused: watch::Receiver<dataplane::Refusals>,
+) -> server::Checks {
     let store = store.clone();
     Arc::new(move || {
         let writable = match store.health() {
             Health::Writable => None,
             Health::ReadOnly(reason) => Some(reason),
         };
+        let kernel = lags.borrow().clone().or_else(|| refused::failure(&refused.borrow()));
         vec![
             Check { name: "store", failure: writable, live: false },
-            Check { name: "kernel", failure: lags.borrow().clone(), live: false },
+            Check { name: "kernel", failure: kernel, live: false },
         ]
     })
 }

@@ -167,6 +167,7 @@ pub(crate) fn set(items: &[&str]) -> BTreeSet<String> {
 pub(crate) fn options() -> Options {
     Options {
         service_ranges: vec!["10.43.0.0/16".parse().unwrap(), "fd43::/112".parse().unwrap()],
+        forward_mark: Some(0x2000),
         cluster_dns: vec!["10.43.0.10".parse().unwrap(), "fd43::a".parse().unwrap()],
         ..Options::default()
     }

@@ -45,6 +45,8 @@ struct Reader<'a> {
     loaded: BTreeMap<u32, Loaded>,
     /// What a map or a constant has given.
     given: Option<Expression<'static>>,
+    /// A term with bits set.
+    computed: Option<Value>,
     out: Vec<Value>,
 }
 
@@ -55,7 +57,8 @@ pub(super) fn statements(
     link: LinkName<'_>,
 ) -> Result<Option<Vec<Value>>, serde_json::Error> {
     let (loaded, given) = (BTreeMap::new(), None);
-    let mut reader = Reader { family, link, implied: implied_protocol(exprs), loaded, given, out: Vec::new() };
+    let mut reader =
+        Reader { family, link, implied: implied_protocol(exprs), loaded, given, computed: None, out: Vec::new() };
     for expr in exprs {
         if reader.take(expr)?.is_none() {
             return Ok(None);
@@ -99,6 +102,16 @@ impl Reader<'_> {
             Expr::Mask { word, mask } => {
                 let Some(loaded) = self.loaded.get_mut(word) else { return Ok(None) };
                 loaded.mask = Some(mask.clone());
+            }
+            Expr::SetBits { word, bits } => {
+                let Some(loaded) = self.loaded.get_mut(word) else { return Ok(None) };
+                let Some(bits) = bits.as_slice().try_into().ok().map(u32::from_ne_bytes) else { return Ok(None) };
+                let or = json!({ "|": [serde_json::to_value(&loaded.term)?, bits] });
+                self.computed = Some(or);
+            }
+            Expr::SetMark { word } => {
+                let (Some(value), Some(_)) = (self.computed.take(), self.loaded.remove(word)) else { return Ok(None) };
+                self.out.push(json!({ "mangle": { "key": { "meta": { "key": "mark" } }, "value": value } }));
             }
             Expr::Compare { not, word, value } => return self.compare(*not, *word, value),
             Expr::InSet { set, not, .. } => {
@@ -144,6 +157,7 @@ impl Reader<'_> {
             Expr::Transport { offset: 2, len: 2, word } => (*word, Sort::Port, header(self.transport()?, "dport")),
             Expr::Meta { key, word } => {
                 let (key, sort) = match key {
+                    3 => (MetaKey::Mark, Sort::Other),
                     4 => (MetaKey::Iif, Sort::Link),
                     5 => (MetaKey::Oif, Sort::Link),
                     16 => (MetaKey::L4proto, Sort::Protocol),

@@ -101,21 +101,52 @@ pub(in crate::dataplane) fn commit(link: &mut Link, ops: &[Op]) -> Result<(), Co
     if ops.is_empty() { Ok(()) } else { commit_one(link, ops) }
 }
 
-/// Sends what no packet meets before `switch` has taken effect, and `switch`: as
-/// one transaction if they fit into one. Otherwise `prepare` goes ahead in pieces;
-/// packets see the whole, or nothing.
-pub(in crate::dataplane) fn commit_staged(
-    link: &mut Link,
-    prepare: Vec<Op>,
-    switch: Vec<Op>,
-) -> Result<(), CommitError> {
-    if !link.fits(encoded_len(&prepare) + encoded_len(&switch)) {
-        for piece in pieces(&prepare, link.send_bytes_max()) {
-            commit(link, piece)?;
-        }
-        return commit(link, &switch);
+/// Operations in the order in which they may take effect apart.
+#[derive(Clone, Debug, Default)]
+pub(in crate::dataplane) struct Stages {
+    /// What no packet meets before `switch` has taken effect.
+    pub(in crate::dataplane) ahead: Vec<Op>,
+    pub(in crate::dataplane) switch: Vec<Op>,
+    /// What no packet meets afterwards.
+    pub(in crate::dataplane) after: Vec<Op>,
+}
+
+impl Stages {
+    pub(in crate::dataplane) fn extend(&mut self, more: Stages) {
+        self.ahead.extend(more.ahead);
+        self.switch.extend(more.switch);
+        self.after.extend(more.after);
     }
-    commit(link, &prepare.into_iter().chain(switch).collect::<Vec<_>>())
+
+    pub(in crate::dataplane) fn len(&self) -> usize {
+        self.ahead.len() + self.switch.len() + self.after.len()
+    }
+
+    /// One after another.
+    pub(in crate::dataplane) fn in_one(self) -> Vec<Op> {
+        self.ahead.into_iter().chain(self.switch).chain(self.after).collect()
+    }
+}
+
+/// Sends stages as one transaction if they fit into one. Otherwise only `switch` is:
+/// packets see the whole, or nothing.
+pub(in crate::dataplane) fn commit_staged(link: &mut Link, stages: Stages) -> Result<(), CommitError> {
+    let parts = [&stages.ahead, &stages.switch, &stages.after];
+    if link.fits(parts.map(|part| encoded_len(part)).iter().sum()) {
+        return commit(link, &stages.in_one());
+    }
+    let switch = encoded_len(&stages.switch);
+    if !link.fits(switch) {
+        return Err(CommitError::TooLarge { bytes: switch, bytes_max: link.send_bytes_max() });
+    }
+    for piece in pieces(&stages.ahead, link.send_bytes_max()) {
+        commit(link, piece)?;
+    }
+    commit(link, &stages.switch)?;
+    for piece in pieces(&stages.after, link.send_bytes_max()) {
+        commit(link, piece)?;
+    }
+    Ok(())
 }
 
 /// The operations in order, cut so that each piece fits.

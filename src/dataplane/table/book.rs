@@ -102,6 +102,47 @@ impl Edit {
         }
     }
 
+    /// Takes what stands in the kernel for what was before.
+    pub(in crate::dataplane) fn onto(
+        &mut self,
+        elements: &BTreeMap<Slot, Data>,
+        chains: &BTreeSet<(IpFamily, ChainName)>,
+    ) {
+        self.elements.iter_mut().for_each(|(slot, pair)| pair.0 = elements.get(slot).cloned());
+        self.chains.iter_mut().for_each(|(chain, pair)| pair.0 = chains.contains(chain));
+    }
+
+    /// Makes of what stood in the kernel what stands there after the edit.
+    pub(in crate::dataplane) fn enter(
+        &self,
+        elements: &mut BTreeMap<Slot, Data>,
+        chains: &mut BTreeSet<(IpFamily, ChainName)>,
+    ) {
+        self.removed().for_each(|slot| drop(elements.remove(slot)));
+        elements.extend(self.added().map(|(slot, data)| (slot.clone(), data.clone())));
+        chains.extend(self.chains_added());
+    }
+
+    /// The same edit of one Service in three steps, of which packets see the second:
+    /// what none meets yet, what they meet, what none meets any more.
+    pub(in crate::dataplane) fn stages(&self) -> [Edit; 3] {
+        let mut stages = [Edit::default(), Edit::default(), Edit::default()];
+        let [ahead, switch, after] = &mut stages;
+        for (slot, pair) in &self.elements {
+            let stage = match pair {
+                (None, Some(_)) if !slot.set.moves_at_once() => &mut *ahead,
+                (Some(_), None) if !slot.set.moves_at_once() => &mut *after,
+                _ => &mut *switch,
+            };
+            stage.elements.insert(slot.clone(), pair.clone());
+        }
+        for (chain, pair) in &self.chains {
+            let stage = if pair.1 { &mut *ahead } else { &mut *after };
+            stage.chains.insert(*chain, *pair);
+        }
+        stages
+    }
+
     fn frontend(&mut self, id: FrontendId, before: Option<Frontend>, after: Option<Frontend>) {
         self.frontends.entry(id).and_modify(|pair| pair.1 = after.clone()).or_insert((before, after));
     }

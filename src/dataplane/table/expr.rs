@@ -52,7 +52,7 @@ pub(in crate::dataplane) enum Expr {
     Network { offset: u32, len: u32, word: u32 },
     /// Bytes of the packet's transport header.
     Transport { offset: u32, len: u32, word: u32 },
-    /// `meta`: 4 iif, 5 oif, 16 l4proto.
+    /// `meta`: 3 mark, 4 iif, 5 oif, 16 l4proto.
     Meta { key: u32, word: u32 },
     /// `ct`: 0 state, 2 status; `original` reads that direction.
     Ct { key: u32, original: bool, word: u32 },
@@ -62,6 +62,10 @@ pub(in crate::dataplane) enum Expr {
     Compare { not: bool, word: u32, value: Vec<u8> },
     /// Keeps the bits of a mask.
     Mask { word: u32, mask: Vec<u8> },
+    /// Sets bits.
+    SetBits { word: u32, bits: Vec<u8> },
+    /// Gives the packet its mark.
+    SetMark { word: u32 },
     /// Goes on when the set holds the key, or with `not` when it does not.
     InSet { set: &'static str, word: u32, not: bool },
     /// Replaces the key by its value.
@@ -103,14 +107,27 @@ fn value(bytes: &[u8]) -> Attrs {
     data
 }
 
+fn payload(word: u32, header: u32, offset: u32, len: u32) -> Attrs {
+    let mut a = Attrs::new();
+    a.be32(1, register(word)).be32(2, header).be32(3, offset).be32(4, len);
+    a
+}
+
+fn bitwise(word: u32, mask: &[u8], xor: &[u8]) -> Attrs {
+    let mut a = Attrs::new();
+    a.be32(1, register(word)).be32(2, register(word)).be32(3, u32::try_from(mask.len()).unwrap_or(u32::MAX));
+    a.nest(4, &value(mask)).nest(5, &value(xor));
+    a
+}
+
 impl Expr {
     fn name(&self) -> &'static str {
         match self {
             Expr::Network { .. } | Expr::Transport { .. } => "payload",
-            Expr::Meta { .. } => "meta",
+            Expr::Meta { .. } | Expr::SetMark { .. } => "meta",
             Expr::Ct { .. } | Expr::CtReply { .. } => "ct",
             Expr::Compare { .. } => "cmp",
-            Expr::Mask { .. } => "bitwise",
+            Expr::Mask { .. } | Expr::SetBits { .. } => "bitwise",
             Expr::InSet { .. } | Expr::Map { .. } | Expr::VerdictMap { .. } => "lookup",
             Expr::Random { .. } => "numgen",
             Expr::AddressType { .. } => "fib",
@@ -126,10 +143,8 @@ impl Expr {
     fn data(&self) -> Attrs {
         let mut a = Attrs::new();
         match self {
-            Expr::Network { offset, len, word } | Expr::Transport { offset, len, word } => {
-                let base = if matches!(self, Expr::Network { .. }) { 1 } else { 2 };
-                a.be32(1, register(*word)).be32(2, base).be32(3, *offset).be32(4, *len);
-            }
+            Expr::Network { offset, len, word } => a = payload(*word, 1, *offset, *len),
+            Expr::Transport { offset, len, word } => a = payload(*word, 2, *offset, *len),
             Expr::Meta { key, word } => {
                 a.be32(1, register(*word)).be32(2, *key);
             }
@@ -143,10 +158,12 @@ impl Expr {
             Expr::Compare { not, word, value: bytes } => {
                 a.be32(1, register(*word)).be32(2, u32::from(*not)).nest(3, &value(bytes));
             }
-            Expr::Mask { word, mask } => {
-                let len = u32::try_from(mask.len()).unwrap_or(u32::MAX);
-                a.be32(1, register(*word)).be32(2, register(*word)).be32(3, len);
-                a.nest(4, &value(mask)).nest(5, &value(&vec![0; mask.len()]));
+            Expr::Mask { word, mask } => a = bitwise(*word, mask, &vec![0; mask.len()]),
+            Expr::SetBits { word, bits } => {
+                a = bitwise(*word, &bits.iter().map(|byte| !byte).collect::<Vec<_>>(), bits)
+            }
+            Expr::SetMark { word } => {
+                a.be32(2, 3).be32(3, register(*word));
             }
             Expr::InSet { set, word, not } => {
                 a.text(1, set).be32(2, register(*word));

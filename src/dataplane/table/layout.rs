@@ -147,6 +147,10 @@ pub(in crate::dataplane) fn static_chains(family: IpFamily, options: &Options) -
         base("remember-forwarded", "filter", 4, 90, vec![remember.clone()]),
         base("remember-local", "filter", 1, 0, vec![remember]),
     ];
+    if let Some(bit) = options.forward_mark {
+        // Before filters: those of others may accept by it.
+        chains.push(base("mark-forwarded", "filter", 2, -5, marking(w, bit)));
+    }
     if options.count_traffic {
         chains.extend(super::traffic::counting(w));
     }
@@ -232,6 +236,16 @@ fn dispatch(w: Words, options: &Options) -> Vec<Vec<Expr>> {
         rules.push(joined([vec![w.daddr(0), in_set(SetName::NodePortIps)], node_port]));
     }
     rules
+}
+
+/// Both directions of a connection to an endpoint get the bit.
+fn marking(w: Words, bit: u32) -> Vec<Vec<Expr>> {
+    let sides = [w.daddr(0), w.saddr(0)];
+    let marked = || {
+        let bits = bit.to_ne_bytes().to_vec();
+        vec![Expr::Meta { key: 3, word: 0 }, Expr::SetBits { word: 0, bits }, Expr::SetMark { word: 0 }]
+    };
+    sides.map(|side| joined([translated(false), vec![side, in_set(SetName::EndpointIps)], marked()])).to_vec()
 }
 
 /// For Services with affinity: to the chain that knows the timeout. The protocol

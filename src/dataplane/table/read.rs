@@ -14,6 +14,7 @@ pub(in crate::dataplane) fn read_rule(list: &[u8]) -> Option<Vec<Expr>> {
 fn read_expr(name: &str, data: &[u8]) -> Option<Expr> {
     match name {
         "payload" => payload(data),
+        "meta" if find(data, 3).is_some() => Some(Expr::SetMark { word: word(data, 3)? }),
         "meta" => Some(Expr::Meta { key: be32(data, 2)?, word: word(data, 1)? }),
         "ct" => {
             let (key, word) = (be32(data, 2)?, word(data, 1)?);
@@ -77,8 +78,12 @@ fn compare(data: &[u8]) -> Option<Expr> {
 
 fn mask(data: &[u8]) -> Option<Expr> {
     let (word, mask) = (word(data, 1)?, value(data, 4)?);
-    let unchanged = value(data, 5)?.iter().all(|byte| *byte == 0);
-    unchanged.then_some(Expr::Mask { word, mask })
+    let bits = value(data, 5)?;
+    if bits.iter().all(|byte| *byte == 0) {
+        return Some(Expr::Mask { word, mask });
+    }
+    let kept = bits.iter().zip(&mask).all(|(bits, mask)| bits == &!mask);
+    kept.then_some(Expr::SetBits { word, bits })
 }
 
 fn lookup(data: &[u8]) -> Option<Expr> {

@@ -89,6 +89,15 @@ impl SetName {
         SetName::ALL.into_iter().find(|name| name.as_str() == text)
     }
 
+    /// Whether its elements move in one transaction, whatever the size: those that
+    /// packets meet first, and ranges, where a new one may not overlap an old one.
+    pub(in crate::dataplane) fn moves_at_once(self) -> bool {
+        match self {
+            SetName::Services | SetName::NodePorts | SetName::AffinityServices | SetName::AffinityNodePorts => true,
+            other => shape(other, IpFamily::V4).interval,
+        }
+    }
+
     /// Filled by packets, not by us.
     pub(in crate::dataplane) fn is_dynamic(self) -> bool {
         matches!(self, SetName::Affinity | SetName::NodePortAffinity | SetName::Traffic)

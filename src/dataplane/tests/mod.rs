@@ -4,6 +4,7 @@
 
 mod affinity;
 mod conntrack;
+mod firewalls;
 mod links;
 mod portion;
 mod ranges;

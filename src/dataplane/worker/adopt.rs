@@ -13,7 +13,7 @@ use crate::desired::FrontendAddr;
 use crate::model::IpFamily;
 
 /// What was found in the kernel and made of it.
-struct Adopted {
+pub(super) struct Adopted {
     operations: usize,
     /// UDP frontends the kernel had, of which some are not wanted any more.
     udp_gone: BTreeSet<(FrontendAddr, u16)>,
@@ -24,16 +24,16 @@ impl Worker {
     /// has the flows looked at that were made in the meantime.
     pub(in crate::dataplane) fn restore(&mut self) -> Result<Report, DataplaneError> {
         self.flows.before(self.book.frontends());
-        let adopted = self.adopt()?;
+        let adopted = self.adopt(false)?;
         self.flows.adopted(self.book.frontends(), &adopted.udp_gone);
         affinity::Live::of(self.book.frontends().iter()).sweep(&mut self.nft)?;
         Ok(Report { operations: adopted.operations })
     }
 
     /// Makes the kernel hold what the book says, by the difference, in one
-    /// transaction. Only a first install may be larger than one: then everything
-    /// goes ahead that packets do not meet, and the chains they meet come last.
-    fn adopt(&mut self) -> Result<Adopted, DataplaneError> {
+    /// transaction. Where that does not fit everything goes ahead that packets do not
+    /// meet. With `keep` what the book does not know of stays.
+    pub(super) fn adopt(&mut self, keep: bool) -> Result<Adopted, DataplaneError> {
         let mut desired = self.book.elements();
         if !self.has_link {
             desired.extend(on_lo::notes(&self.options).into_iter().map(|slot| (slot, Data::Nothing)));
@@ -46,18 +46,17 @@ impl Worker {
         desired.extend(self.local.iter().chain(&self.reserved).map(|slot| (slot.clone(), Data::Nothing)));
         desired.extend(self.bent.iter().map(|index| (hairpin::note(*index), Data::Nothing)));
         let wanted: BTreeSet<_> = self.book.chains().collect();
-        let (mut all, mut taken_over, mut udp_gone) = (Install::default(), 0, BTreeSet::new());
+        let (mut all, mut edits, mut taken_over, mut udp_gone) = (Install::default(), Vec::new(), 0, BTreeSet::new());
         for family in IpFamily::BOTH {
             let held = kernel::read_held(&mut self.nft, family).map_err(DataplaneError::Socket)?;
             let ours = held.is_ours(family, &self.options, self.owned);
             let install = kernel::install(&held, family, &self.options, self.owned);
-            all.prepare.extend(install.prepare);
-            all.switch.extend(install.switch);
+            all.stages.extend(install.stages);
             all.replaces |= install.replaces;
             self.retired.forget(family);
             let edit = if ours {
                 taken_over += 1;
-                let mut edit = self.difference(family, &held, &wanted, &mut desired)?;
+                let mut edit = self.difference(family, &held, &wanted, &mut desired, keep)?;
                 self.retired.retire(&mut edit, Instant::now());
                 edit
             } else {
@@ -66,18 +65,55 @@ impl Worker {
                 filling(family, &wanted, &mut desired)
             };
             udp_gone.extend(edit.removed().filter_map(conntrack::udp_frontend));
-            let part = if ours { &mut all.switch } else { &mut all.prepare };
-            part.extend(kernel::edit_ops(&edit, &self.options));
+            edits.push((ours, edit));
         }
-        let operations = all.prepare.len() + all.switch.len() - taken_over;
-        self.commit(|nft| {
-            if all.replaces {
-                return commit(nft, &all.prepare.into_iter().chain(all.switch).collect::<Vec<_>>());
-            }
-            commit_staged(nft, all.prepare, all.switch)
-        })?;
+        let operations = self.send_install(all, &edits)? - taken_over;
         self.unsettled = false;
         Ok(Adopted { operations, udp_gone })
+    }
+
+    /// Sends what makes or takes over the tables, and what they are to hold, with
+    /// whether they are ours already. Answers the number of messages.
+    fn send_install(&mut self, install: Install, edits: &[(bool, Edit)]) -> Result<usize, DataplaneError> {
+        let Install { stages, replaces } = install;
+        let stages_of = |options: &_, apart: bool| {
+            let mut all = stages.clone();
+            for (ours, edit) in edits {
+                match (ours, apart) {
+                    (false, _) => all.ahead.extend(kernel::edit_ops(edit, options)),
+                    (true, false) => all.switch.extend(kernel::edit_ops(edit, options)),
+                    (true, true) => all.extend(kernel::edit_stages(edit, options)),
+                }
+            }
+            all
+        };
+        let whole = stages_of(&self.options, false);
+        let operations = whole.len();
+        if replaces {
+            return self.commit(|nft| commit(nft, &whole.in_one())).map(|()| operations);
+        }
+        match self.commit(|nft| commit_staged(nft, whole)) {
+            Err(error) if error.is_too_large() => {
+                let apart = stages_of(&self.options, true);
+                self.commit(|nft| commit_staged(nft, apart))?;
+            }
+            sent => sent?,
+        }
+        Ok(operations)
+    }
+
+    /// Whether the Services are to be put in one by one after this error. Not where a
+    /// table in use would be emptied for want of room: it serves on.
+    pub(super) fn may_sift(&mut self, error: &DataplaneError) -> Result<bool, DataplaneError> {
+        if !error.is_too_large() {
+            return Ok(error.is_refusal());
+        }
+        let mut ours = true;
+        for family in IpFamily::BOTH {
+            let held = kernel::read_held(&mut self.nft, family).map_err(DataplaneError::Socket)?;
+            ours &= held.is_ours(family, &self.options, self.owned);
+        }
+        Ok(ours)
     }
 
     /// What a table of ours lacks or has too much.
@@ -87,15 +123,16 @@ impl Worker {
         held: &Held,
         wanted: &BTreeSet<(IpFamily, ChainName)>,
         desired: &mut BTreeMap<Slot, Data>,
+        keep: bool,
     ) -> Result<Edit, DataplaneError> {
         let mut edit = Edit::default();
-        for name in &held.chains {
+        for name in held.chains.iter().filter(|_| !keep) {
             edit.chain(family, *name, true, wanted.contains(&(family, *name)));
         }
         for set in SetName::ALL.into_iter().filter(|set| !set.is_dynamic()) {
             for (slot, data) in kernel::read_set(&mut self.nft, family, set).map_err(DataplaneError::Socket)? {
                 let after = desired.remove(&slot);
-                if after.as_ref() != Some(&data) {
+                if after.as_ref() != Some(&data) && !(keep && after.is_none()) {
                     edit.element(slot, Some(data), after);
                 }
             }

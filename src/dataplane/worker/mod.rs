@@ -1,6 +1,7 @@
 //! The thread that owns the sockets and the book.
 
 mod adopt;
+mod apply;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -13,23 +14,23 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::addresses;
-use super::affinity;
 use super::conntrack::{Observer, Reconciler};
+use super::firewalls::{self, Site};
 use super::hairpin;
 use super::kernel;
 use super::links::{self, BoxLinks, Way};
 use super::netlink::Link;
 use super::netlink::batch::{CommitError, commit};
 use super::on_lo;
-use super::portion::portions;
 use super::preflight::preflight_error;
 use super::ranges;
 use super::reserved;
 use super::retire::Retired;
 use super::routes::{Routes, Said};
+use super::sift::SetAside;
 use super::table::{Book, Data, Edit, SetName, Slot, endpoint_ips, range_slots};
-use super::{Ceiling, DataplaneError, Options, Report};
-use crate::desired::{Change, Contribution};
+use super::{Ceiling, DataplaneError, Options, Refusals, Report};
+use crate::desired::Contribution;
 use crate::model::{BoxAddresses, IpFamily};
 
 /// So many endpoints are looked up by asking the kernel for each, 50 microseconds a
@@ -62,10 +63,15 @@ pub(super) struct Worker {
     /// The note of the node ports we keep from the box's own connections.
     reserved: BTreeSet<Slot>,
     flows: Reconciler,
+    /// Foreign chains that drop packets of Services and cannot be changed.
+    closed: BTreeSet<String>,
     /// Chains in the kernel that nothing leads to any more.
     retired: Retired,
-    /// The book is ahead of the kernel.
+    /// The kernel may not hold what the book says.
     unsettled: bool,
+    /// Services that the kernel refuses: the book has what it holds of them.
+    set_aside: SetAside,
+    refused: watch::Sender<Refusals>,
     pub(super) warnings: Vec<String>,
 }
 
@@ -85,6 +91,7 @@ impl Worker {
         for family in IpFamily::BOTH {
             owned &= kernel::preflight(&mut nft, family, &options).map_err(preflight_error)?;
         }
+        warnings.extend(options.forward_mark.and_then(firewalls::hidden));
         if !owned {
             warnings.push("the kernel (before 6.9) cannot guard our tables; foreign changes are repaired".to_owned());
         }
@@ -107,8 +114,11 @@ impl Worker {
             addresses: addresses::follow().map_err(DataplaneError::Link)?,
             local: BTreeSet::new(),
             reserved: BTreeSet::new(),
+            closed: BTreeSet::new(),
             retired: Retired::default(),
             unsettled: true,
+            set_aside: SetAside::default(),
+            refused: watch::Sender::default(),
             warnings,
         })
     }
@@ -116,6 +126,11 @@ impl Worker {
     /// Sees what becomes of flows.
     pub(super) fn observer(&self) -> Observer {
         self.flows.observer()
+    }
+
+    /// Tells which Services the kernel refuses.
+    pub(super) fn refused(&self) -> watch::Receiver<Refusals> {
+        self.refused.subscribe()
     }
 
     /// Tells when the box's addresses change.
@@ -152,7 +167,17 @@ impl Worker {
         self.bridges = bridges(&ways);
         self.bent = self.bent_before()?;
         self.reserve_ports()?;
-        let report = self.restore()?;
+        self.unsettled = true;
+        self.forget_refused();
+        let report = match self.restore() {
+            Err(error) if self.may_sift(&error)? => {
+                tracing::warn!(%error, "the kernel refused the Services together; those it takes are put in");
+                self.take_all(contributions, &ways)
+            }
+            done => done,
+        }?;
+        self.tell_refused();
+        self.follow_firewalls();
         self.route_ranges().await?;
         self.forward();
         self.bend().await?;
@@ -234,42 +259,6 @@ impl Worker {
             ways.insert(addr, way);
         }
         ways
-    }
-
-    /// Applies changes in one transaction; where that does not fit, in as few as do,
-    /// each Service still in one step.
-    pub(super) async fn apply(&mut self, changes: &[Change]) -> Result<Report, DataplaneError> {
-        let mut report = Report::default();
-        for portion in portions(changes, self.nft.send_bytes_max()) {
-            let done = self.apply_at_once(portion).await?;
-            report.operations += done.operations;
-        }
-        Ok(report)
-    }
-
-    async fn apply_at_once(&mut self, changes: &[Change]) -> Result<Report, DataplaneError> {
-        let mut edit = Edit::default();
-        let touched = self.book.endpoints_touched(changes);
-        let unknown = touched.iter().filter(|(_, off_box)| off_box.is_none()).map(|(addr, _)| *addr).collect();
-        let ways = self.ways(unknown).await;
-        let mut off_box =
-            |addr: IpAddr| touched.get(&addr).copied().flatten().unwrap_or_else(|| is_off_box(&ways, addr));
-        for change in changes {
-            self.book.change(&change.key, change.before.as_ref(), change.after.as_ref(), &mut off_box, &mut edit);
-        }
-        let bridges_before = self.bridges.len();
-        self.bridges.extend(bridges(&ways));
-        self.flows.before(self.book.frontends());
-        let operations = self.settle(&mut edit)?;
-        self.flows.moved(self.book.frontends(), &edit);
-        self.forward();
-        if self.bridges.len() > bridges_before {
-            self.bend().await?;
-        }
-        if edit.moved().any(|(before, after)| affinity::forgets(before, after)) {
-            affinity::Live::of(self.book.frontends().iter()).sweep(&mut self.nft)?;
-        }
-        Ok(Report { operations })
     }
 
     /// Follows the box's links and routes.
@@ -357,6 +346,30 @@ impl Worker {
         Ok(())
     }
 
+    /// Lets packets of Services pass the firewalls there are.
+    pub(super) fn follow_firewalls(&mut self) {
+        let bit = self.options.forward_mark;
+        let sites = firewalls::read(&mut self.nft);
+        let sites = sites.inspect_err(|error| tracing::warn!(%error, "firewalls could not be looked at"));
+        let sites = sites.unwrap_or_default();
+        let closed: BTreeSet<String> = sites.iter().filter(|site| site.is_out_of_reach()).map(Site::at).collect();
+        for chain in closed.difference(&self.closed).filter(|_| bit.is_some()) {
+            tracing::warn!(chain, "a firewall drops what is forwarded, and only its owner can change that");
+        }
+        self.closed = closed;
+        for site in sites {
+            let steps = site.steps(bit);
+            if steps.is_empty() {
+                continue;
+            }
+            // A chain of somebody else may be gone again: the next notice tells.
+            match commit(&mut self.nft, &site.ops(&steps, bit.unwrap_or_default())) {
+                Ok(()) => tracing::info!(chain = site.at(), ?steps, "our rule in a firewall of somebody else"),
+                Err(error) => tracing::warn!(%error, chain = site.at(), "packets of Services may be dropped there"),
+            }
+        }
+    }
+
     /// When the next chain is to go.
     pub(super) fn next_removal(&self) -> Option<Instant> {
         self.retired.next()
@@ -391,7 +404,11 @@ impl Worker {
     }
 
     fn commit(&mut self, send: impl FnOnce(&mut Link) -> Result<(), CommitError>) -> Result<(), DataplaneError> {
-        send(&mut self.nft).map_err(|error| match error.errno() {
+        let begun = Instant::now();
+        let sent = send(&mut self.nft);
+        // Read by scripts/bench-dataplane.
+        tracing::debug!(micros = begun.elapsed().as_micros(), taken = sent.is_ok(), "transaction");
+        sent.map_err(|error| match error.errno() {
             Some(nix::libc::EPERM) => DataplaneError::Denied(error),
             Some(_) | None => DataplaneError::Commit(error),
         })

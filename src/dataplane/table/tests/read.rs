@@ -5,6 +5,7 @@ use crate::model::IpFamily;
 
 pub(super) fn options() -> Options {
     Options {
+        forward_mark: Some(0x2000),
         count_traffic: true,
         service_ranges: vec!["10.43.0.0/16".parse().unwrap(), "fd43::/112".parse().unwrap()],
         cluster_dns: vec!["10.43.0.10".parse().unwrap(), "fd43::a".parse().unwrap()],
