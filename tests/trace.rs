@@ -120,7 +120,9 @@ fn no_endpoint_no_port_and_no_service_are_told_apart() {
 fn a_forward_policy_that_drops_is_named_and_a_rule_that_accepts_mends_it() {
     let world = World::new();
     let _servers = [0, 1].map(|n| echo_name(&world, BACKENDS[n].0, 8080));
-    let edgesvc = Edgesvc::start(&world);
+    let home = std::sync::Arc::new(support::Home::new());
+    // Our own rule in such a chain would let it pass.
+    let edgesvc = Edgesvc::start_in(&world, &home, &["--forward-mark", "none"]);
     let at = format!("{}:80", web(&edgesvc, ""));
     answers(&world, CLIENT, &at);
     nft(&world, "table ip filter {\n chain FORWARD { type filter hook forward priority 0; policy drop; }\n}\n");
@@ -133,6 +135,12 @@ fn a_forward_policy_that_drops_is_named_and_a_rule_that_accepts_mends_it() {
     nft(&world, "add rule ip filter FORWARD ct status dnat accept\n");
     let (text, reached) = trace(&edgesvc, &at, &["--from", CLIENT_ADDRESS]);
     assert!(reached && served(&world, CLIENT, &at) == 4, "{text}");
+    drop(edgesvc);
+    let edgesvc = Edgesvc::start_in(&world, &home, &[]);
+    nft(&world, "flush chain ip filter FORWARD\n");
+    answers(&world, CLIENT, &at);
+    let (text, reached) = trace(&edgesvc, &at, &["--from", CLIENT_ADDRESS]);
+    assert!(reached && served(&world, CLIENT, &at) == 4, "with our rule: {text}");
 }
 
 #[test]

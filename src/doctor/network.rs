@@ -63,9 +63,9 @@ pub(super) fn forward_policy(facts: &Facts) -> Finding {
         Ok(found) => {
             let docker = found.firewalls.contains(&"Docker");
             let mend = if docker {
-                "accept traffic to endpoints in DOCKER-USER: iptables -I DOCKER-USER -d ENDPOINT-NET -j ACCEPT; `edgesvc trace` names the rule that drops"
+                "with --forward-mark edgesvc keeps a rule in DOCKER-USER; without: iptables -I DOCKER-USER -d ENDPOINT-NET -j ACCEPT; `edgesvc trace` names the rule that drops"
             } else {
-                "accept traffic to endpoints there: iptables -I FORWARD -m conntrack --ctstate DNAT -j ACCEPT; `edgesvc trace` names the rule that drops"
+                "with --forward-mark edgesvc keeps a rule there; without: iptables -I FORWARD -m conntrack --ctstate DNAT -j ACCEPT; `edgesvc trace` names the rule that drops"
             };
             warning(
                 name,
