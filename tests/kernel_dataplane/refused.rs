@@ -4,33 +4,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use edgesvc::dataplane::{Ceiling, Dataplane, Options};
-use edgesvc::desired::{Balance, Change, Contribution, Frontend, FrontendAddr, Verdict};
-use edgesvc::model::{ObjectKey, Protocol};
+use edgesvc::desired::{Change, Contribution};
 
 use super::scale::SMALL;
 use super::world::*;
 
 /// Service `name` on 10.43.1.`number`:80/TCP.
 fn service(name: &str, number: u8, endpoints: Vec<SocketAddr>) -> Contribution {
-    let addr = [10, 43, 1, number].into();
-    let verdict = Verdict::Balance(Balance { endpoints, ..Balance::default() });
-    let frontend = Frontend {
-        addr: FrontendAddr::Virtual(addr),
-        protocol: Protocol::Tcp,
-        port: 80,
-        verdict,
-        source_ranges: Vec::new(),
-        inside: None,
-        kept: Vec::new(),
-    };
-    Contribution {
-        key: ObjectKey::new("t", name),
-        cluster_ips: vec![addr],
-        frontends: vec![frontend],
-        health: None,
-        relayed: false,
-        records: Arc::default(),
-    }
+    on_tcp(name, [10, 43, 1, number].into(), endpoints)
 }
 
 fn good(name: &str, number: u8) -> Contribution {

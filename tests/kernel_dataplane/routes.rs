@@ -5,34 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use edgesvc::dataplane::Dataplane;
-use edgesvc::desired::{Balance, Contribution, Frontend, FrontendAddr, Verdict};
-use edgesvc::model::{ObjectKey, Protocol};
+use edgesvc::desired::Contribution;
 use tokio::time::Instant;
 
 use super::world::*;
 
 /// Service `name` at `addr` with these endpoints.
 fn service(name: &str, addr: &str, endpoints: &[IpAddr]) -> Contribution {
-    let addr: IpAddr = addr.parse().unwrap();
-    let endpoints: Vec<SocketAddr> = endpoints.iter().map(|addr| SocketAddr::new(*addr, 80)).collect();
-    let verdict = Verdict::Balance(Balance { endpoints, ..Balance::default() });
-    let frontend = Frontend {
-        addr: FrontendAddr::Virtual(addr),
-        protocol: Protocol::Tcp,
-        port: 80,
-        verdict,
-        source_ranges: Vec::new(),
-        inside: None,
-        kept: Vec::new(),
-    };
-    Contribution {
-        key: ObjectKey::new("t", name),
-        cluster_ips: vec![addr],
-        frontends: vec![frontend],
-        relayed: false,
-        health: None,
-        records: Arc::default(),
-    }
+    let endpoints = endpoints.iter().map(|addr| SocketAddr::new(*addr, 80)).collect();
+    on_tcp(name, addr.parse().unwrap(), endpoints)
 }
 
 /// Routes of every sort, and rules as VPNs set them.

@@ -1,11 +1,10 @@
 //! Many Services, also where the kernel allows a transaction of some 400 KB only.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use edgesvc::dataplane::{Ceiling, Dataplane, Options};
-use edgesvc::desired::{Balance, Change, Contribution, Frontend, FrontendAddr, Verdict};
-use edgesvc::model::{ObjectKey, Protocol};
+use edgesvc::desired::{Change, Contribution};
 use tokio::time::Instant;
 
 use super::world::*;
@@ -13,27 +12,8 @@ use super::world::*;
 /// One of many Services: 10.44.x.y:80/TCP with two endpoints.
 fn many(number: u16, last: u8) -> Contribution {
     let [high, low] = number.to_be_bytes();
-    let addr: IpAddr = [10, 44, high, low].into();
     let endpoints = vec![SocketAddr::from(([10, 1, 1, 2], 8080)), SocketAddr::from(([10, 1, 2, last], 8080))];
-    let verdict = Verdict::Balance(Balance { endpoints, affinity_seconds: None, ..Balance::default() });
-    let addr_and = FrontendAddr::Virtual(addr);
-    let frontend = Frontend {
-        addr: addr_and,
-        protocol: Protocol::Tcp,
-        port: 80,
-        verdict,
-        source_ranges: Vec::new(),
-        inside: None,
-        kept: Vec::new(),
-    };
-    Contribution {
-        key: ObjectKey::new("t", &format!("many-{number}")),
-        cluster_ips: vec![addr],
-        frontends: vec![frontend],
-        relayed: false,
-        health: None,
-        records: Arc::default(),
-    }
+    on_tcp(&format!("many-{number}"), [10, 44, high, low].into(), endpoints)
 }
 
 /// The kernel's default, and more Services than fit into it.

@@ -222,6 +222,28 @@ pub(crate) fn web(numbers: &[u8], affinity_seconds: Option<u32>) -> Contribution
     }
 }
 
+/// Service `name` on 80/TCP of one address, with these endpoints.
+pub(crate) fn on_tcp(name: &str, addr: IpAddr, endpoints: Vec<SocketAddr>) -> Contribution {
+    let verdict = Verdict::Balance(Balance { endpoints, ..Balance::default() });
+    let frontend = Frontend {
+        addr: FrontendAddr::Virtual(addr),
+        protocol: Protocol::Tcp,
+        port: 80,
+        verdict,
+        source_ranges: Vec::new(),
+        inside: None,
+        kept: Vec::new(),
+    };
+    Contribution {
+        key: ObjectKey::new("t", name),
+        cluster_ips: vec![addr],
+        frontends: vec![frontend],
+        relayed: false,
+        health: None,
+        records: Arc::default(),
+    }
+}
+
 pub(crate) fn change(before: &Contribution, after: &Contribution) -> Vec<Change> {
     let side = |contribution: &Contribution| Some(Arc::new(contribution.clone()));
     vec![Change { key: before.key.clone(), before: side(before), after: side(after) }]
