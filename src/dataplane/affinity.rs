@@ -7,7 +7,7 @@ use super::DataplaneError;
 use super::kernel;
 use super::netlink::Link;
 use super::netlink::batch::commit;
-use super::table::{Data, SetName, Slot, affinity_place, endpoint_data};
+use super::table::{Data, SetName, Slot, TABLE, affinity_place, endpoint_data};
 use crate::desired::Frontend;
 use crate::model::IpFamily;
 
@@ -55,7 +55,7 @@ impl Live {
 /// An entry may time out at any moment, and takes those deleted with it along: then
 /// one by one.
 fn delete(nft: &mut Link, slots: &[Slot]) -> Result<(), DataplaneError> {
-    let ops = kernel::element_ops(kernel::messages::DELSETELEM, slots.iter().map(|slot| (slot, None)));
+    let ops = kernel::element_ops(TABLE, kernel::messages::DELSETELEM, slots.iter().map(|slot| (slot, None)));
     match commit(nft, &ops) {
         Err(error) if error.errno() != Some(nix::libc::ENOENT) => Err(error.into()),
         Err(_) if slots.len() > 1 => slots.chunks(1).try_for_each(|one| delete(nft, one)),

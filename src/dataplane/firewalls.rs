@@ -14,7 +14,7 @@ use std::io;
 
 use super::netlink::batch::{APPEND, CREATE, Op, body, kind, message};
 use super::netlink::{Attrs, Link, attrs};
-use super::table::{ANCHOR, Expr, TABLE, rule_body};
+use super::table::{Expr, is_ours, rule_body};
 
 /// Names our rule, in nft's comment and in that of iptables.
 const COMMENT: &str = "edgesvc";
@@ -231,7 +231,7 @@ pub(super) fn read(link: &mut Link) -> io::Result<Vec<Site>> {
         let (family, content) = split(&answer.body);
         let table = attrs::text(content, 1).unwrap_or_default().to_owned();
         let chain = attrs::text(content, 3).unwrap_or_default().to_owned();
-        let foreign = ![TABLE, ANCHOR].contains(&table.as_str());
+        let foreign = !is_ours(&table);
         let owned = owned.contains(&(family, table.clone()));
         let is_ip = FAMILIES.iter().any(|(number, _)| *number == family);
         let hook = attrs::find(content, 4).and_then(|hook| attrs::be32(hook, 1));

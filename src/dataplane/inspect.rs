@@ -12,7 +12,7 @@ use super::links;
 use super::netlink::Link;
 use super::netlink::batch::commit;
 use super::ranges;
-use super::table::{ANCHOR, ChainName, Data, SetName, Slot, TABLE, Verdict, address, frontend_at};
+use super::table::{ANCHOR, ChainName, Data, STAND_IN, SetName, Slot, TABLE, Verdict, address, frontend_at};
 use super::{on_lo as lo, reserved};
 use crate::desired::FrontendAddr;
 use crate::model::IpFamily;
@@ -93,7 +93,7 @@ pub fn cleanup() -> Result<Vec<String>, DataplaneError> {
     let reserved = kernel::reserved_ports(&mut link).map_err(DataplaneError::Socket)?;
     for family in IpFamily::BOTH {
         let held = kernel::read_held(&mut link, family).map_err(DataplaneError::Socket)?;
-        for (table, there) in [(TABLE, held.present), (ANCHOR, held.anchored)] {
+        for (table, there) in [(TABLE, held.present), (STAND_IN, held.stood_in), (ANCHOR, held.anchored)] {
             if there {
                 ops.push(kernel::delete_table(table, family));
                 removed.push(format!("table {} {table}", kernel::word(family)));

@@ -9,13 +9,15 @@ use super::netlink::batch::{APPEND, CREATE, CommitError, Op, Stages, body, commi
 use super::netlink::{Attrs, Link, attrs};
 use super::reserved;
 use super::table::{
-    ANCHOR, Chain, ChainName, Data, Edit, Field, Key, Maps, SetName, Slot, TABLE, Verdict, anchor_chain, dynamic_chain,
-    nfproto, rule_body, shape, static_chains,
+    ANCHOR, Chain, ChainName, Data, Edit, Field, Key, Maps, STAND_IN, SetName, Slot, TABLE, Verdict, anchor_chain,
+    dynamic_chain, nfproto, rule_body, shape, static_chains,
 };
 use crate::model::IpFamily;
 
 /// `owner | persist`: nobody else can change the table, and it outlives us.
-const OWNED: u32 = 2 | 4;
+const OWNED: u32 = OWNER | 4;
+/// `owner` alone: the table goes with the process.
+const OWNER: u32 = 2;
 /// Elements of one message: nested attributes have 16-bit lengths.
 const ELEMENTS_BYTES_MAX: usize = 48 << 10;
 /// The table of the preflight; never committed for longer than its transaction.
@@ -30,6 +32,8 @@ pub(super) struct Held {
     pub(super) owner: bool,
     pub(super) persist: bool,
     pub(super) anchored: bool,
+    /// A table stands in for one that was replaced.
+    pub(super) stood_in: bool,
     pub(super) present: bool,
     pub(super) chains: BTreeSet<ChainName>,
     pub(super) rules: usize,
@@ -130,12 +134,12 @@ pub(super) fn new_chain(table: &str, family: IpFamily, chain: &Chain) -> Vec<Op>
     ops
 }
 
-fn remove_chain(family: IpFamily, name: ChainName) -> [Op; 2] {
-    let what = format!("delete chain {} {TABLE} {name}", word(family));
-    let mut rules = table_attrs(TABLE);
-    rules.text(2, &name.to_string());
-    let mut chain = table_attrs(TABLE);
-    chain.text(3, &name.to_string());
+fn remove_chain(table: &str, family: IpFamily, name: &str) -> [Op; 2] {
+    let what = format!("delete chain {} {table} {name}", word(family));
+    let mut rules = table_attrs(table);
+    rules.text(2, name);
+    let mut chain = table_attrs(table);
+    chain.text(3, name);
     [
         Op::new(message::DELRULE, 0, nfproto(family), rules, what.clone()),
         Op::new(message::DELCHAIN, 0, nfproto(family), chain, what),
@@ -163,28 +167,43 @@ fn marker(family: IpFamily, options: &Options) -> String {
     format!("{MARKER}{digest:016x}")
 }
 
-/// The operations that make the tables of a family or take them over: ahead what no
-/// packet meets (sets, and chains without a hook); then the chains that packets meet,
-/// and the marker that says the table is whole.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Install {
-    pub(super) stages: Stages,
-    /// A table in use goes: everything has to happen in one transaction.
-    pub(super) replaces: bool,
-}
-
-fn static_ops(table: &str, family: IpFamily, options: &Options, flags: u32) -> Install {
-    let mut install = Install::default();
-    let Stages { ahead, switch, .. } = &mut install.stages;
+/// The operations that make a table: ahead what no packet meets (sets, and chains without a
+/// hook); then the chains that packets meet.
+fn table_ops(table: &str, family: IpFamily, flags: u32, chains: &[Chain]) -> Stages {
+    let mut stages = Stages::default();
+    let Stages { ahead, switch, .. } = &mut stages;
     ahead.push(new_table(table, family, flags));
     ahead.extend(SetName::ALL.map(|name| new_set(table, family, name)));
-    for chain in static_chains(family, options) {
+    for chain in chains {
         let part = if chain.hook.is_some() { &mut *switch } else { &mut *ahead };
-        part.extend(new_chain(table, family, &chain));
+        part.extend(new_chain(table, family, chain));
     }
+    stages
+}
+
+/// The same with the marker that says the table is whole.
+fn static_ops(table: &str, family: IpFamily, options: &Options, flags: u32) -> Stages {
+    let mut stages = table_ops(table, family, flags, &static_chains(family, options));
     let marker = Chain { name: marker(family, options), hook: None, rules: Vec::new() };
-    switch.extend(new_chain(table, family, &marker));
-    install
+    stages.switch.extend(new_chain(table, family, &marker));
+    stages
+}
+
+/// The operations that make the table that stands in for the one of `family`, with what
+/// `edit` puts there. Its chains come before those of ours at every hook: what it
+/// translates is settled when ours is replaced.
+pub(super) fn stand_in(family: IpFamily, edit: &Edit, options: &Options, owned: bool) -> Stages {
+    let mut chains = static_chains(family, options);
+    chains.iter_mut().filter_map(|chain| chain.hook.as_mut()).for_each(|hook| hook.priority -= 1);
+    let mut stages = table_ops(STAND_IN, family, if owned { OWNER } else { 0 }, &chains);
+    stages.ahead.extend(edit_ops_of(STAND_IN, edit, options));
+    stages
+}
+
+/// The operations that take the table that stands in away from the packets.
+pub(super) fn step_back(family: IpFamily, options: &Options) -> Vec<Op> {
+    let hooked = static_chains(family, options).into_iter().filter(|chain| chain.hook.is_some());
+    hooked.flat_map(|chain| remove_chain(STAND_IN, family, &chain.name)).collect()
 }
 
 /// Whether the kernel has the `fib` expression: the only thing we can do without.
@@ -192,7 +211,7 @@ pub(super) fn has_fib(link: &mut Link, options: &Options) -> bool {
     IpFamily::BOTH.into_iter().all(|family| {
         let with = |address_sets| {
             let options = Options { address_sets, ..options.clone() };
-            let mut ops = static_ops(PROBE, family, &options, 0).stages.in_one();
+            let mut ops = static_ops(PROBE, family, &options, 0).in_one();
             ops.push(delete_table(PROBE, family));
             ops
         };
@@ -205,7 +224,7 @@ pub(super) fn has_fib(link: &mut Link, options: &Options) -> bool {
 /// whether tables can be owned.
 pub(super) fn preflight(link: &mut Link, family: IpFamily, options: &Options) -> Result<bool, CommitError> {
     let probe = |flags| {
-        let mut ops = static_ops(PROBE, family, options, flags).stages.in_one();
+        let mut ops = static_ops(PROBE, family, options, flags).in_one();
         for name in ChainName::samples(2) {
             ops.extend(new_chain(PROBE, family, &dynamic_chain(family, name, options)));
         }
@@ -230,6 +249,7 @@ pub(super) fn read_held(link: &mut Link, family: IpFamily) -> io::Result<Held> {
                 (held.owner, held.persist) = (flags & 2 != 0, flags & 4 != 0);
             }
             Some(ANCHOR) => held.anchored = true,
+            Some(STAND_IN) => held.stood_in = true,
             Some(_) | None => {}
         }
     }
@@ -260,26 +280,24 @@ impl Held {
 }
 
 /// What makes or takes over the tables of one family.
-pub(super) fn install(held: &Held, family: IpFamily, options: &Options, owned: bool) -> Install {
+pub(super) fn install(held: &Held, family: IpFamily, options: &Options, owned: bool) -> Stages {
     let flags = if owned { OWNED } else { 0 };
-    let mut install = Install::default();
+    let mut stages = Stages::default();
     if held.is_ours(family, options, owned) {
-        install.stages.ahead.push(new_table(TABLE, family, flags));
+        stages.ahead.push(new_table(TABLE, family, flags));
     } else {
-        install = static_ops(TABLE, family, options, flags);
+        stages = static_ops(TABLE, family, options, flags);
         if held.present {
-            install.stages.ahead.insert(0, delete_table(TABLE, family));
-            // Without its marker a table was never finished, and has no hooks.
-            install.replaces = held.layout.is_some();
+            stages.ahead.insert(0, delete_table(TABLE, family));
         }
     }
     if !held.anchored {
         // No flags: nobody owns it, and nft 1.0.6 cannot read back what it prints of `persist`.
         let mut anchor = vec![new_table(ANCHOR, family, 0)];
         anchor.extend(new_chain(ANCHOR, family, &anchor_chain(family)));
-        install.stages.ahead.splice(0..0, anchor);
+        stages.ahead.splice(0..0, anchor);
     }
-    install
+    stages
 }
 
 /// An element as the kernel tells it.
@@ -377,19 +395,27 @@ pub(super) fn edit_stages(edit: &Edit, options: &Options) -> Stages {
 
 /// The operations of an edit.
 pub(super) fn edit_ops(edit: &Edit, options: &Options) -> Vec<Op> {
+    edit_ops_of(TABLE, edit, options)
+}
+
+fn edit_ops_of(table: &str, edit: &Edit, options: &Options) -> Vec<Op> {
     let mut ops = Vec::new();
     for (family, name) in edit.chains_added() {
-        ops.extend(new_chain(TABLE, family, &dynamic_chain(family, name, options)));
+        ops.extend(new_chain(table, family, &dynamic_chain(family, name, options)));
     }
-    ops.extend(element_ops(message::DELSETELEM, edit.removed().map(|slot| (slot, None))));
-    ops.extend(element_ops(message::NEWSETELEM, edit.added().map(|(slot, data)| (slot, Some(data)))));
+    ops.extend(element_ops(table, message::DELSETELEM, edit.removed().map(|slot| (slot, None))));
+    ops.extend(element_ops(table, message::NEWSETELEM, edit.added().map(|(slot, data)| (slot, Some(data)))));
     for (family, name) in edit.chains_removed() {
-        ops.extend(remove_chain(family, name));
+        ops.extend(remove_chain(table, family, &name.to_string()));
     }
     ops
 }
 
-pub(super) fn element_ops<'a>(message: u16, elements: impl Iterator<Item = (&'a Slot, Option<&'a Data>)>) -> Vec<Op> {
+pub(super) fn element_ops<'a>(
+    table: &str,
+    message: u16,
+    elements: impl Iterator<Item = (&'a Slot, Option<&'a Data>)>,
+) -> Vec<Op> {
     let mut lists: Vec<((IpFamily, SetName), Attrs)> = Vec::new();
     for (slot, data) in elements {
         let at = (slot.family, slot.set);
@@ -406,10 +432,10 @@ pub(super) fn element_ops<'a>(message: u16, elements: impl Iterator<Item = (&'a 
     }
     let verb = if message == message::NEWSETELEM { "add" } else { "delete" };
     let op = |((family, set), list): ((IpFamily, SetName), Attrs)| {
-        let mut a = table_attrs(TABLE);
+        let mut a = table_attrs(table);
         a.text(2, set.as_str()).nest(3, &list);
         let flags = if message == message::NEWSETELEM { CREATE } else { 0 };
-        let what = format!("{verb} element {} {TABLE} {}", word(family), set.as_str());
+        let what = format!("{verb} element {} {table} {}", word(family), set.as_str());
         Op::new(message, flags, nfproto(family), a, what)
     };
     lists.into_iter().map(op).collect()

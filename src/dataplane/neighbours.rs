@@ -4,7 +4,7 @@ use std::io;
 
 use super::netlink::Link;
 use super::ruleset::{self, Ruleset};
-use super::table::{ANCHOR, TABLE};
+use super::table::is_ours;
 
 /// Foreign tables that may be in the way.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub fn neighbours() -> io::Result<Neighbours> {
 fn of(ruleset: &Ruleset) -> Neighbours {
     let mut found = Neighbours::default();
     for table in &ruleset.tables {
-        if table.name == TABLE || table.name == ANCHOR {
+        if is_ours(&table.name) {
             found.ours = true;
             continue;
         }
@@ -64,6 +64,7 @@ fn of(ruleset: &Ruleset) -> Neighbours {
 #[cfg(test)]
 mod tests {
     use super::super::ruleset::{Chain, Hook, Table};
+    use super::super::table::TABLE;
     use super::*;
 
     #[test]

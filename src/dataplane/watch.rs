@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::netlink::batch::{kind, message};
 use super::netlink::{Link, Message, attrs};
-use super::table::{ANCHOR, TABLE};
+use super::table::{ANCHOR, TABLE, is_ours};
 use super::worker::Worker;
 use super::{Answer, DataplaneError, Report, Request};
 
@@ -142,7 +142,7 @@ fn is_of_others(notice: &Message, own_port: u32) -> bool {
     let table = attrs::text(notice.body.get(4..).unwrap_or_default(), 1);
     let changed = [message::NEWCHAIN, message::DELCHAIN, message::NEWRULE, message::DELRULE];
     notice.port != own_port
-        && table.is_some_and(|table| !matches!(table, TABLE | ANCHOR))
+        && table.is_some_and(|table| !is_ours(table))
         && changed.iter().any(|message| notice.kind == kind(*message))
 }
 

@@ -17,6 +17,14 @@ use crate::model::{IpFamily, NodePortAddress, Protocol};
 pub(in crate::dataplane) const TABLE: &str = "edgesvc";
 /// The table that keeps conntrack's hooks while [`TABLE`] is replaced.
 pub(in crate::dataplane) const ANCHOR: &str = "edgesvc-anchor";
+/// The table that serves new connections while [`TABLE`] is replaced.
+pub(in crate::dataplane) const STAND_IN: &str = "edgesvc-stand-in";
+
+/// Whether a table is one of ours.
+pub(in crate::dataplane) fn is_ours(table: &str) -> bool {
+    [TABLE, ANCHOR, STAND_IN].contains(&table)
+}
+
 /// Where the slots of endpoints begin that only clients inside get.
 pub(in crate::dataplane) const INSIDE_SLOTS: u32 = 1 << 31;
 /// A base chain's place.

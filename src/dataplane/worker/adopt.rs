@@ -4,13 +4,23 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tokio::time::Instant;
 
-use super::super::kernel::{self, Held, Install};
-use super::super::netlink::batch::{commit, commit_staged};
+use super::super::kernel::{self, Held};
+use super::super::netlink::batch::{Stages, commit_staged};
 use super::super::table::{ChainName, Data, Edit, SetName, Slot, range_slots};
 use super::super::{DataplaneError, Report, addresses, affinity, conntrack, hairpin, links, on_lo};
 use super::{Worker, same_link};
 use crate::desired::FrontendAddr;
 use crate::model::IpFamily;
+
+/// What the table of a family is to get.
+pub(super) struct Filling {
+    pub(super) family: IpFamily,
+    /// It is ours already, and stays.
+    ours: bool,
+    /// Packets are served by another one so far.
+    pub(super) replaces: bool,
+    pub(super) edit: Edit,
+}
 
 /// What was found in the kernel and made of it.
 pub(super) struct Adopted {
@@ -46,13 +56,12 @@ impl Worker {
         desired.extend(self.local.iter().chain(&self.reserved).map(|slot| (slot.clone(), Data::Nothing)));
         desired.extend(self.bent.iter().map(|index| (hairpin::note(*index), Data::Nothing)));
         let wanted: BTreeSet<_> = self.book.chains().collect();
-        let (mut all, mut edits, mut taken_over, mut udp_gone) = (Install::default(), Vec::new(), 0, BTreeSet::new());
+        let (mut stages, mut fillings, mut taken_over) = (Stages::default(), Vec::new(), 0);
+        let (mut udp_gone, mut left) = (BTreeSet::new(), BTreeSet::new());
         for family in IpFamily::BOTH {
             let held = kernel::read_held(&mut self.nft, family).map_err(DataplaneError::Socket)?;
             let ours = held.is_ours(family, &self.options, self.owned);
-            let install = kernel::install(&held, family, &self.options, self.owned);
-            all.stages.extend(install.stages);
-            all.replaces |= install.replaces;
+            stages.extend(kernel::install(&held, family, &self.options, self.owned));
             self.retired.forget(family);
             let edit = if ours {
                 taken_over += 1;
@@ -65,20 +74,25 @@ impl Worker {
                 filling(family, &wanted, &mut desired)
             };
             udp_gone.extend(edit.removed().filter_map(conntrack::udp_frontend));
-            edits.push((ours, edit));
+            // Without its marker a table was never finished, and serves nobody.
+            let replaces = !ours && held.layout.is_some();
+            left.extend(held.stood_in.then_some(family));
+            fillings.push(Filling { family, ours, replaces, edit });
         }
-        let operations = self.send_install(all, &edits)? - taken_over;
+        self.stand_in(&fillings, &left)?;
+        // Should that fail, it goes on standing in.
+        let operations = self.send_install(&stages, &fillings)? - taken_over;
+        self.step_back(&fillings, &left)?;
         self.unsettled = false;
         Ok(Adopted { operations, udp_gone })
     }
 
-    /// Sends what makes or takes over the tables, and what they are to hold, with
-    /// whether they are ours already. Answers the number of messages.
-    fn send_install(&mut self, install: Install, edits: &[(bool, Edit)]) -> Result<usize, DataplaneError> {
-        let Install { stages, replaces } = install;
+    /// Sends what makes or takes over the tables, and what they are to hold. Answers the
+    /// number of messages.
+    fn send_install(&mut self, install: &Stages, fillings: &[Filling]) -> Result<usize, DataplaneError> {
         let stages_of = |options: &_, apart: bool| {
-            let mut all = stages.clone();
-            for (ours, edit) in edits {
+            let mut all = install.clone();
+            for Filling { ours, edit, .. } in fillings {
                 match (ours, apart) {
                     (false, _) => all.ahead.extend(kernel::edit_ops(edit, options)),
                     (true, false) => all.switch.extend(kernel::edit_ops(edit, options)),
@@ -89,9 +103,6 @@ impl Worker {
         };
         let whole = stages_of(&self.options, false);
         let operations = whole.len();
-        if replaces {
-            return self.commit(|nft| commit(nft, &whole.in_one())).map(|()| operations);
-        }
         match self.commit(|nft| commit_staged(nft, whole)) {
             Err(error) if error.is_too_large() => {
                 let apart = stages_of(&self.options, true);

@@ -2,6 +2,7 @@
 
 mod adopt;
 mod apply;
+mod stand_in;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -32,6 +33,7 @@ use super::table::{Book, Data, Edit, SetName, Slot, endpoint_ips, range_slots};
 use super::{Ceiling, DataplaneError, Options, Refusals, Report};
 use crate::desired::Contribution;
 use crate::model::{BoxAddresses, IpFamily};
+use stand_in::StoodIn;
 
 /// So many endpoints are looked up by asking the kernel for each, 50 microseconds a
 /// question; for more its tables are read.
@@ -67,6 +69,8 @@ pub(super) struct Worker {
     closed: BTreeSet<String>,
     /// Chains in the kernel that nothing leads to any more.
     retired: Retired,
+    /// Tables that stood in for ours while those were replaced.
+    stood_in: Option<StoodIn>,
     /// The kernel may not hold what the book says.
     unsettled: bool,
     /// Services that the kernel refuses: the book has what it holds of them.
@@ -116,6 +120,7 @@ impl Worker {
             reserved: BTreeSet::new(),
             closed: BTreeSet::new(),
             retired: Retired::default(),
+            stood_in: None,
             unsettled: true,
             set_aside: SetAside::default(),
             refused: watch::Sender::default(),
@@ -370,15 +375,16 @@ impl Worker {
         }
     }
 
-    /// When the next chain is to go.
+    /// When the next chain or table is to go.
     pub(super) fn next_removal(&self) -> Option<Instant> {
-        self.retired.next()
+        self.retired.next().into_iter().chain(self.stood_in.as_ref().map(StoodIn::ends)).min()
     }
 
-    /// Removes chains that nothing has led to for long enough.
+    /// Removes chains and tables that no packet has met for long enough.
     pub(super) fn remove_retired(&mut self) -> Result<(), DataplaneError> {
+        self.remove_stood_in();
         let edit = self.retired.due(Instant::now());
-        self.send(&edit).map(drop)
+        if edit == Edit::default() { Ok(()) } else { self.send(&edit).map(drop) }
     }
 
     /// Sends an edit the book already has.
