@@ -34,6 +34,8 @@ mod firewalls;
 mod flows;
 #[path = "kernel_dataplane/inside.rs"]
 mod inside;
+#[path = "kernel_dataplane/own.rs"]
+mod own;
 #[path = "kernel_dataplane/refused.rs"]
 mod refused;
 #[path = "kernel_dataplane/restart.rs"]

@@ -129,6 +129,10 @@ impl Reader<'_> {
             Expr::Immediate { value, .. } => self.given = address(value).map(|addr| word(addr.to_string())),
             Expr::Verdict(found) => self.out.push(verdict(found)),
             Expr::Dnat { family, port, .. } => return self.dnat(*family, port.is_some()),
+            Expr::Snat { .. } => {
+                let addr = Some(self.key(0));
+                return self.say(Statement::SNAT(Some(NAT { addr, family: None, port: None, flags: None })));
+            }
             Expr::Masquerade => {
                 let flags = Some(std::iter::once(NATFlag::FullyRandom).collect());
                 return self.say(Statement::Masquerade(Some(NAT { addr: None, family: None, port: None, flags })));

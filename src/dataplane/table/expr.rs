@@ -84,6 +84,8 @@ pub(in crate::dataplane) enum Expr {
     Immediate { word: u32, value: Vec<u8> },
     /// Rewrites the source to the box's address on the way out.
     Masquerade,
+    /// Rewrites the source.
+    Snat { family: IpFamily, addr: u32 },
     /// Conntrack passes the packet over.
     Notrack,
     /// TCP reset.
@@ -120,6 +122,16 @@ fn bitwise(word: u32, mask: &[u8], xor: &[u8]) -> Attrs {
     a
 }
 
+/// 0 rewrites the source, 1 the destination.
+fn nat(kind: u32, family: IpFamily, addr: u32, port: Option<u32>) -> Attrs {
+    let mut a = Attrs::new();
+    a.be32(1, kind).be32(2, u32::from(nfproto(family))).be32(3, register(addr));
+    if let Some(port) = port {
+        a.be32(5, register(port));
+    }
+    a
+}
+
 impl Expr {
     fn name(&self) -> &'static str {
         match self {
@@ -132,7 +144,7 @@ impl Expr {
             Expr::Random { .. } => "numgen",
             Expr::AddressType { .. } => "fib",
             Expr::Verdict(_) | Expr::Immediate { .. } => "immediate",
-            Expr::Dnat { .. } => "nat",
+            Expr::Dnat { .. } | Expr::Snat { .. } => "nat",
             Expr::Masquerade => "masq",
             Expr::Notrack => "notrack",
             Expr::Reset | Expr::Unreachable(_) => "reject",
@@ -187,15 +199,11 @@ impl Expr {
             Expr::Immediate { word, value: bytes } => {
                 a.be32(1, register(*word)).nest(2, &value(bytes));
             }
-            Expr::Dnat { family, addr, port } => {
-                a.be32(1, 1).be32(2, u32::from(nfproto(*family))).be32(3, register(*addr));
-                if let Some(port) = port {
-                    a.be32(5, register(*port));
-                }
-            }
+            Expr::Dnat { family, addr, port } => a = nat(1, *family, *addr, *port),
             Expr::Masquerade => {
                 a.be32(1, 0x10);
             }
+            Expr::Snat { family, addr } => a = nat(0, *family, *addr, None),
             Expr::Notrack => {}
             Expr::Reset => {
                 a.be32(1, 1).byte(2, 0);

@@ -272,7 +272,7 @@ fn remembering(w: Words) -> Vec<Vec<Expr>> {
     rules
 }
 
-/// Client addresses are kept unless the reply would not return through us.
+/// Client addresses are kept unless the reply would not return to us.
 fn masquerading(w: Words, cidrs: &[IpNet], options: &Options) -> Vec<Vec<Expr>> {
     let n = w.words();
     let from_other_link = match options.address_sets {
@@ -286,7 +286,14 @@ fn masquerading(w: Words, cidrs: &[IpNet], options: &Options) -> Vec<Vec<Expr>> 
         false => [local(1, false), local(1 | 16, true)].concat(),
     };
     let mut rules = vec![
-        vec![Expr::Meta { key: 5, word: 0 }, is(0, &1u32.to_ne_bytes()), Expr::Verdict(Verdict::Return)],
+        // A program of the box on a UDP socket of all addresses answers from the client's
+        // address, if that is the box's too, unless it is the very one it was asked at.
+        vec![
+            Expr::Meta { key: 5, word: 0 },
+            is(0, &1u32.to_ne_bytes()),
+            w.daddr(0),
+            Expr::Snat { family: w.0, addr: 0 },
+        ],
         vec![w.saddr(0), w.daddr(n), in_set(SetName::Hairpin), Expr::Masquerade],
         vec![
             Expr::Meta { key: 4, word: 0 },

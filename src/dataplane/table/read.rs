@@ -108,8 +108,12 @@ fn nat(data: &[u8]) -> Option<Expr> {
         10 => IpFamily::V6,
         _ => return None,
     };
-    (be32(data, 1)? == 1).then_some(())?;
-    Some(Expr::Dnat { family, addr: word(data, 3)?, port: word(data, 5) })
+    let addr = word(data, 3)?;
+    match be32(data, 1)? {
+        0 => Some(Expr::Snat { family, addr }),
+        1 => Some(Expr::Dnat { family, addr, port: word(data, 5) }),
+        _ => None,
+    }
 }
 
 fn reject(data: &[u8]) -> Option<Expr> {

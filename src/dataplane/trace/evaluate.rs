@@ -5,6 +5,8 @@
 //! one that may match: it is reported where it would stop the packet, and the
 //! packet goes on.
 
+use std::net::IpAddr;
+
 use super::packet::Packet;
 use super::registers::Registers;
 use super::xt;
@@ -18,13 +20,13 @@ const DEPTH_MAX: usize = 16;
 /// What the box knows besides its rules.
 pub(super) trait Surroundings {
     /// The kernel's number of the type of an address; `link` asks for that link alone.
-    fn address_type(&self, addr: std::net::IpAddr, link: Option<u32>) -> u32;
+    fn address_type(&self, addr: IpAddr, link: Option<u32>) -> u32;
     /// The link by which the box reaches an address, 0 for none.
-    fn way_out(&self, addr: std::net::IpAddr) -> u32;
+    fn way_out(&self, addr: IpAddr) -> u32;
     /// A link's name.
     fn link_name(&self, index: u32) -> &str;
     /// The address that packets leave a link with.
-    fn link_addr(&self, index: u32, v4: bool) -> Option<std::net::IpAddr>;
+    fn link_addr(&self, index: u32, v4: bool) -> Option<IpAddr>;
 }
 
 /// Something a rule did that tells.
@@ -50,7 +52,8 @@ pub(super) enum What {
     Policy,
     /// The destination is rewritten, by a choice among so many.
     Translated,
-    Masqueraded,
+    /// The source is rewritten, to the address of the link on the way out or to this one.
+    Masqueraded(Option<IpAddr>),
     /// Handed to a program (queue) or to a proxy: out of sight.
     Handed,
     /// The same may have happened: something in the rule cannot be computed.
@@ -232,9 +235,9 @@ impl Walk<'_> {
         if reading.doubt.is_some() || matches!(what, What::Rejected | What::Handed | What::Dropped) {
             return self.stop(reading, what);
         }
-        if what == What::Masqueraded {
+        if let What::Masqueraded(given) = what {
             packet.masqueraded = true;
-            if let Some(addr) = self.around.link_addr(packet.oif, packet.is_v4()) {
+            if let Some(addr) = given.or_else(|| self.around.link_addr(packet.oif, packet.is_v4())) {
                 packet.source = addr;
             }
         }
@@ -269,7 +272,7 @@ impl Walk<'_> {
             "cmp" | "range" | "bitwise" | "byteorder" => reading.registers.compute(name, data),
             "nat" => self.nat(reading, data, packet),
             "redir" => Step::Does(What::Handed),
-            "masq" => Step::Does(What::Masqueraded),
+            "masq" => Step::Does(What::Masqueraded(None)),
             "reject" => Step::Does(What::Rejected),
             "queue" | "tproxy" | "fwd" | "synproxy" => Step::Does(What::Handed),
             "match" => xt::matches(data, packet, self.around),
@@ -310,8 +313,8 @@ impl Walk<'_> {
         let bytes = |kind: u16, len: usize| reading.registers.read(be32(data, kind)?, len);
         let addr = bytes(3, if packet.is_v4() { 4 } else { 16 });
         if be32(data, 1) != Some(1) {
-            // A fixed source address is told like a masquerade.
-            return Step::Does(What::Masqueraded);
+            // A source address that is given is told like a masquerade.
+            return Step::Does(What::Masqueraded(addr.as_deref().and_then(address)));
         }
         if reading.doubt.is_some() {
             return Step::Does(What::Translated);

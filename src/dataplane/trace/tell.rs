@@ -36,7 +36,7 @@ pub(super) fn event(event: &Event) -> Option<String> {
         What::Translated => "a foreign rule rewrites the destination".to_owned(),
         What::Maybe(what, why) => format!("may be {}: depends on {why}, which cannot be computed here", stopped(what)),
         // Told by `source`, and as the reason for which the connection fails.
-        What::Masqueraded | What::Dropped | What::Rejected | What::Policy | What::Handed => return None,
+        What::Masqueraded(_) | What::Dropped | What::Rejected | What::Policy | What::Handed => return None,
     };
     Some(format!("{}: {words}", place(event)))
 }
@@ -47,7 +47,7 @@ fn stopped(what: &What) -> &'static str {
         What::Rejected => "rejected",
         What::Policy => "dropped by the chain's policy",
         What::Handed => "handed to a program or redirected",
-        What::Masqueraded | What::Translated | What::Led(_) | What::Maybe(..) => "changed",
+        What::Masqueraded(_) | What::Translated | What::Led(_) | What::Maybe(..) => "changed",
     }
 }
 
@@ -126,12 +126,14 @@ fn mend(event: &Event) -> String {
 
 /// Whom the endpoint sees, and why.
 pub(super) fn source(events: &[Event], client: IpAddr, seen: IpAddr) -> String {
-    let Some(event) = events.iter().find(|event| event.what == What::Masqueraded) else {
+    let Some(event) = events.iter().find(|event| matches!(event.what, What::Masqueraded(_))) else {
         return format!("source: kept, the other side sees {client}");
     };
     let in_set = |name: &str| event.sets.iter().any(|set| set == name);
     let why = if !is_ours(event) {
         "a foreign rule says so"
+    } else if event.what != What::Masqueraded(None) {
+        "client and endpoint are of this box, which talks to itself from the address it asks"
     } else if in_set("hairpin") {
         "the client is the endpoint itself"
     } else if in_set("same-link") {

@@ -31,7 +31,7 @@ pub(super) fn matches(data: &[u8], packet: &Packet, around: &dyn Surroundings) -
 pub(super) fn target(data: &[u8]) -> Step {
     match text(data, 1).unwrap_or_default() {
         "REJECT" => Step::Does(What::Rejected),
-        "MASQUERADE" | "SNAT" => Step::Does(What::Masqueraded),
+        "MASQUERADE" | "SNAT" => Step::Does(What::Masqueraded(None)),
         "DNAT" | "REDIRECT" | "TPROXY" | "NFQUEUE" => Step::Does(What::Handed),
         // LOG, MARK, CHECKSUM, TCPMSS ...: the packet goes on.
         _ => Step::On,
