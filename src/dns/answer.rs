@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use fastrand::Rng;
 use hickory_proto::op::ResponseCode;
@@ -31,7 +32,7 @@ pub(crate) enum Answer {
     /// This, at once.
     Here(Reply),
     /// The reply's CNAMEs, then whatever `target` resolves to elsewhere.
-    Chase { reply: Reply, target: Name },
+    Chase { reply: Reply, target: Arc<Name> },
     /// The name is not ours: ask upstream.
     Elsewhere,
 }
@@ -111,7 +112,7 @@ enum Found {
     /// The zone's SOA.
     Soa,
     /// An ExternalName.
-    Alias(Name),
+    Alias(Arc<Name>),
 }
 
 impl Found {
@@ -191,15 +192,15 @@ impl Lookup<'_> {
         let Ok(mut name) = Name::from_ascii(target.to_ascii_lowercase()) else { return Found::Missing };
         name.set_fqdn(true);
         match self.qtype {
-            RecordType::A | RecordType::AAAA => Found::Alias(name),
-            RecordType::CNAME => Found::contents(vec![Data::Cname(name)]),
+            RecordType::A | RecordType::AAAA => Found::Alias(name.into()),
+            RecordType::CNAME => Found::contents(vec![Data::Cname(name.into())]),
             _ => Found::NOTHING,
         }
     }
 
     /// One SRV record for each port, all to the Service's own name.
     fn cluster_ports(&self, namespace: &str, service: &str, records: &ServiceRecords, wanted: Ports<'_>) -> Found {
-        let Some(target) = self.authority.service_name(namespace, service) else { return Found::Missing };
+        let Some(target) = self.authority.service_target(namespace, service) else { return Found::Missing };
         // A number that serves two protocols is one record: a set has no doubles.
         let numbers: BTreeSet<u16> = records.ports.iter().filter(|p| wanted.has(p)).map(|p| p.port).collect();
         let weight = weight(numbers.len());
@@ -245,7 +246,7 @@ impl Lookup<'_> {
         let mut answers = Vec::with_capacity(pairs.len());
         let mut places = BTreeMap::new();
         for (host, port) in pairs {
-            if let Some(target) = self.authority.endpoint_name(namespace, service, &host) {
+            if let Some(target) = self.authority.endpoint_target(namespace, service, &host) {
                 places.entry(host).or_insert(answers.len());
                 answers.push(Data::Srv(Srv { weight, port, target }));
             }
@@ -292,7 +293,7 @@ impl Lookup<'_> {
         let zone = range.and_then(|range| apex(range, reverse.network()));
         let at_apex = zone.as_ref().is_some_and(|(net, _)| reverse == Reverse::Network(*net));
         let origin = match (&held, zone) {
-            (_, Some((_, name))) => Owner::Name(name),
+            (_, Some((_, name))) => Owner::Name(name.into()),
             // An endpoint's address lies in nobody's range: its name is all that is ours.
             (Some(_), None) => Owner::Question,
             (None, None) => return Answer::Elsewhere,
@@ -334,12 +335,12 @@ impl Lookup<'_> {
                 endpoints.filter_map(|endpoint| self.authority.endpoint_name(namespace, service, &host_of(endpoint))),
             );
         }
-        Some(names.into_iter().map(|name| self.record(Owner::Question, Data::Ptr(name))).collect())
+        Some(names.into_iter().map(|name| self.record(Owner::Question, Data::Ptr(name.into()))).collect())
     }
 
     /// Follows an ExternalName from the question's name. A chain that ends at a
     /// missing name of ours, or nowhere, is no answer at all.
-    fn follow(&mut self, target: Name) -> Answer {
+    fn follow(&mut self, target: Arc<Name>) -> Answer {
         let mut owner = Owner::Question;
         let mut target = target;
         let mut reply = Reply::found(vec![], vec![]);

@@ -2,6 +2,7 @@
 //! not change while the process lives. Pure.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use hickory_proto::rr::Name;
 
@@ -13,6 +14,9 @@ use crate::model::name;
 pub const DOMAIN_LENGTH_MAX: usize = 96;
 /// Longest TTL in seconds (spec/dns.md section 2).
 pub const TTL_SECONDS_MAX: u32 = 3600;
+/// Bytes of a name in a message, and of a label (RFC 1035 section 2.3.4).
+const NAME_BYTES_MAX: usize = 255;
+const LABEL_BYTES_MAX: u8 = 63;
 /// Longest TTL of the SOA record itself, in seconds.
 const SOA_TTL_SECONDS_MAX: u32 = 300;
 
@@ -49,12 +53,14 @@ pub enum OptionsError {
 #[derive(Clone, Debug)]
 pub(crate) struct Authority {
     /// The zone, absolute, lower case.
-    pub(crate) zone: Name,
+    pub(crate) zone: Arc<Name>,
     /// `svc.<zone>`
     pub(crate) services: Name,
+    /// The same as it is written in a message.
+    services_wire: Box<[u8]>,
     /// `ns.dns.<zone>`: the zone's name server.
-    pub(crate) name_server: Name,
-    hostmaster: Name,
+    pub(crate) name_server: Arc<Name>,
+    hostmaster: Arc<Name>,
     /// Seconds.
     pub(crate) ttl: u32,
     pub(crate) pod_mode: PodMode,
@@ -83,11 +89,13 @@ impl Authority {
         let root = Name::root();
         let zone = under(text.split('.'), &root);
         let made = zone.and_then(|zone| {
+            let services = under(["svc"], &zone)?;
             Some(Authority {
-                services: under(["svc"], &zone)?,
-                name_server: under(["ns", "dns"], &zone)?,
-                hostmaster: under(["hostmaster"], &zone)?,
-                zone,
+                services_wire: wire(&services.iter().collect::<Vec<_>>(), &[0])?,
+                services,
+                name_server: under(["ns", "dns"], &zone)?.into(),
+                hostmaster: under(["hostmaster"], &zone)?.into(),
+                zone: zone.into(),
                 ttl,
                 pod_mode,
                 addresses,
@@ -104,6 +112,16 @@ impl Authority {
     /// `<host>.<service>.<namespace>.svc.<zone>`; none if it is too long for DNS.
     pub(crate) fn endpoint_name(&self, namespace: &str, service: &str, host: &str) -> Option<Name> {
         under([host, service, namespace], &self.services)
+    }
+
+    /// `<service>.<namespace>.svc.<zone>` as SRV records have it; none if it is too long for DNS.
+    pub(crate) fn service_target(&self, namespace: &str, service: &str) -> Option<Box<[u8]>> {
+        wire(&[service, namespace].map(str::as_bytes), &self.services_wire)
+    }
+
+    /// The same of an endpoint.
+    pub(crate) fn endpoint_target(&self, namespace: &str, service: &str, host: &str) -> Option<Box<[u8]>> {
+        wire(&[host, service, namespace].map(str::as_bytes), &self.services_wire)
     }
 
     /// The namespace whose Services `name` is about, in lower case.
@@ -130,6 +148,21 @@ pub(crate) fn under<'a>(labels: impl IntoIterator<Item = &'a str>, suffix: &Name
     whole.append_name(suffix).ok()
 }
 
+/// `labels` under a suffix, as they are written in a message (RFC 1035 section 3.1).
+fn wire(labels: &[&[u8]], suffix: &[u8]) -> Option<Box<[u8]>> {
+    let length = labels.iter().map(|label| 1 + label.len()).sum::<usize>() + suffix.len();
+    if length > NAME_BYTES_MAX {
+        return None;
+    }
+    let mut bytes = Vec::with_capacity(length);
+    for label in labels {
+        bytes.push(u8::try_from(label.len()).ok().filter(|length| (1..=LABEL_BYTES_MAX).contains(length))?);
+        bytes.extend_from_slice(label);
+    }
+    bytes.extend_from_slice(suffix);
+    Some(bytes.into())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -143,6 +176,24 @@ mod tests {
         let authority = made("Cluster.Local.", 30).unwrap();
         assert_eq!(authority.zone.to_string(), "cluster.local.");
         assert_eq!(authority.service_name("dns", "a").unwrap().to_string(), "a.dns.svc.cluster.local.");
+    }
+
+    #[test]
+    fn a_target_is_written_as_the_name_is() {
+        use hickory_proto::serialize::binary::{BinDecodable as _, BinDecoder};
+
+        let authority = made("cluster.local", 30).unwrap();
+        for (namespace, service, host) in
+            [("dns", "a", "10-0-0-1"), (&"n".repeat(63), &"s".repeat(63), &"h".repeat(63)), ("n", "s", &"h".repeat(64))]
+        {
+            let read = |wire: Option<Box<[u8]>>| wire.map(|wire| Name::read(&mut BinDecoder::new(&wire)).unwrap());
+            assert_eq!(read(authority.service_target(namespace, service)), authority.service_name(namespace, service));
+            let target = authority.endpoint_target(namespace, service, host);
+            assert_eq!(read(target), authority.endpoint_name(namespace, service, host));
+        }
+        let long = made(&["d".repeat(63), "e".repeat(32)].join("."), 30).unwrap();
+        let n = "n".repeat(63);
+        assert_eq!((long.endpoint_target(&n, &n, &n), long.endpoint_name(&n, &n, &n)), (None, None));
     }
 
     #[test]

@@ -98,7 +98,7 @@ struct Writer<'a> {
 impl Writer<'_> {
     fn question(&mut self, request: &Request) -> u16 {
         let Some(question) = &request.question else { return 0 };
-        self.name(&question.name, true);
+        self.name(&question.name);
         self.word(question.query_type.into());
         self.word(question.query_class.into());
         1
@@ -136,11 +136,11 @@ impl Writer<'_> {
         }
         match &record.owner {
             Owner::Question => self.word(POINTER_MARK | question),
-            Owner::Name(name) => self.name(name, true),
+            Owner::Name(name) => self.name(name),
             Owner::TargetOf(place) => match self.targets.get(*place) {
                 Some(&at) if at != 0 => self.word(POINTER_MARK | at),
                 _ => match self.answers.get(*place).map(|record| &record.data) {
-                    Some(Data::Srv(srv)) => self.name(&srv.target, true),
+                    Some(Data::Srv(srv)) => self.bytes.extend_from_slice(&srv.target),
                     _ => self.word(POINTER_MARK | question),
                 },
             },
@@ -162,14 +162,14 @@ impl Writer<'_> {
         match data {
             Data::A(addr) => self.bytes.extend_from_slice(&addr.octets()),
             Data::Aaaa(addr) => self.bytes.extend_from_slice(&addr.octets()),
-            Data::Cname(name) | Data::Ptr(name) | Data::Ns(name) => self.name(name, true),
+            Data::Cname(name) | Data::Ptr(name) | Data::Ns(name) => self.name(name),
             Data::Srv(srv) => {
                 self.word(0);
                 self.word(srv.weight);
                 self.word(srv.port);
                 let at = self.bytes.len();
                 // RFC 2782: the target is never compressed.
-                self.name(&srv.target, false);
+                self.bytes.extend_from_slice(&srv.target);
                 return if at <= POINTER_MAX { u16::try_from(at).unwrap_or(0) } else { 0 };
             }
             Data::Txt(text) => {
@@ -179,8 +179,8 @@ impl Writer<'_> {
             // RFC 8482 section 4.2: the two strings of a HINFO record.
             Data::Minimal => self.bytes.extend_from_slice(b"\x07RFC8482\x00"),
             Data::Soa(soa) => {
-                self.name(&soa.mname, true);
-                self.name(&soa.rname, true);
+                self.name(&soa.mname);
+                self.name(&soa.rname);
                 for value in [soa.serial, Soa::REFRESH, Soa::RETRY, Soa::EXPIRE, soa.minimum] {
                     self.long(value);
                 }
@@ -192,10 +192,9 @@ impl Writer<'_> {
     /// Writes a name; the rest of it as a pointer where it has been written
     /// before. The comparison minds case: a name in lower case must not come out
     /// in the case of the question.
-    fn name(&mut self, name: &Name, compress: bool) {
+    fn name(&mut self, name: &Name) {
         for (place, label) in name.iter().enumerate() {
-            let known = if compress { self.find(name, place) } else { None };
-            if let Some(at) = known {
+            if let Some(at) = self.find(name, place) {
                 self.word(POINTER_MARK | at);
                 return;
             }

@@ -39,7 +39,7 @@ pub(crate) fn local(hosts: &Hosts, authority: &Authority, query: &Query, owner: 
     if query.query_type == RecordType::PTR
         && let Some(Reverse::Address(addr)) = Reverse::of(&lower)
     {
-        return entries.name(addr).map(|name| reply(vec![Data::Ptr(name)]));
+        return entries.name(addr).map(|name| reply(vec![Data::Ptr(name.into())]));
     }
     entries.addresses(&lower).map(addresses)
 }

@@ -1,8 +1,10 @@
 //! Resource records as answers hold them: only the types the zone can say, and
 //! owners by reference, because an owner name always repeats the question or the
-//! target of a record before it. Pure.
+//! target of a record before it. Names are behind pointers: a record with one in
+//! place would be five times as large, and an answer holds hundreds. Pure.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
 use hickory_proto::rr::{Name, RecordType};
 
@@ -23,7 +25,7 @@ pub(crate) enum Owner {
     /// The target of the SRV record at this place of the answer section.
     TargetOf(usize),
     /// Another name.
-    Name(Name),
+    Name(Arc<Name>),
 }
 
 /// Type and content of a record.
@@ -31,9 +33,9 @@ pub(crate) enum Owner {
 pub(crate) enum Data {
     A(Ipv4Addr),
     Aaaa(Ipv6Addr),
-    Cname(Name),
-    Ptr(Name),
-    Ns(Name),
+    Cname(Arc<Name>),
+    Ptr(Arc<Name>),
+    Ns(Arc<Name>),
     Srv(Srv),
     /// One character string, at most 255 bytes.
     Txt(&'static str),
@@ -47,14 +49,15 @@ pub(crate) enum Data {
 pub(crate) struct Srv {
     pub(crate) weight: u16,
     pub(crate) port: u16,
-    pub(crate) target: Name,
+    /// As it is written: lengths and labels, never compressed, in lower case.
+    pub(crate) target: Box<[u8]>,
 }
 
 /// RFC 1035 section 3.3.13, with the zone's fixed timers (spec/dns.md section 2).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Soa {
-    pub(crate) mname: Name,
-    pub(crate) rname: Name,
+    pub(crate) mname: Arc<Name>,
+    pub(crate) rname: Arc<Name>,
     pub(crate) serial: u32,
     /// Seconds a missing name may be remembered.
     pub(crate) minimum: u32,
@@ -91,5 +94,15 @@ impl Data {
             Data::Minimal => RecordType::HINFO,
             Data::Soa(_) => RecordType::SOA,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_small() {
+        assert!(size_of::<Record>() <= 56, "{} bytes", size_of::<Record>());
     }
 }

@@ -139,7 +139,10 @@ impl Responder {
                 }
             }
             Answer::Here(reply) => self.finish(&request, &reply, client),
-            Answer::Chase { reply, target } => self.chase(request, Query::query(target, query_type), reply, client),
+            Answer::Chase { reply, target } => {
+                let query = Query::query(Name::clone(&target), query_type);
+                self.chase(request, query, reply, client)
+            }
             Answer::Elsewhere => {
                 let query = query.clone();
                 self.elsewhere(request, query, client)
@@ -189,7 +192,8 @@ impl Responder {
     /// The addresses of an alias' target, which is not ours.
     fn chase(&self, request: Request, query: Query, reply: Reply, client: &Client) -> Outcome {
         let Some(forwarder) = self.forwards(&request) else { return self.finish(&request, &reply, client) };
-        if let Some(known) = local(&forwarder.hosts, &self.authority, &query, Owner::Name(query.name().clone())) {
+        if let Some(known) = local(&forwarder.hosts, &self.authority, &query, Owner::Name(query.name().clone().into()))
+        {
             return self.finish(&request, &reply.with(known.answers), client);
         }
         let question = question(&request, query);
@@ -267,8 +271,9 @@ impl Responder {
     async fn search(&self, zone: &Zone, request: &Request, client: &Client, names: Vec<Name>) -> Option<Reply> {
         let query_type = request.question.as_ref()?.query_type;
         for name in names {
-            let alias = Record { owner: Owner::Question, ttl: self.authority.ttl, data: Data::Cname(name.clone()) };
-            let owner = Owner::Name(name.clone());
+            let alias =
+                Record { owner: Owner::Question, ttl: self.authority.ttl, data: Data::Cname(name.clone().into()) };
+            let owner = Owner::Name(name.clone().into());
             let found = match answer(&self.authority, zone, &name, query_type, &mut Rng::new()) {
                 Answer::Here(reply) => (reply.code == ResponseCode::NoError).then(|| reply.owned_by(&owner)),
                 // An alias out of the zone is what the client asks for anyway.
@@ -285,7 +290,7 @@ impl Responder {
 
     async fn search_elsewhere(&self, request: &Request, client: &Client, query: Query) -> Option<Reply> {
         let forwarder = self.forwarder.as_ref()?;
-        let owner = Owner::Name(query.name().clone());
+        let owner = Owner::Name(query.name().clone().into());
         if let Some(reply) = local(&forwarder.hosts, &self.authority, &query, owner) {
             return Some(reply);
         }
@@ -351,10 +356,10 @@ fn chased(reply: Reply, dated: &Dated) -> Reply {
         let data = match &record.data {
             RData::A(addr) => Data::A(addr.0),
             RData::AAAA(addr) => Data::Aaaa(addr.0),
-            RData::CNAME(target) => Data::Cname(Name::clone(target)),
+            RData::CNAME(target) => Data::Cname(Name::clone(target).into()),
             _ => return None,
         };
-        Some(Record { owner: Owner::Name(record.name), ttl: record.ttl, data })
+        Some(Record { owner: Owner::Name(record.name.into()), ttl: record.ttl, data })
     });
     reply.with(records)
 }
