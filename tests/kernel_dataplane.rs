@@ -24,6 +24,8 @@ use self::world::*;
 
 #[path = "kernel_dataplane/addresses.rs"]
 mod addresses;
+#[path = "kernel_dataplane/balance.rs"]
+mod balance;
 #[path = "kernel_dataplane/cases.rs"]
 mod cases;
 #[path = "kernel_dataplane/export.rs"]

@@ -11,12 +11,14 @@ use std::sync::Arc;
 
 use edgesvc::dataplane::{self, Dataplane, Options};
 use edgesvc::desired::{Balance, Contribution, Frontend, FrontendAddr, Verdict};
+use edgesvc::model::balance::Schedule;
 use edgesvc::model::{IpFamily, Protocol};
 use serde_json::{Value, json};
 
 use super::world::*;
 
-/// `web` with affinity, a filtered load-balancer address and a dropped port.
+/// `web` with affinity, a filtered load-balancer address, a dropped port and every way to
+/// choose.
 fn everything() -> Contribution {
     let mut service = web(&[1, 2], Some(300));
     let balance = Balance { endpoints: endpoints(IpFamily::V4, &[1]), affinity_seconds: None, ..Balance::default() };
@@ -35,6 +37,21 @@ fn everything() -> Contribution {
         Verdict::Balance(balance),
         &["10.1.9.0/24", "10.1.2.2/32", "192.168.0.0/23", "192.168.2.0/24"],
     ));
+    for (addr, schedule) in [
+        ("198.51.100.6", Schedule::SourceHash),
+        ("198.51.100.7", Schedule::DestinationHash),
+        ("198.51.100.8", Schedule::Weighted),
+        ("fd55::6", Schedule::SourceHash),
+        ("fd55::7", Schedule::DestinationHash),
+        ("fd55::8", Schedule::Weighted),
+    ] {
+        let family = IpFamily::of(addr.parse().unwrap());
+        let all =
+            Balance { endpoints: endpoints(family, &[1, 2]), schedule, weights: [3, 1].into(), ..Balance::default() };
+        let here = Balance { endpoints: endpoints(family, &[1]), schedule, ..Balance::default() };
+        let inside = Some(all);
+        service.frontends.push(Frontend { inside, ..frontend(addr, 80, Verdict::Balance(here), &[]) });
+    }
     service.frontends.push(frontend("198.51.100.5", 81, Verdict::Drop, &[]));
     service.frontends.push(frontend("198.51.100.5", 82, Verdict::Refuse, &[]));
     service.frontends.sort();
@@ -107,6 +124,11 @@ fn plain(value: &Value) -> Value {
             }
             Value::Object(out)
         }
+        // It prints the offsets of `numgen` signed.
+        Value::Number(number) => match number.as_i64().and_then(|number| i32::try_from(number).ok()) {
+            Some(signed @ ..0) => json!(signed.cast_unsigned()),
+            _ => value.clone(),
+        },
         other => other.clone(),
     }
 }
@@ -232,6 +254,10 @@ fn nft_lists_every_kind_of_element() {
             "198.51.100.5 . sctp . 80 : goto f-1",
             "198.51.100.5 . sctp . 81 : drop",
             "198.51.100.5 . sctp . 82 : goto refuse",
+            "jhash ip saddr mod 4 seed 0x65646765 offset 2147483648 map @endpoints",
+            "jhash ip6 daddr mod 1 seed 0x65646765 map @endpoints",
+            "chain lr-1-4-fd55.0.0.0.0.0.0.8-sctp-80",
+            "numgen inc mod 4 offset 2147483648 map @endpoints",
             "198.51.100.5 . sctp . 80 . 10.1.9.0/24",
             "198.51.100.5 . sctp . 80 . 192.168.0.0/23",
             "198.51.100.5 . sctp . 80 . 0x00000000 : 10.1.1.2 . 8080",

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::chain::ChainName;
+use super::chain::{ChainName, How, Side, Way};
 use super::expr::{Expr, Verdict};
 use super::set::SetName;
 use crate::dataplane::Options;
@@ -19,6 +19,9 @@ pub(in crate::dataplane) const TABLE: &str = "edgesvc";
 pub(in crate::dataplane) const ANCHOR: &str = "edgesvc-anchor";
 /// Where the slots of endpoints begin that only clients inside get.
 pub(in crate::dataplane) const INSIDE_SLOTS: u32 = 1 << 31;
+/// Begins the hash of an address. Fixed, so that a client stays where it is when the box
+/// starts again; who could choose addresses by it gains nothing but one endpoint's load.
+pub(in crate::dataplane) const HASH_SEED: u32 = 0x6564_6765;
 /// A base chain's place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::dataplane) struct Hook {
@@ -299,47 +302,53 @@ fn masquerading(w: Words, cidrs: &[IpNet], options: &Options) -> Vec<Vec<Expr>> 
 /// The chain that a frontend with `name` goes through.
 pub(in crate::dataplane) fn dynamic_chain(family: IpFamily, name: ChainName, options: &Options) -> Chain {
     let w = Words(family);
-    let n = w.words();
-    let pick = |below: u32, offset: u32| {
-        let map = Expr::Map { map: SetName::Endpoints.as_str(), word: 0 };
-        joined([w.frontend(0).to_vec(), vec![Expr::Random { below, offset, word: n + 2 }, map, w.dnat()]])
-    };
-    let pick_node_port = |below: u32, offset: u32| {
-        let map = Expr::Map { map: SetName::NodePortEndpoints.as_str(), word: 0 };
-        vec![l4proto(0), dport(1), Expr::Random { below, offset, word: 2 }, map, w.dnat()]
-    };
-    let refused = vec![goto("refuse")];
     let next: Vec<Vec<Expr>> = name.next().iter().map(|next| vec![goto(&next.to_string())]).collect();
     let rules = match name {
-        // Slot 0 and a refusal: a packet that meets a Service between two sizes still lands.
-        ChainName::Pick(k) => vec![pick(k, 0), pick(1, 0), refused],
-        ChainName::PickNodePort(k) => vec![pick_node_port(k, 0), pick_node_port(1, 0), refused],
-        ChainName::Whole(m) => vec![pick(m, INSIDE_SLOTS), pick(1, INSIDE_SLOTS), refused],
-        ChainName::WholeNodePort(m) => {
-            vec![pick_node_port(m, INSIDE_SLOTS), pick_node_port(1, INSIDE_SLOTS), refused]
+        ChainName::Way(way) if way.filter => joined_rules(vec![filter(w)], next),
+        ChainName::Way(Way { side: Side::Both { .. }, .. }) => by_side(w, &next, options),
+        ChainName::Way(way) if way.affine => joined_rules(vec![known(w, way.node_port)], next),
+        ChainName::Way(way) => {
+            let (count, first) = match way.side {
+                Side::Inside(count) => (count, INSIDE_SLOTS),
+                Side::Others(count) | Side::Both { others: count, .. } => (count, 0),
+            };
+            // Slot 0 and a refusal: a packet that meets a Service between two sizes still lands.
+            let any = slot(w, How::Random, way.node_port, 1, first, options);
+            vec![slot(w, way.how, way.node_port, count, first, options), any, vec![goto("refuse")]]
         }
-        ChainName::Affine(_) | ChainName::AffineWhole(_) => {
-            let map = Expr::Map { map: SetName::Affinity.as_str(), word: 0 };
-            let known = joined([vec![w.saddr(0)], w.frontend(n).to_vec(), vec![map, w.dnat()]]);
-            joined_rules(vec![known], next)
-        }
-        ChainName::AffineNodePort(_) | ChainName::AffineWholeNodePort(_) => {
-            let map = Expr::Map { map: SetName::NodePortAffinity.as_str(), word: 0 };
-            let known = vec![w.saddr(0), l4proto(n), dport(n + 1), map, w.dnat()];
-            joined_rules(vec![known], next)
-        }
-        ChainName::Local(..)
-        | ChainName::LocalNodePort(..)
-        | ChainName::LocalAffine(..)
-        | ChainName::LocalAffineNodePort(..) => by_side(w, &next, options),
-        ChainName::Filter(_)
-        | ChainName::FilterAffine(_)
-        | ChainName::FilterLocal(..)
-        | ChainName::FilterLocalAffine(..) => joined_rules(vec![filter(w)], next),
-        ChainName::Remember(seconds) => remember_for(w, seconds, false),
-        ChainName::RememberNodePort(seconds) => remember_for(w, seconds, true),
+        ChainName::Remember { node_port, seconds } => remember_for(w, seconds, node_port),
     };
     chain(&name.to_string(), rules)
+}
+
+/// To the endpoint of one slot of `count`.
+fn slot(w: Words, how: How, node_port: bool, count: u32, first: u32, options: &Options) -> Vec<Expr> {
+    let (mut exprs, map) = match node_port {
+        true => (vec![l4proto(0), dport(1)], SetName::NodePortEndpoints),
+        false => (w.frontend(0).to_vec(), SetName::Endpoints),
+    };
+    let word = if node_port { 2 } else { w.words() + 2 };
+    let (below, offset) = (count, first);
+    let len = 4 * w.words();
+    let hash = Expr::Hash { from: word, len, below, offset, seed: HASH_SEED, word };
+    match how {
+        How::SourceHash if !options.hashless => exprs.extend([w.saddr(word), hash]),
+        How::DestinationHash if !options.hashless => exprs.extend([w.daddr(word), hash]),
+        How::Random | How::SourceHash | How::DestinationHash => exprs.push(Expr::Random { below, offset, word }),
+        How::Turn(_) => exprs.push(Expr::Turn { below, offset, word }),
+    }
+    exprs.extend([Expr::Map { map: map.as_str(), word: 0 }, w.dnat()]);
+    exprs
+}
+
+/// To the endpoint the client had.
+fn known(w: Words, node_port: bool) -> Vec<Expr> {
+    let n = w.words();
+    let (frontend, map) = match node_port {
+        true => (vec![l4proto(n), dport(n + 1)], SetName::NodePortAffinity),
+        false => (w.frontend(n).to_vec(), SetName::Affinity),
+    };
+    joined([vec![w.saddr(0)], frontend, vec![Expr::Map { map: map.as_str(), word: 0 }, w.dnat()]])
 }
 
 fn joined_rules(mut rules: Vec<Vec<Expr>>, more: Vec<Vec<Expr>>) -> Vec<Vec<Expr>> {

@@ -1,16 +1,18 @@
 use std::collections::BTreeSet;
 
-use super::super::chain::ChainName;
+use proptest::prelude::*;
+
+use super::super::chain::{ChainName, How, Place, Side, Way};
 use super::super::expr::{Expr, Verdict};
 use super::super::set::{SetName, shape};
 use super::super::{Chain, Maps, anchor_chain, dynamic_chain, static_chains};
 use super::read::options;
 use crate::dataplane::Options;
-use crate::model::IpFamily;
+use crate::model::{IpFamily, Protocol};
 
 fn every_chain(family: IpFamily) -> Vec<Chain> {
     let mut chains = static_chains(family, &options());
-    chains.extend(ChainName::samples(3).map(|name| dynamic_chain(family, name, &options())));
+    chains.extend(ChainName::samples(3).into_iter().map(|name| dynamic_chain(family, name, &options())));
     chains
 }
 
@@ -42,8 +44,70 @@ fn names_of_chains_are_read_back_and_those_of_static_ones_are_not() {
             assert_eq!(ChainName::parse(&chain.name), None, "{}", chain.name);
         }
     }
-    for text in ["", "n", "n-", "n-x", "x-1", "shape-1234", "n-99999999999"] {
+    for text in [
+        "",
+        "n",
+        "n-",
+        "n-x",
+        "x-1",
+        "shape-1234",
+        "n-99999999999",
+        "n-02",
+        "an-2",
+        "r-2",
+        "r-2-tcp",
+        "s-2-tcp-80",
+        "lw-1-2",
+    ] {
         assert_eq!(ChainName::parse(text), None, "{text}");
+    }
+}
+
+fn any_place() -> impl Strategy<Value = Place> {
+    let addr = prop_oneof![
+        Just(None),
+        any::<[u8; 4]>().prop_map(|octets| Some(octets.into())),
+        any::<[u16; 8]>().prop_map(|words| Some(words.into())),
+        Just(Some("::ffff:10.0.0.1".parse().unwrap())),
+        Just(Some("::".parse().unwrap())),
+    ];
+    let protocol = proptest::sample::select(vec![Protocol::Tcp, Protocol::Udp, Protocol::Sctp]);
+    (addr, protocol, any::<u16>()).prop_map(|(addr, protocol, port)| Place { addr, protocol, port })
+}
+
+fn any_way() -> impl Strategy<Value = Way> {
+    let side = prop_oneof![
+        any::<u32>().prop_map(Side::Others),
+        any::<u32>().prop_map(Side::Inside),
+        any::<[u32; 2]>().prop_map(|[others, inside]| Side::Both { others, inside }),
+    ];
+    let how = prop_oneof![
+        Just(How::Random),
+        Just(How::SourceHash),
+        Just(How::DestinationHash),
+        any_place().prop_map(How::Turn)
+    ];
+    (any::<[bool; 3]>(), side, how).prop_map(|([filter, affine, node_port], side, how)| Way {
+        filter,
+        side,
+        affine,
+        how,
+        node_port,
+    })
+}
+
+proptest! {
+    #[test]
+    fn every_name_is_read_back_and_belongs_to_one_chain(one in any_way(), other in any_way()) {
+        let (one, other) = (ChainName::Way(one), ChainName::Way(other));
+        prop_assert_eq!(ChainName::parse(&one.to_string()), Some(one));
+        prop_assert_eq!(one == other, one.to_string() == other.to_string());
+        prop_assert!(one.to_string().len() < 128, "the kernel takes 255 bytes: {}", one);
+        // A name of nft's, and no number of a chain is cut.
+        prop_assert!(one.to_string().chars().all(|c| c.is_ascii_alphanumeric() || "-.".contains(c)));
+        for next in one.next() {
+            prop_assert!(next < one, "{} is made before {}", one, next);
+        }
     }
 }
 
