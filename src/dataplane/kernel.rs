@@ -9,8 +9,8 @@ use super::netlink::batch::{APPEND, CREATE, CommitError, Op, Stages, body, commi
 use super::netlink::{Attrs, Link, attrs};
 use super::reserved;
 use super::table::{
-    ANCHOR, Chain, ChainName, Data, Edit, Field, Key, Maps, STAND_IN, SetName, Slot, TABLE, Verdict, anchor_chain,
-    dynamic_chain, nfproto, rule_body, shape, static_chains,
+    ANCHOR, Chain, ChainName, Data, Edit, Expr, Field, Key, Maps, STAND_IN, SetName, Slot, TABLE, Verdict,
+    anchor_chain, dynamic_chain, nfproto, rule_body, shape, static_chains,
 };
 use crate::model::IpFamily;
 
@@ -157,8 +157,8 @@ fn marker(family: IpFamily, options: &Options) -> String {
     for name in SetName::ALL {
         eat(format!("{:?}", shape(name, family)).as_bytes());
     }
-    let dynamic = ChainName::samples(2).map(|name| dynamic_chain(family, name, options));
-    for chain in static_chains(family, options).iter().chain(&dynamic) {
+    let dynamic = ChainName::samples(2).into_iter().map(|name| dynamic_chain(family, name, options));
+    for chain in static_chains(family, options).into_iter().chain(dynamic) {
         eat(format!("{} {:?}", chain.name, chain.hook).as_bytes());
         for rule in &chain.rules {
             eat(rule_body(rule).as_bytes());
@@ -218,6 +218,17 @@ pub(super) fn has_fib(link: &mut Link, options: &Options) -> bool {
         // Where both fail something else is missing, and the preflight tells what.
         commit(link, &with(false)).is_ok() || commit(link, &with(true)).is_err()
     })
+}
+
+/// Whether the kernel has the `hash` expression. Without it addresses do not choose.
+pub(super) fn has_hash(link: &mut Link) -> bool {
+    let hash = Expr::Hash { from: 0, len: 4, below: 2, offset: 0, seed: 1, word: 0 };
+    let rules = vec![vec![Expr::Immediate { word: 0, value: vec![0; 4] }, hash]];
+    let mut ops = vec![new_table(PROBE, IpFamily::V4, 0)];
+    ops.extend(new_chain(PROBE, IpFamily::V4, &Chain { name: "hash".to_owned(), hook: None, rules }));
+    ops.push(delete_table(PROBE, IpFamily::V4));
+    // Without privilege all is refused, and the preflight tells why.
+    commit(link, &ops).map_or_else(|error| error.errno() != Some(nix::libc::ENOENT), |()| true)
 }
 
 /// Tries everything we need in a transaction that leaves nothing. Answers

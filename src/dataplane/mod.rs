@@ -64,7 +64,7 @@ pub use export::export;
 pub use inspect::{cleanup, show};
 pub use neighbours::{Neighbours, neighbours};
 pub use netlink::batch::{CommitError, Refused};
-pub use probe::{Feature, OWNED_TABLES, Probed, probe};
+pub use probe::{Feature, HASH, OWNED_TABLES, Probed, probe};
 
 pub use trace::{Leg, Origin, Question, Trace, TraceError, trace};
 
@@ -92,6 +92,8 @@ pub struct Options {
     /// Match local addresses by sets kept up to date instead of `fib`, as is done in
     /// any case where the kernel has no such expression.
     pub address_sets: bool,
+    /// The kernel has no `jhash`: where an address is to choose, chance does.
+    pub hashless: bool,
     /// The bit in the mark of forwarded packets of Services, and of the rules that let
     /// them pass firewalls of others. Without one neither is made.
     pub forward_mark: Option<u32>,

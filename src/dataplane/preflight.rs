@@ -30,7 +30,7 @@ fn missing_option(what: &str) -> &'static str {
         "CONFIG_NFT_MASQ, CONFIG_NFT_FIB_IPV4, CONFIG_NFT_FIB_IPV6"
     } else if rule("dispatch") {
         "CONFIG_NFT_FIB_IPV4, CONFIG_NFT_FIB_IPV6"
-    } else if rule("n-") {
+    } else if rule("n-") || rule("r-") {
         "CONFIG_NFT_NUMGEN, CONFIG_NFT_NAT"
     } else if rule("remember") || rule("postrouting") || rule("redirects") {
         "CONFIG_NFT_CT, CONFIG_NF_CONNTRACK"

@@ -101,9 +101,21 @@ fn cases() -> Vec<Case> {
             0,
         ),
         ("random choice", "CONFIG_NFT_NUMGEN", plain(vec![Expr::Random { below: 2, offset: 0, word: 0 }]), 0),
+        ("choice in turn", "CONFIG_NFT_NUMGEN", plain(vec![Expr::Turn { below: 2, offset: 0, word: 0 }]), 0),
+        (
+            HASH,
+            "CONFIG_NFT_HASH",
+            plain(vec![
+                Expr::Immediate { word: 0, value: vec![0; 4] },
+                Expr::Hash { from: 0, len: 4, below: 2, offset: 0, seed: 1, word: 0 },
+            ]),
+            0,
+        ),
         (OWNED_TABLES, "Linux 6.9 or later", vec![], 2 | 4),
     ]
 }
 
-/// The one feature that can be done without.
+/// Can be done without: changes by others are repaired.
 pub const OWNED_TABLES: &str = "tables that nobody else can change";
+/// Can be done without: Services balanced by sh or dh are balanced at random.
+pub const HASH: &str = "choice by address";

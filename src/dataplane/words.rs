@@ -3,9 +3,10 @@
 use super::Options;
 use super::kernel::word;
 use super::table::{
-    ChainName, Data, Edit, Field, INSIDE_SLOTS, Key, Maps, SetName, Slot, TABLE, Verdict, address, shape,
+    Affinity, ChainName, Data, Edit, Field, HASH_SEED, How, INSIDE_SLOTS, Key, Maps, OwnerKey, Remember, SetName, Side,
+    Slot, TABLE, Verdict, Way, address, shape,
 };
-use crate::model::IpFamily;
+use crate::model::{IpFamily, Protocol};
 
 /// Answers the name of a link.
 pub(super) type LinkName<'a> = &'a dyn Fn(u32) -> String;
@@ -75,70 +76,92 @@ fn chain(family: IpFamily, name: ChainName) -> String {
 /// The rules of a chain that comes and goes.
 fn rules(family: IpFamily, name: ChainName, options: &Options) -> Vec<String> {
     let ip = word(family);
-    let at = format!("{ip} daddr . meta l4proto . th dport");
-    let pick = |key: &str, map: SetName, slot: String| format!("dnat {ip} to {key} . {slot} map @{}", map.as_str());
-    let picks = |key: &str, map: SetName, below: u32, from: u32| {
-        let slot = |below: u32| match from {
-            0 => format!("numgen random mod {below}"),
-            _ => format!("numgen random mod {below} offset {from}"),
-        };
-        vec![pick(key, map, slot(below)), pick(key, map, slot(1)), "goto refuse".to_owned()]
-    };
-    let known = |key: &str, map: SetName, next: ChainName| {
-        vec![format!("dnat {ip} to {ip} saddr . {key} map @{}", map.as_str()), format!("goto {next}")]
-    };
-    let port = "meta l4proto . th dport";
-    let remember = |key: &str, map: SetName, seconds: u32| {
-        let rule = |protocol: &str| {
-            format!(
-                "meta l4proto {protocol} update @{} {{ {ip} saddr . {key} timeout {seconds}s : {ip} daddr . {protocol} dport }}",
-                map.as_str()
-            )
-        };
-        ["tcp", "udp", "sctp"].map(rule).to_vec()
-    };
-    let filter = |next: ChainName| vec![format!("{at} . {ip} saddr != @sources drop"), format!("goto {next}")];
-    let by_side = |inside: ChainName, others: Option<ChainName>| {
-        let on_box = match options.address_sets {
-            true => format!("{ip} saddr @{}", SetName::LocalIps.as_str()),
-            false => "fib saddr type local".to_owned(),
-        };
-        let pods = options.cluster_cidrs.iter().filter(|net| IpFamily::of(net.addr()) == family);
-        let mut rules = vec![format!("{on_box} goto {inside}")];
-        rules.extend(pods.map(|net| format!("{ip} saddr {net} goto {inside}")));
-        rules.push(others.map_or_else(|| "drop".to_owned(), |next| format!("goto {next}")));
-        rules
-    };
-    let leads = |rules: &dyn Fn(ChainName) -> Vec<String>| name.next().into_iter().flat_map(rules).collect();
+    let next = name.next();
+    let onward = |first: String| std::iter::once(first).chain(next.iter().map(|next| format!("goto {next}"))).collect();
     match name {
-        ChainName::Pick(count) => picks(&at, SetName::Endpoints, count, 0),
-        ChainName::PickNodePort(count) => picks(port, SetName::NodePortEndpoints, count, 0),
-        ChainName::Whole(count) => picks(&at, SetName::Endpoints, count, INSIDE_SLOTS),
-        ChainName::WholeNodePort(count) => picks(port, SetName::NodePortEndpoints, count, INSIDE_SLOTS),
-        ChainName::Affine(_) | ChainName::AffineWhole(_) => leads(&|next| known(&at, SetName::Affinity, next)),
-        ChainName::AffineNodePort(_) | ChainName::AffineWholeNodePort(_) => {
-            leads(&|next| known(port, SetName::NodePortAffinity, next))
+        ChainName::Way(way) if way.filter => {
+            onward(format!("{} . {ip} saddr != @{} drop", frontend(ip, false), SetName::Sources.as_str()))
         }
-        ChainName::Filter(_)
-        | ChainName::FilterAffine(_)
-        | ChainName::FilterLocal(..)
-        | ChainName::FilterLocalAffine(..) => leads(&filter),
-        ChainName::Local(..)
-        | ChainName::LocalNodePort(..)
-        | ChainName::LocalAffine(..)
-        | ChainName::LocalAffineNodePort(..) => match name.next().as_slice() {
-            [inside, others @ ..] => by_side(*inside, others.first().copied()),
-            [] => Vec::new(),
-        },
-        ChainName::Remember(seconds) => remember(
-            &format!("ct original {ip} daddr . meta l4proto . ct original proto-dst"),
-            SetName::Affinity,
-            seconds,
-        ),
-        ChainName::RememberNodePort(seconds) => {
-            remember("meta l4proto . ct original proto-dst", SetName::NodePortAffinity, seconds)
+        ChainName::Way(Way { side: Side::Both { .. }, .. }) => by_side(family, &next, options),
+        ChainName::Way(Way { affinity: Some(affinity), .. }) => onward(match affinity {
+            Affinity::Own => {
+                format!("dnat {ip} to {ip} saddr . {} map @{}", frontend(ip, false), SetName::Affinity.as_str())
+            }
+            Affinity::Shared(owner) => format!(
+                "meta l4proto {} dnat {ip} to {ip} saddr . {} map @{}",
+                protocol(owner.place.protocol),
+                OwnerKey::of(owner, family).text(),
+                SetName::SharedAffinity.as_str()
+            ),
+        }),
+        ChainName::Way(way) => picks(ip, way, options),
+        ChainName::Remember(Remember { both: true, .. }) => by_side(family, &next, options),
+        ChainName::Remember(Remember { affinity, seconds, .. }) => remember(family, affinity, seconds),
+    }
+}
+
+/// What of a packet names its frontend.
+fn frontend(ip: &str, node_port: bool) -> String {
+    let port = "meta l4proto . th dport";
+    if node_port { port.to_owned() } else { format!("{ip} daddr . {port}") }
+}
+
+fn picks(ip: &str, way: Way, options: &Options) -> Vec<String> {
+    let map = if way.node_port { SetName::NodePortEndpoints } else { SetName::Endpoints };
+    let (count, first) = match way.side {
+        Side::Inside(count) => (count, INSIDE_SLOTS),
+        Side::Others(count) | Side::Both { others: count, .. } => (count, 0),
+    };
+    let number = |how: How, count: u32| {
+        let (what, seed) = match how {
+            How::SourceHash if !options.hashless => (format!("jhash {ip} saddr"), format!(" seed 0x{HASH_SEED:x}")),
+            How::DestinationHash if !options.hashless => {
+                (format!("jhash {ip} daddr"), format!(" seed 0x{HASH_SEED:x}"))
+            }
+            How::Random | How::SourceHash | How::DestinationHash => ("numgen random".to_owned(), String::new()),
+            How::Turn(_) => ("numgen inc".to_owned(), String::new()),
+        };
+        let offset = if first == 0 { String::new() } else { format!(" offset {first}") };
+        format!("{what} mod {count}{seed}{offset}")
+    };
+    let pick =
+        |number: String| format!("dnat {ip} to {} . {number} map @{}", frontend(ip, way.node_port), map.as_str());
+    vec![pick(number(way.how, count)), pick(number(How::Random, 1)), "goto refuse".to_owned()]
+}
+
+fn by_side(family: IpFamily, next: &[ChainName], options: &Options) -> Vec<String> {
+    let ip = word(family);
+    let [inside, others @ ..] = next else { return Vec::new() };
+    let on_box = match options.address_sets {
+        true => format!("{ip} saddr @{}", SetName::LocalIps.as_str()),
+        false => "fib saddr type local".to_owned(),
+    };
+    let pods = options.cluster_cidrs.iter().filter(|net| IpFamily::of(net.addr()) == family);
+    let mut rules = vec![format!("{on_box} goto {inside}")];
+    rules.extend(pods.map(|net| format!("{ip} saddr {net} goto {inside}")));
+    rules.push(others.first().map_or_else(|| "drop".to_owned(), |next| format!("goto {next}")));
+    rules
+}
+
+fn remember(family: IpFamily, affinity: Affinity, seconds: u32) -> Vec<String> {
+    let ip = word(family);
+    let rule = |th: Protocol, map: SetName, key: &str| {
+        let (map, th) = (map.as_str(), protocol(th));
+        format!("meta l4proto {th} update @{map} {{ {ip} saddr . {key} timeout {seconds}s : {ip} daddr . {th} dport }}")
+    };
+    match affinity {
+        Affinity::Own => {
+            let key = format!("ct original {ip} daddr . meta l4proto . ct original proto-dst");
+            [Protocol::Tcp, Protocol::Udp, Protocol::Sctp].map(|th| rule(th, SetName::Affinity, &key)).to_vec()
+        }
+        Affinity::Shared(owner) => {
+            vec![rule(owner.place.protocol, SetName::SharedAffinity, &OwnerKey::of(owner, family).text())]
         }
     }
+}
+
+fn protocol(protocol: Protocol) -> String {
+    protocol.as_str().to_ascii_lowercase()
 }
 
 /// The transaction of an edit, in its order.
@@ -174,7 +197,6 @@ mod tests {
     use super::super::table::of_frontend;
     use super::*;
     use crate::desired::{self, Balance, Frontend, FrontendAddr};
-    use crate::model::Protocol;
 
     #[test]
     fn an_edit_is_told_as_nft_reads_it() {

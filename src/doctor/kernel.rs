@@ -2,7 +2,7 @@
 
 use super::facts::Facts;
 use super::{Finding, failure, ok, unknown, warning};
-use crate::dataplane::{OWNED_TABLES, Probed};
+use crate::dataplane::{Feature, HASH, OWNED_TABLES, Probed};
 
 /// Shares of the conntrack table in use, in percent, at which to warn and to fail.
 const CONNTRACK_WARN: u64 = 80;
@@ -11,19 +11,25 @@ const CONNTRACK_FULL: u64 = 98;
 const UDP_TIMEOUT_MIN_S: u64 = 10;
 const UDP_STREAM_TIMEOUT_MIN_S: u64 = 30;
 
+/// What its lack means, and what mends it.
+const WITHOUT_HASH: &str =
+    "build the option in or load its module; until then Services balanced by sh or dh are balanced at random";
+
 pub(super) fn features(facts: &Facts) -> Finding {
     let name = "kernel";
     let features = match &facts.kernel {
         Probed::Denied(why) => return from_config(facts, why),
         Probed::Features(features) => features,
     };
-    let missing: Vec<String> = features
-        .iter()
-        .filter(|feature| feature.name != OWNED_TABLES)
-        .filter_map(|feature| Some(format!("{} ({}: {})", feature.name, feature.config, feature.missing.as_ref()?)))
-        .collect();
+    let told =
+        |feature: &Feature| Some(format!("{} ({}: {})", feature.name, feature.config, feature.missing.as_ref()?));
+    let needed = features.iter().filter(|feature| ![OWNED_TABLES, HASH].contains(&feature.name));
+    let missing: Vec<String> = needed.filter_map(told).collect();
     if missing.is_empty() {
-        return ok(name, "has everything the dataplane needs");
+        return match features.iter().filter(|feature| feature.name == HASH).find_map(told) {
+            None => ok(name, "has everything the dataplane needs"),
+            Some(hash) => warning(name, format!("lacks {hash}"), WITHOUT_HASH),
+        };
     }
     let cause = format!("lacks {}", missing.join("; "));
     let mend = "build these options in or load their modules; --proxy-mode none leaves the kernel alone";
@@ -50,7 +56,10 @@ fn from_config(facts: &Facts, why: &str) -> Finding {
     let missing: Vec<String> =
         NEEDED.iter().filter(|option| !set(option)).map(|option| format!("CONFIG_{option}")).collect();
     if missing.is_empty() {
-        return ok("kernel", "its configuration has everything the dataplane needs");
+        return match set(&"NFT_HASH") {
+            true => ok("kernel", "its configuration has everything the dataplane needs"),
+            false => warning("kernel", "its configuration lacks CONFIG_NFT_HASH", WITHOUT_HASH),
+        };
     }
     failure("kernel", format!("its configuration lacks {}", missing.join(", ")), "build these options in")
 }

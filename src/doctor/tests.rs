@@ -4,7 +4,7 @@ use time::macros::datetime;
 
 use super::facts::{Daemon, Disk, Facts, LinkFact};
 use super::{Finding, Level, examine};
-use crate::dataplane::{Feature, Neighbours, OWNED_TABLES, Probed};
+use crate::dataplane::{Feature, HASH, Neighbours, OWNED_TABLES, Probed};
 
 /// A box on which everything is as it should be.
 fn healthy() -> Facts {
@@ -136,6 +136,16 @@ const KERNEL: &[Case] = &[
         Level::Failure,
         "masquerade (CONFIG_NFT_MASQ: no)",
         "load their modules",
+    ),
+    (
+        |f| {
+            let missing = Some("no".to_owned());
+            f.kernel = Probed::Features(vec![Feature { name: HASH, config: "CONFIG_NFT_HASH", missing }]);
+        },
+        "kernel",
+        Level::Warning,
+        "CONFIG_NFT_HASH: no",
+        "balanced at random",
     ),
     (|f| f.kernel = Probed::Features(Vec::new()), "table owner", Level::Warning, "before 6.9", "Linux 6.9"),
     (

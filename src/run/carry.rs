@@ -124,6 +124,7 @@ pub(super) fn dataplane_options(config: &Config, service_ranges: Vec<IpNet>) -> 
         cluster_cidrs: config.cluster_cidrs.clone(),
         node_ports: Some(config.node_port_range.clone()),
         address_sets: false,
+        hashless: false,
         count_traffic: config.count_traffic,
         forward_mark: config.forward_mark,
     }

@@ -6,12 +6,12 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use nftables::expr::{CT, CTDir, Expression, Fib, FibFlag, FibResult, Meta, MetaKey, NamedExpression};
+use nftables::expr::{CT, CTDir, Expression, Fib, FibFlag, FibResult, JHash, Meta, MetaKey, NamedExpression, NgMode};
 use nftables::stmt::{Match, NAT, NATFamily, NATFlag, Operator, Reject, RejectType, Statement, VerdictMap};
 use nftables::types::RejectCode;
 use serde_json::{Value, json};
 
-use super::value::{LinkName, header, joined, network, protocol, random, verdict, word};
+use super::value::{LinkName, header, joined, network, numgen, protocol, verdict, word};
 use crate::dataplane::table::{Expr, address};
 use crate::model::IpFamily;
 
@@ -146,6 +146,13 @@ impl Reader<'_> {
             }
             Expr::Count { set, timeout_ms, .. } => return self.count(set, *timeout_ms),
             Expr::Update { map, data, timeout_ms, .. } => return self.update(map, *data, *timeout_ms),
+            Expr::Hash { from, below, offset, seed, word, .. } => {
+                let Some(Loaded { term, .. }) = self.loaded.remove(from) else { return Ok(None) };
+                let offset = Some(*offset).filter(|offset| *offset != 0);
+                let hash = JHash { hash_mod: *below, offset, expr: Box::new(term), seed: Some(*seed) };
+                let term = Expression::Named(NamedExpression::JHash(hash));
+                self.loaded.insert(*word, Loaded { sort: Sort::Other, term, mask: None });
+            }
             load => return Ok(self.load(load)),
         }
         Ok(Some(()))
@@ -191,7 +198,8 @@ impl Reader<'_> {
                 let ct = CT { key: key.into(), family: None, dir: Some(CTDir::Reply) };
                 (*word, sort, Expression::Named(NamedExpression::CT(ct)))
             }
-            Expr::Random { below, offset, word } => (*word, Sort::Other, random(*below, *offset)),
+            Expr::Random { below, offset, word } => (*word, Sort::Other, numgen(NgMode::Random, *below, *offset)),
+            Expr::Turn { below, offset, word } => (*word, Sort::Other, numgen(NgMode::Inc, *below, *offset)),
             Expr::AddressType { flags, word } => {
                 let named = [(1, FibFlag::Saddr), (2, FibFlag::Daddr), (16, FibFlag::Oif)];
                 let flags = named.into_iter().filter(|(bit, _)| flags & bit != 0).map(|(_, flag)| flag).collect();

@@ -155,7 +155,7 @@ fn type_of(fields: &[Field], family: IpFamily) -> Result<Value, serde_json::Erro
         Field::Ipv4 | Field::Ipv6 => header(if family == IpFamily::V4 { "ip" } else { "ip6" }, "daddr"),
         Field::Protocol => Expression::Named(NamedExpression::Meta(Meta { key: MetaKey::L4proto })),
         Field::Port => header("th", "dport"),
-        Field::Mark => random(2, 0),
+        Field::Mark => numgen(NgMode::Random, 2, 0),
         Field::Link => Expression::Named(NamedExpression::Meta(Meta { key: MetaKey::Iif })),
     };
     Ok(json!({ "typeof": serde_json::to_value(joined(fields.iter().map(example).collect()))? }))
@@ -167,9 +167,9 @@ pub(super) fn header(protocol: &'static str, field: &'static str) -> Expression<
     Expression::Named(NamedExpression::Payload(Payload::PayloadField(field)))
 }
 
-/// A random number below `below`.
-pub(super) fn random(below: u32, offset: u32) -> Expression<'static> {
-    Expression::Named(NamedExpression::Numgen(Numgen { mode: NgMode::Random, ng_mod: below, offset: Some(offset) }))
+/// A number below `below`, and `offset` more.
+pub(super) fn numgen(mode: NgMode, below: u32, offset: u32) -> Expression<'static> {
+    Expression::Named(NamedExpression::Numgen(Numgen { mode, ng_mod: below, offset: Some(offset) }))
 }
 
 /// A set or map with its elements.

@@ -4,11 +4,14 @@ use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 
-use super::chain::ChainName;
+use super::chain::{Affinity, ChainName, How, Owner, Place, Remember, Side, Way};
 use super::expr::Verdict;
 use super::layout::INSIDE_SLOTS;
+use super::owner::OwnerKey;
 use super::set::SetName;
+use super::slots::slots;
 use crate::desired::{self, Frontend, FrontendAddr};
+use crate::model::balance::Schedule;
 use crate::model::{IpFamily, Protocol};
 
 /// A key, and the end of its range in an interval set.
@@ -78,14 +81,37 @@ pub(in crate::dataplane) fn address(bytes: &[u8]) -> Option<IpAddr> {
     v4.or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from)).ok()
 }
 
-/// Where the affinity entries of a frontend are, and what of their key follows
-/// the client's address.
-pub(in crate::dataplane) fn affinity_place(frontend: &Frontend) -> (SetName, Vec<u8>) {
-    let set = match frontend.addr {
-        FrontendAddr::Virtual(_) => SetName::Affinity,
-        FrontendAddr::NodePort(_) => SetName::NodePortAffinity,
+/// How a frontend remembers clients, if it does.
+fn affinity(frontend: &Frontend) -> Option<Affinity> {
+    frontend.affinity_seconds()?;
+    let owner = match (&frontend.verdict, &frontend.inside) {
+        (desired::Verdict::Balance(balance), _) | (_, Some(balance)) => balance.affinity_owner,
+        (desired::Verdict::Refuse | desired::Verdict::Drop, None) => None,
     };
-    (set, frontend_key(frontend))
+    let place = match (owner, frontend.addr) {
+        (Some(owner), _) => Place { addr: Some(owner.addr), protocol: owner.protocol, port: owner.port },
+        (None, FrontendAddr::NodePort(_)) => place(frontend),
+        (None, FrontendAddr::Virtual(_)) => return Some(Affinity::Own),
+    };
+    // Whom policy Local keeps here is not to meet what it does not bind.
+    let local = frontend.inside.is_some() || owner.is_some_and(|owner| owner.local);
+    Some(Affinity::Shared(Owner { place, local }))
+}
+
+/// Where the affinity entries of a frontend are, what of their key follows the client's
+/// address, and the endpoints they may lead to.
+pub(in crate::dataplane) fn affinity_places(frontend: &Frontend) -> Vec<(SetName, Vec<u8>, Vec<SocketAddr>)> {
+    let inside = frontend.inside.as_ref().map(|inside| inside.endpoints.clone());
+    match affinity(frontend) {
+        None => Vec::new(),
+        Some(Affinity::Own) => vec![(SetName::Affinity, frontend_key(frontend), frontend.endpoints().collect())],
+        Some(Affinity::Shared(owner)) => {
+            let key = |local| OwnerKey::of(Owner { local, ..owner }, frontend.addr.family()).bytes();
+            let outside = (SetName::SharedAffinity, key(owner.local), frontend.verdict.endpoints().to_vec());
+            let inside = inside.map(|inside| (SetName::SharedAffinity, key(false), inside));
+            std::iter::once(outside).chain(inside).collect()
+        }
+    }
 }
 
 /// `ip . port` as a map's value.
@@ -108,18 +134,16 @@ pub(in crate::dataplane) fn of_frontend(frontend: &Frontend) -> (Vec<(Slot, Data
         desired::Verdict::Drop if frontend.inside.is_none() => Verdict::Drop,
         desired::Verdict::Refuse => Verdict::Goto("refuse".to_owned()),
         desired::Verdict::Balance(_) | desired::Verdict::Drop => {
-            let name = entry_chain(frontend);
+            let (outside, inside) = lists(frontend);
+            let name = entry_chain(frontend, outside.len(), inside.as_ref().map(Vec::len));
             chains.extend(name.reach());
-            elements.extend(slots(family, node_port, &key, 0, frontend.verdict.endpoints()));
-            let inside = frontend.inside.iter().flat_map(|inside| &inside.endpoints);
-            elements.extend(slots(family, node_port, &key, INSIDE_SLOTS, inside));
-            if let Some(seconds) = frontend.affinity_seconds() {
-                let (set, chain) = if node_port {
-                    (SetName::AffinityNodePorts, ChainName::RememberNodePort(seconds))
-                } else {
-                    (SetName::AffinityServices, ChainName::Remember(seconds))
-                };
-                chains.push(chain);
+            elements.extend(slotted(family, node_port, &key, 0, &outside));
+            elements.extend(slotted(family, node_port, &key, INSIDE_SLOTS, inside.as_deref().unwrap_or_default()));
+            if let Some((seconds, affinity)) = frontend.affinity_seconds().zip(affinity(frontend)) {
+                let set = if node_port { SetName::AffinityNodePorts } else { SetName::AffinityServices };
+                let both = inside.is_some() && affinity != Affinity::Own;
+                let chain = ChainName::Remember(Remember { both, affinity, seconds });
+                chains.extend(chain.reach());
                 let verdict = Data::Verdict(Verdict::Goto(chain.to_string()));
                 elements.push((Slot::new(family, set, key.clone()), verdict));
             }
@@ -133,35 +157,60 @@ pub(in crate::dataplane) fn of_frontend(frontend: &Frontend) -> (Vec<(Slot, Data
     (elements, chains)
 }
 
-fn entry_chain(frontend: &Frontend) -> ChainName {
-    let number = |endpoints: &[SocketAddr]| u32::try_from(endpoints.len()).unwrap_or(u32::MAX);
-    let k = number(frontend.verdict.endpoints());
-    let m = frontend.inside.as_ref().map(|inside| number(&inside.endpoints));
-    let affine = frontend.affinity_seconds().is_some();
-    match (frontend.addr, m) {
-        (FrontendAddr::NodePort(_), None) if affine => ChainName::AffineNodePort(k),
-        (FrontendAddr::NodePort(_), None) => ChainName::PickNodePort(k),
-        (FrontendAddr::NodePort(_), Some(m)) if affine => ChainName::LocalAffineNodePort(k, m),
-        (FrontendAddr::NodePort(_), Some(m)) => ChainName::LocalNodePort(k, m),
-        (FrontendAddr::Virtual(_), m) => match (frontend.source_ranges.is_empty(), affine, m) {
-            (true, false, None) => ChainName::Pick(k),
-            (true, true, None) => ChainName::Affine(k),
-            (false, false, None) => ChainName::Filter(k),
-            (false, true, None) => ChainName::FilterAffine(k),
-            (true, false, Some(m)) => ChainName::Local(k, m),
-            (true, true, Some(m)) => ChainName::LocalAffine(k, m),
-            (false, false, Some(m)) => ChainName::FilterLocal(k, m),
-            (false, true, Some(m)) => ChainName::FilterLocalAffine(k, m),
-        },
+/// The slots of the frontend, and those of clients inside if they have others.
+fn lists(frontend: &Frontend) -> (Vec<SocketAddr>, Option<Vec<SocketAddr>>) {
+    let outside = match &frontend.verdict {
+        desired::Verdict::Balance(balance) => slots(balance),
+        desired::Verdict::Refuse | desired::Verdict::Drop => Vec::new(),
+    };
+    (outside, frontend.inside.as_ref().map(slots))
+}
+
+fn entry_chain(frontend: &Frontend, outside: usize, inside: Option<usize>) -> ChainName {
+    let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    let others = number(outside);
+    ChainName::Way(Way {
+        filter: !frontend.source_ranges.is_empty(),
+        side: inside.map_or(Side::Others(others), |inside| Side::Both { others, inside: number(inside) }),
+        affinity: affinity(frontend),
+        how: how(frontend),
+        node_port: matches!(frontend.addr, FrontendAddr::NodePort(_)),
+    })
+}
+
+/// What chooses among the slots. What weights make of them is said by [`slots`].
+fn how(frontend: &Frontend) -> How {
+    let balance = match (&frontend.verdict, &frontend.inside) {
+        (desired::Verdict::Balance(balance), _) | (_, Some(balance)) => balance,
+        (desired::Verdict::Refuse | desired::Verdict::Drop, None) => return How::Random,
+    };
+    match balance.schedule {
+        Schedule::Random | Schedule::Leader => How::Random,
+        Schedule::SourceHash => How::SourceHash,
+        Schedule::DestinationHash => How::DestinationHash,
+        // Rules know of no open connections: the turn gives everyone its share of them.
+        Schedule::RoundRobin
+        | Schedule::Weighted
+        | Schedule::LeastConnection
+        | Schedule::ShortestDelay
+        | Schedule::NeverQueue => How::Turn(place(frontend)),
     }
 }
 
-fn slots<'a>(
+fn place(frontend: &Frontend) -> Place {
+    let addr = match frontend.addr {
+        FrontendAddr::Virtual(addr) => Some(addr),
+        FrontendAddr::NodePort(_) => None,
+    };
+    Place { addr, protocol: frontend.protocol, port: frontend.port }
+}
+
+fn slotted<'a>(
     family: IpFamily,
     node_port: bool,
     key: &'a [u8],
     first: u32,
-    endpoints: impl IntoIterator<Item = &'a SocketAddr>,
+    endpoints: &'a [SocketAddr],
 ) -> impl Iterator<Item = (Slot, Data)> {
     let set = if node_port { SetName::NodePortEndpoints } else { SetName::Endpoints };
     (first..).zip(endpoints).map(move |(number, endpoint)| {

@@ -74,6 +74,10 @@ pub(in crate::dataplane) enum Expr {
     VerdictMap { map: &'static str, word: u32 },
     /// A random number below `below`, and `offset` more.
     Random { below: u32, offset: u32, word: u32 },
+    /// The next number below `below`, and `offset` more: the rule counts.
+    Turn { below: u32, offset: u32, word: u32 },
+    /// Jenkins' hash of `len` bytes from the word `from` on, scaled below `below`.
+    Hash { from: u32, len: u32, below: u32, offset: u32, seed: u32, word: u32 },
     /// The type of an address: 1 saddr, 2 daddr, 16 only on oif.
     AddressType { flags: u32, word: u32 },
     /// Ends here.
@@ -115,6 +119,12 @@ fn payload(word: u32, header: u32, offset: u32, len: u32) -> Attrs {
     a
 }
 
+fn numgen(kind: u32, below: u32, offset: u32, word: u32) -> Attrs {
+    let mut a = Attrs::new();
+    a.be32(1, register(word)).be32(2, below).be32(3, kind).be32(4, offset);
+    a
+}
+
 fn bitwise(word: u32, mask: &[u8], xor: &[u8]) -> Attrs {
     let mut a = Attrs::new();
     a.be32(1, register(word)).be32(2, register(word)).be32(3, u32::try_from(mask.len()).unwrap_or(u32::MAX));
@@ -141,7 +151,8 @@ impl Expr {
             Expr::Compare { .. } => "cmp",
             Expr::Mask { .. } | Expr::SetBits { .. } => "bitwise",
             Expr::InSet { .. } | Expr::Map { .. } | Expr::VerdictMap { .. } => "lookup",
-            Expr::Random { .. } => "numgen",
+            Expr::Random { .. } | Expr::Turn { .. } => "numgen",
+            Expr::Hash { .. } => "hash",
             Expr::AddressType { .. } => "fib",
             Expr::Verdict(_) | Expr::Immediate { .. } => "immediate",
             Expr::Dnat { .. } | Expr::Snat { .. } => "nat",
@@ -157,9 +168,7 @@ impl Expr {
         match self {
             Expr::Network { offset, len, word } => a = payload(*word, 1, *offset, *len),
             Expr::Transport { offset, len, word } => a = payload(*word, 2, *offset, *len),
-            Expr::Meta { key, word } => {
-                a.be32(1, register(*word)).be32(2, *key);
-            }
+            Expr::Meta { key, word } => drop(a.be32(1, register(*word)).be32(2, *key)),
             Expr::Ct { key, original, word } => {
                 a.be32(1, register(*word)).be32(2, *key);
                 if *original {
@@ -174,9 +183,7 @@ impl Expr {
             Expr::SetBits { word, bits } => {
                 a = bitwise(*word, &bits.iter().map(|byte| !byte).collect::<Vec<_>>(), bits)
             }
-            Expr::SetMark { word } => {
-                a.be32(2, 3).be32(3, register(*word));
-            }
+            Expr::SetMark { word } => drop(a.be32(2, 3).be32(3, register(*word))),
             Expr::InSet { set, word, not } => {
                 a.text(1, set).be32(2, register(*word));
                 if *not {
@@ -187,18 +194,17 @@ impl Expr {
                 let to = if matches!(self, Expr::Map { .. }) { register(0) } else { 0 };
                 a.text(1, map).be32(2, register(*word)).be32(3, to);
             }
-            Expr::Random { below, offset, word } => {
-                a.be32(1, register(*word)).be32(2, *below).be32(3, 1).be32(4, *offset);
+            Expr::Random { below, offset, word } => a = numgen(1, *below, *offset, *word),
+            Expr::Turn { below, offset, word } => a = numgen(0, *below, *offset, *word),
+            Expr::Hash { from, len, below, offset, seed, word } => {
+                a.be32(1, register(*from)).be32(2, register(*word)).be32(3, *len).be32(4, *below).be32(5, *seed);
+                if *offset != 0 {
+                    a.be32(6, *offset);
+                }
             }
-            Expr::AddressType { flags, word } => {
-                a.be32(1, register(*word)).be32(2, 3).be32(3, *flags);
-            }
-            Expr::Verdict(verdict) => {
-                a.be32(1, 0).nest(2, &verdict.attrs());
-            }
-            Expr::Immediate { word, value: bytes } => {
-                a.be32(1, register(*word)).nest(2, &value(bytes));
-            }
+            Expr::AddressType { flags, word } => drop(a.be32(1, register(*word)).be32(2, 3).be32(3, *flags)),
+            Expr::Verdict(verdict) => drop(a.be32(1, 0).nest(2, &verdict.attrs())),
+            Expr::Immediate { word, value: bytes } => drop(a.be32(1, register(*word)).nest(2, &value(bytes))),
             Expr::Dnat { family, addr, port } => a = nat(1, *family, *addr, *port),
             Expr::Masquerade => {
                 a.be32(1, 0x10);

@@ -7,8 +7,9 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::chain::ChainName;
+use super::chain::{Affinity, ChainName, How, Remember, Side, Way};
 use super::expr::{Expr, Verdict};
+use super::owner::OwnerKey;
 use super::set::SetName;
 use crate::dataplane::Options;
 use crate::model::{IpFamily, NodePortAddress, Protocol};
@@ -27,6 +28,9 @@ pub(in crate::dataplane) fn is_ours(table: &str) -> bool {
 
 /// Where the slots of endpoints begin that only clients inside get.
 pub(in crate::dataplane) const INSIDE_SLOTS: u32 = 1 << 31;
+/// Begins the hash of an address. Fixed, so that a client stays where it is when the box
+/// starts again; who could choose addresses by it gains nothing but one endpoint's load.
+pub(in crate::dataplane) const HASH_SEED: u32 = 0x6564_6765;
 /// A base chain's place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::dataplane) struct Hook {
@@ -314,47 +318,58 @@ fn masquerading(w: Words, cidrs: &[IpNet], options: &Options) -> Vec<Vec<Expr>> 
 /// The chain that a frontend with `name` goes through.
 pub(in crate::dataplane) fn dynamic_chain(family: IpFamily, name: ChainName, options: &Options) -> Chain {
     let w = Words(family);
-    let n = w.words();
-    let pick = |below: u32, offset: u32| {
-        let map = Expr::Map { map: SetName::Endpoints.as_str(), word: 0 };
-        joined([w.frontend(0).to_vec(), vec![Expr::Random { below, offset, word: n + 2 }, map, w.dnat()]])
-    };
-    let pick_node_port = |below: u32, offset: u32| {
-        let map = Expr::Map { map: SetName::NodePortEndpoints.as_str(), word: 0 };
-        vec![l4proto(0), dport(1), Expr::Random { below, offset, word: 2 }, map, w.dnat()]
-    };
-    let refused = vec![goto("refuse")];
     let next: Vec<Vec<Expr>> = name.next().iter().map(|next| vec![goto(&next.to_string())]).collect();
     let rules = match name {
-        // Slot 0 and a refusal: a packet that meets a Service between two sizes still lands.
-        ChainName::Pick(k) => vec![pick(k, 0), pick(1, 0), refused],
-        ChainName::PickNodePort(k) => vec![pick_node_port(k, 0), pick_node_port(1, 0), refused],
-        ChainName::Whole(m) => vec![pick(m, INSIDE_SLOTS), pick(1, INSIDE_SLOTS), refused],
-        ChainName::WholeNodePort(m) => {
-            vec![pick_node_port(m, INSIDE_SLOTS), pick_node_port(1, INSIDE_SLOTS), refused]
+        ChainName::Way(way) if way.filter => joined_rules(vec![filter(w)], next),
+        ChainName::Way(Way { side: Side::Both { .. }, .. }) => by_side(w, &next, options),
+        ChainName::Way(Way { affinity: Some(affinity), .. }) => joined_rules(vec![known(w, affinity)], next),
+        ChainName::Way(way) => {
+            let (count, first) = match way.side {
+                Side::Inside(count) => (count, INSIDE_SLOTS),
+                Side::Others(count) | Side::Both { others: count, .. } => (count, 0),
+            };
+            // Slot 0 and a refusal: a packet that meets a Service between two sizes still lands.
+            let any = slot(w, How::Random, way.node_port, 1, first, options);
+            vec![slot(w, way.how, way.node_port, count, first, options), any, vec![goto("refuse")]]
         }
-        ChainName::Affine(_) | ChainName::AffineWhole(_) => {
-            let map = Expr::Map { map: SetName::Affinity.as_str(), word: 0 };
-            let known = joined([vec![w.saddr(0)], w.frontend(n).to_vec(), vec![map, w.dnat()]]);
-            joined_rules(vec![known], next)
-        }
-        ChainName::AffineNodePort(_) | ChainName::AffineWholeNodePort(_) => {
-            let map = Expr::Map { map: SetName::NodePortAffinity.as_str(), word: 0 };
-            let known = vec![w.saddr(0), l4proto(n), dport(n + 1), map, w.dnat()];
-            joined_rules(vec![known], next)
-        }
-        ChainName::Local(..)
-        | ChainName::LocalNodePort(..)
-        | ChainName::LocalAffine(..)
-        | ChainName::LocalAffineNodePort(..) => by_side(w, &next, options),
-        ChainName::Filter(_)
-        | ChainName::FilterAffine(_)
-        | ChainName::FilterLocal(..)
-        | ChainName::FilterLocalAffine(..) => joined_rules(vec![filter(w)], next),
-        ChainName::Remember(seconds) => remember_for(w, seconds, false),
-        ChainName::RememberNodePort(seconds) => remember_for(w, seconds, true),
+        ChainName::Remember(Remember { both: true, .. }) => by_side(w, &next, options),
+        ChainName::Remember(Remember { affinity, seconds, .. }) => remember_for(w, seconds, affinity),
     };
     chain(&name.to_string(), rules)
+}
+
+/// To the endpoint of one slot of `count`.
+fn slot(w: Words, how: How, node_port: bool, count: u32, first: u32, options: &Options) -> Vec<Expr> {
+    let (mut exprs, map) = match node_port {
+        true => (vec![l4proto(0), dport(1)], SetName::NodePortEndpoints),
+        false => (w.frontend(0).to_vec(), SetName::Endpoints),
+    };
+    let word = if node_port { 2 } else { w.words() + 2 };
+    let (below, offset) = (count, first);
+    let len = 4 * w.words();
+    let hash = Expr::Hash { from: word, len, below, offset, seed: HASH_SEED, word };
+    match how {
+        How::SourceHash if !options.hashless => exprs.extend([w.saddr(word), hash]),
+        How::DestinationHash if !options.hashless => exprs.extend([w.daddr(word), hash]),
+        How::Random | How::SourceHash | How::DestinationHash => exprs.push(Expr::Random { below, offset, word }),
+        How::Turn(_) => exprs.push(Expr::Turn { below, offset, word }),
+    }
+    exprs.extend([Expr::Map { map: map.as_str(), word: 0 }, w.dnat()]);
+    exprs
+}
+
+/// To the endpoint the client had. A port that a map gives is one of TCP, UDP or SCTP:
+/// where the key does not say which, the rule does.
+fn known(w: Words, affinity: Affinity) -> Vec<Expr> {
+    let n = w.words();
+    let (first, frontend, map): (_, Vec<Expr>, _) = match affinity {
+        Affinity::Own => (Vec::new(), w.frontend(n).to_vec(), SetName::Affinity),
+        Affinity::Shared(owner) => {
+            let first = vec![l4proto(0), is(0, &[owner.place.protocol.number()])];
+            (first, OwnerKey::of(owner, w.0).load(n).collect(), SetName::SharedAffinity)
+        }
+    };
+    joined([first, vec![w.saddr(0)], frontend, vec![Expr::Map { map: map.as_str(), word: 0 }, w.dnat()]])
 }
 
 fn joined_rules(mut rules: Vec<Vec<Expr>>, more: Vec<Vec<Expr>>) -> Vec<Vec<Expr>> {
@@ -383,22 +398,28 @@ fn by_side(w: Words, next: &[Vec<Expr>], options: &Options) -> Vec<Vec<Expr>> {
     rules
 }
 
-fn remember_for(w: Words, seconds: u32, node_port: bool) -> Vec<Vec<Expr>> {
+fn remember_for(w: Words, seconds: u32, affinity: Affinity) -> Vec<Vec<Expr>> {
     let n = w.words();
     let timeout_ms = u64::from(seconds) * 1000;
-    let rule = |protocol: Protocol| {
-        let mut exprs = vec![l4proto(0), is(0, &[protocol.number()]), w.saddr(0)];
-        let (map, at) = if node_port {
-            (SetName::NodePortAffinity, n)
-        } else {
-            exprs.push(w.original_daddr(n));
-            (SetName::Affinity, 2 * n)
-        };
-        exprs.extend([l4proto(at), original_dport(at + 1), w.daddr(at + 2), dport(at + 2 + n)]);
-        exprs.push(Expr::Update { map: map.as_str(), key: 0, data: at + 2, timeout_ms });
-        exprs
+    let rule = |protocol: Protocol, map: SetName, key: Vec<Expr>, len: u32| {
+        let data = n + len;
+        let endpoint = vec![w.daddr(data), dport(data + n)];
+        let update = Expr::Update { map: map.as_str(), key: 0, data, timeout_ms };
+        joined([vec![l4proto(0), is(0, &[protocol.number()]), w.saddr(0)], key, endpoint, vec![update]])
     };
-    [Protocol::Tcp, Protocol::Udp, Protocol::Sctp].map(rule).to_vec()
+    match affinity {
+        Affinity::Own => {
+            let key = vec![w.original_daddr(n), l4proto(2 * n), original_dport(2 * n + 1)];
+            [Protocol::Tcp, Protocol::Udp, Protocol::Sctp]
+                .map(|protocol| rule(protocol, SetName::Affinity, key.clone(), n + 2))
+                .to_vec()
+        }
+        Affinity::Shared(owner) => {
+            let key: Vec<Expr> = OwnerKey::of(owner, w.0).load(n).collect();
+            let len = u32::try_from(key.len()).unwrap_or(u32::MAX);
+            vec![rule(owner.place.protocol, SetName::SharedAffinity, key, len)]
+        }
+    }
 }
 
 /// The anchor's chain: a translation no packet asks for.

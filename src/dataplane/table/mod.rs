@@ -6,20 +6,23 @@ mod chain;
 mod element;
 mod expr;
 mod layout;
+mod owner;
 mod ranges;
 mod read;
 mod set;
+mod slots;
 #[cfg(test)]
 mod tests;
 mod traffic;
 
 pub(super) use book::{Book, Edit, FrontendId, Frontends, endpoint_ips};
-pub(super) use chain::ChainName;
-pub(super) use element::{Data, Key, Slot, address, affinity_place, endpoint_data, frontend_at, octets, of_frontend};
+pub(super) use chain::{Affinity, ChainName, How, Remember, Side, Way};
+pub(super) use element::{Data, Key, Slot, address, affinity_places, endpoint_data, frontend_at, octets, of_frontend};
 pub(super) use expr::{Expr, Verdict, nfproto, rule_body};
 pub(super) use layout::{
-    ANCHOR, Chain, Hook, INSIDE_SLOTS, STAND_IN, TABLE, anchor_chain, dynamic_chain, is_ours, static_chains,
+    ANCHOR, Chain, HASH_SEED, Hook, INSIDE_SLOTS, STAND_IN, TABLE, anchor_chain, dynamic_chain, is_ours, static_chains,
 };
+pub(super) use owner::OwnerKey;
 pub(super) use ranges::range_slots;
 pub(super) use read::read_rule;
 pub(super) use set::{Field, Maps, SetName, shape};

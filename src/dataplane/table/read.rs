@@ -26,11 +26,8 @@ fn read_expr(name: &str, data: &[u8]) -> Option<Expr> {
         "cmp" => compare(data),
         "bitwise" => mask(data),
         "lookup" => lookup(data),
-        "numgen" => Some(Expr::Random {
-            below: be32(data, 2)?,
-            offset: be32(data, 4).unwrap_or_default(),
-            word: word(data, 1)?,
-        }),
+        "numgen" => number(data),
+        "hash" => hash(data),
         "fib" => Some(Expr::AddressType { flags: be32(data, 3)?, word: word(data, 1)? }),
         "immediate" => immediate(data),
         "nat" => nat(data),
@@ -65,6 +62,23 @@ fn payload(data: &[u8]) -> Option<Expr> {
         2 => Some(Expr::Transport { offset, len, word }),
         _ => None,
     }
+}
+
+fn number(data: &[u8]) -> Option<Expr> {
+    let (below, offset, word) = (be32(data, 2)?, be32(data, 4).unwrap_or_default(), word(data, 1)?);
+    match be32(data, 3)? {
+        0 => Some(Expr::Turn { below, offset, word }),
+        1 => Some(Expr::Random { below, offset, word }),
+        _ => None,
+    }
+}
+
+fn hash(data: &[u8]) -> Option<Expr> {
+    let jenkins = be32(data, 7).unwrap_or_default() == 0;
+    jenkins.then_some(())?;
+    let (from, len, below) = (word(data, 1)?, be32(data, 3)?, be32(data, 4)?);
+    let (offset, seed) = (be32(data, 6).unwrap_or_default(), be32(data, 5)?);
+    Some(Expr::Hash { from, len, below, offset, seed, word: word(data, 2)? })
 }
 
 fn compare(data: &[u8]) -> Option<Expr> {

@@ -1,5 +1,6 @@
 //! The sets and maps of our tables: names and shapes. Pure.
 
+use super::owner::OwnerKey;
 use crate::model::IpFamily;
 
 /// Entries of one family that packets may make; more are neither remembered nor counted.
@@ -28,7 +29,7 @@ pub(in crate::dataplane) enum SetName {
     Services,
     NodePorts,
     Affinity,
-    NodePortAffinity,
+    SharedAffinity,
     Traffic,
 }
 
@@ -54,7 +55,7 @@ impl SetName {
         SetName::Services,
         SetName::NodePorts,
         SetName::Affinity,
-        SetName::NodePortAffinity,
+        SetName::SharedAffinity,
         SetName::Traffic,
     ];
 
@@ -80,7 +81,7 @@ impl SetName {
             SetName::Services => "services",
             SetName::NodePorts => "nodeports",
             SetName::Affinity => "affinity",
-            SetName::NodePortAffinity => "nodeport-affinity",
+            SetName::SharedAffinity => "shared-affinity",
             SetName::Traffic => "traffic",
         }
     }
@@ -100,7 +101,7 @@ impl SetName {
 
     /// Filled by packets, not by us.
     pub(in crate::dataplane) fn is_dynamic(self) -> bool {
-        matches!(self, SetName::Affinity | SetName::NodePortAffinity | SetName::Traffic)
+        matches!(self, SetName::Affinity | SetName::SharedAffinity | SetName::Traffic)
     }
 }
 
@@ -111,7 +112,8 @@ pub(in crate::dataplane) enum Field {
     Ipv6,
     Protocol,
     Port,
-    /// nft has no plain 32-bit number: the slot of an endpoint is typed as a mark.
+    /// nft has no plain 32-bit number: the slot of an endpoint and the words of an owner are
+    /// typed as marks.
     Mark,
     Link,
 }
@@ -186,7 +188,10 @@ pub(in crate::dataplane) fn shape(name: SetName, family: IpFamily) -> SetShape {
         SetName::Endpoints => (vec![ip, Field::Protocol, Field::Port, Field::Mark], Maps::Endpoint),
         SetName::NodePortEndpoints => (vec![Field::Protocol, Field::Port, Field::Mark], Maps::Endpoint),
         SetName::Affinity => (vec![ip, ip, Field::Protocol, Field::Port], Maps::Endpoint),
-        SetName::NodePortAffinity => (vec![ip, Field::Protocol, Field::Port], Maps::Endpoint),
+        SetName::SharedAffinity => {
+            let owner = vec![Field::Mark; OwnerKey::words(family)];
+            ([vec![ip], owner].concat(), Maps::Endpoint)
+        }
         SetName::Sources => (vec![ip, Field::Protocol, Field::Port, ip], Maps::Nothing),
         SetName::ClusterIps
         | SetName::EndpointIps

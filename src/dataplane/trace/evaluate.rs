@@ -269,7 +269,7 @@ impl Walk<'_> {
                 let value = self.load(name, data, packet);
                 reading.registers.write(be32(data, 1).unwrap_or_default(), value.as_deref())
             }
-            "cmp" | "range" | "bitwise" | "byteorder" => reading.registers.compute(name, data),
+            "cmp" | "range" | "bitwise" | "byteorder" | "hash" => reading.registers.compute(name, data),
             "nat" => self.nat(reading, data, packet),
             "redir" => Step::Does(What::Handed),
             "masq" => Step::Does(What::Masqueraded(None)),

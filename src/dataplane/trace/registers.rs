@@ -90,6 +90,16 @@ impl Registers {
                 };
                 Some(self.write(target, result.as_deref()))
             }
+            "hash" => {
+                let (target, len) = (be32(data, 2)?, usize::try_from(be32(data, 3)?).ok()?);
+                let (below, seed) = (be32(data, 4)?, be32(data, 5).unwrap_or_default());
+                // Type 1 is the symmetric hash of the flow, which only the kernel knows.
+                let jenkins = be32(data, 7).unwrap_or_default() == 0;
+                let bytes = self.read(register, len).filter(|_| jenkins);
+                let offset = be32(data, 6).unwrap_or_default();
+                let number = bytes.map(|bytes| below_of(jhash(&bytes, seed), below).wrapping_add(offset));
+                Some(self.write(target, number.map(u32::to_ne_bytes).as_ref().map(<[u8; 4]>::as_slice)))
+            }
             // "byteorder"
             _ => {
                 let (target, len) = (be32(data, 2)?, usize::try_from(be32(data, 4)?).ok()?);
@@ -103,6 +113,60 @@ impl Registers {
             }
         }
     }
+}
+
+/// Scales a hash, as the kernel does: into so many equal parts.
+fn below_of(hash: u32, below: u32) -> u32 {
+    u32::try_from((u64::from(hash) * u64::from(below)) >> 32).unwrap_or_default()
+}
+
+/// Bob Jenkins' hash lookup3, as in the kernel's `jhash.h`.
+fn jhash(bytes: &[u8], seed: u32) -> u32 {
+    let start = 0xdead_beef_u32.wrapping_add(u32::try_from(bytes.len()).unwrap_or_default()).wrapping_add(seed);
+    let (mut a, mut b, mut c) = (start, start, start);
+    // Its last bytes, at least one and at most twelve, are mixed in another way.
+    let whole = bytes.len().saturating_sub(1) / 12 * 12;
+    let (head, tail) = bytes.split_at_checked(whole).unwrap_or_default();
+    let word = |bytes: &[u8], at: usize, read: fn([u8; 4]) -> u32| {
+        let mut word = [0; 4];
+        word.iter_mut().zip(bytes.iter().skip(at)).for_each(|(to, byte)| *to = *byte);
+        read(word)
+    };
+    let mut add = |bytes: &[u8], read: fn([u8; 4]) -> u32, mix: &dyn Fn(&mut u32, &mut u32, &mut u32)| {
+        a = a.wrapping_add(word(bytes, 0, read));
+        b = b.wrapping_add(word(bytes, 4, read));
+        c = c.wrapping_add(word(bytes, 8, read));
+        mix(&mut a, &mut b, &mut c);
+    };
+    head.chunks(12).for_each(|twelve| add(twelve, u32::from_ne_bytes, &mix));
+    if !tail.is_empty() {
+        add(tail, u32::from_le_bytes, &last_mix);
+    }
+    c
+}
+
+fn mix(a: &mut u32, b: &mut u32, c: &mut u32) {
+    let step = |x: &mut u32, y: &mut u32, z: u32, bits: u32| {
+        *x = x.wrapping_sub(*y) ^ y.rotate_left(bits);
+        *y = y.wrapping_add(z);
+    };
+    step(a, c, *b, 4);
+    step(b, a, *c, 6);
+    step(c, b, *a, 8);
+    step(a, c, *b, 16);
+    step(b, a, *c, 19);
+    step(c, b, *a, 4);
+}
+
+fn last_mix(a: &mut u32, b: &mut u32, c: &mut u32) {
+    let step = |x: &mut u32, y: u32, bits: u32| *x = (*x ^ y).wrapping_sub(y.rotate_left(bits));
+    step(c, *b, 14);
+    step(a, *c, 11);
+    step(b, *a, 25);
+    step(c, *b, 16);
+    step(a, *c, 4);
+    step(b, *a, 14);
+    step(c, *b, 24);
 }
 
 #[cfg(test)]

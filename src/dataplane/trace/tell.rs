@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use super::evaluate::{Event, Surroundings, What};
 use super::follow::Flow;
 use super::packet::Packet;
-use crate::dataplane::table::{ChainName, TABLE};
+use crate::dataplane::table::{ChainName, How, Side, TABLE, Way};
 
 /// Where it happened: table, chain and rule, as `nft -a list` numbers them.
 fn place(event: &Event) -> String {
@@ -53,39 +53,31 @@ fn stopped(what: &What) -> &'static str {
 
 /// What a chain of ours means.
 fn led(chain: &str) -> String {
-    match ChainName::parse(chain) {
-        Some(ChainName::Pick(count) | ChainName::PickNodePort(count)) => {
-            format!("{chain}, one of {count} endpoints at random")
+    let way = match ChainName::parse(chain) {
+        None => return format!("chain {chain}"),
+        Some(ChainName::Remember(_)) => return format!("{chain}, the client's endpoint is remembered"),
+        Some(ChainName::Way(way)) => way,
+    };
+    let (count, inside) = match way.side {
+        Side::Others(count) | Side::Both { others: count, .. } => (count, ""),
+        Side::Inside(count) => (count, ", as for every client inside"),
+    };
+    match way {
+        Way { filter: true, .. } => format!("{chain}, clients of loadBalancerSourceRanges only"),
+        Way { side: Side::Both { .. }, .. } => {
+            format!("{chain}, policy Local: clients inside go to any endpoint, others to those on this box")
         }
-        Some(ChainName::Whole(count) | ChainName::WholeNodePort(count)) => {
-            format!("{chain}, one of {count} endpoints at random, as for every client inside")
-        }
-        Some(
-            ChainName::Affine(count)
-            | ChainName::AffineNodePort(count)
-            | ChainName::AffineWhole(count)
-            | ChainName::AffineWholeNodePort(count),
-        ) => {
-            format!("{chain}, the endpoint the client had (affinity), or one of {count}")
-        }
-        Some(
-            ChainName::Local(..)
-            | ChainName::LocalNodePort(..)
-            | ChainName::LocalAffine(..)
-            | ChainName::LocalAffineNodePort(..),
-        ) => format!("{chain}, policy Local: clients inside go to any endpoint, others to those on this box"),
-        Some(
-            ChainName::Filter(_)
-            | ChainName::FilterAffine(_)
-            | ChainName::FilterLocal(..)
-            | ChainName::FilterLocalAffine(..),
-        ) => {
-            format!("{chain}, clients of loadBalancerSourceRanges only")
-        }
-        Some(ChainName::Remember(_) | ChainName::RememberNodePort(_)) => {
-            format!("{chain}, the client's endpoint is remembered")
-        }
-        None => format!("chain {chain}"),
+        Way { affinity: Some(_), .. } => format!("{chain}, the endpoint the client had (affinity), or one of {count}"),
+        Way { how, .. } => format!("{chain}, {}{inside}", chosen(how, count)),
+    }
+}
+
+fn chosen(how: How, count: u32) -> String {
+    match how {
+        How::Random => format!("one of {count} endpoints at random"),
+        How::SourceHash => format!("one of {count} slots by the client's address"),
+        How::DestinationHash => format!("one of {count} endpoints by the address connected to"),
+        How::Turn(_) => format!("the next in turn of {count} slots"),
     }
 }
 

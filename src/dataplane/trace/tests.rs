@@ -12,6 +12,7 @@ use crate::dataplane::table::{
     static_chains,
 };
 use crate::desired::{self, Balance, Frontend, FrontendAddr};
+use crate::model::balance::Schedule;
 use crate::model::{IpFamily, Protocol};
 
 const VIP: &str = "10.43.0.7";
@@ -163,6 +164,35 @@ fn every_slot_is_followed_and_the_source_is_told_with_its_reason() {
         assert_eq!(shares, [("10.9.0.11:8080", 1, 3), ("10.9.0.12:8080", 1, 3), ("10.9.0.13:8080", 1, 3)], "{from}");
         assert!(source_of(&trace).contains(source), "{from}: {}", source_of(&trace));
     }
+}
+
+#[test]
+fn a_schedule_is_followed_as_far_as_it_can_be_foreseen() {
+    let scheduled = |schedule, weights: &[u16]| {
+        let mut frontend = frontend(&["10.9.0.11:8080", "10.9.0.12:8080"]);
+        if let desired::Verdict::Balance(balance) = &mut frontend.verdict {
+            (balance.schedule, balance.weights) = (schedule, weights.into());
+        }
+        facts(ours(&[frontend], &[]))
+    };
+    let shares = |facts: &BoxFacts, from: &str| {
+        let trace = ask(facts, "10.43.0.7:80", from);
+        assert!(trace.reaches(), "{trace:?}");
+        let legs = trace.endpoints.iter().map(|leg| (leg.endpoint.clone(), leg.chosen, leg.of)).collect::<Vec<_>>();
+        (legs, trace.steps.join("\n"))
+    };
+    let (legs, steps) = shares(&scheduled(Schedule::Weighted, &[3, 1]), "192.168.5.2");
+    assert_eq!(legs, [("10.9.0.11:8080".to_owned(), 3, 4), ("10.9.0.12:8080".to_owned(), 1, 4)]);
+    assert!(steps.contains("the next in turn of 4 slots"), "{steps}");
+    let hashed = scheduled(Schedule::SourceHash, &[]);
+    let mut chosen = std::collections::BTreeSet::new();
+    for host in 2..10 {
+        let (legs, steps) = shares(&hashed, &format!("192.168.5.{host}"));
+        assert!(matches!(legs.as_slice(), [(_, 1, 1)]), "a client has one endpoint: {legs:?}");
+        assert!(steps.contains("by the client's address"), "{steps}");
+        chosen.extend(legs);
+    }
+    assert_eq!(chosen.len(), 2, "clients are spread: {chosen:?}");
 }
 
 #[test]

@@ -92,6 +92,12 @@ impl Worker {
                        sets of the box's addresses are kept instead";
             warnings.push(fib.to_owned());
         }
+        if !kernel::has_hash(&mut nft) {
+            options.hashless = true;
+            let hash = "the kernel cannot hash addresses in rules (CONFIG_NFT_HASH); \
+                        Services balanced by sh or dh are balanced at random";
+            warnings.push(hash.to_owned());
+        }
         for family in IpFamily::BOTH {
             owned &= kernel::preflight(&mut nft, family, &options).map_err(preflight_error)?;
         }

@@ -13,7 +13,8 @@ use super::super::element::{Data, Slot};
 use super::super::expr::Verdict;
 use super::super::set::SetName;
 use super::super::{Book, Edit};
-use crate::desired::{self, Balance, Change, Contribution, Frontend, FrontendAddr};
+use crate::desired::{self, AffinityOwner, Balance, Change, Contribution, Frontend, FrontendAddr};
+use crate::model::balance::Schedule;
 use crate::model::{IpFamily, ObjectKey, Protocol};
 
 #[derive(Default)]
@@ -66,15 +67,16 @@ fn place() -> impl Strategy<Value = Place> {
         .prop_map(|(addr, udp, port)| (addr, if udp { Protocol::Udp } else { Protocol::Tcp }, port))
 }
 
-/// Endpoint hosts, affinity, source ranges; no host is a refusal or a drop.
-type Shape = (BTreeSet<u8>, Option<u32>, BTreeSet<u8>, bool);
+/// Endpoint hosts, affinity, schedule, source ranges; no host is a refusal or a drop.
+type Shape = (BTreeSet<u8>, (Option<u32>, Schedule), BTreeSet<u8>, bool);
 
 fn shape() -> impl Strategy<Value = Shape> {
     let affinity = proptest::sample::select(vec![None, Some(10), Some(20)]);
-    (btree_set(1u8..5, 0..4), affinity, btree_set(0u8..3, 0..2), any::<bool>())
+    let schedule = proptest::sample::select(Schedule::ALL.to_vec());
+    (btree_set(1u8..5, 0..4), (affinity, schedule), btree_set(0u8..3, 0..2), any::<bool>())
 }
 
-fn frontend((addr, protocol, port): Place, (hosts, affinity_seconds, ranges, drop): Shape) -> Frontend {
+fn frontend((addr, protocol, port): Place, (hosts, (affinity_seconds, schedule), ranges, drop): Shape) -> Frontend {
     let ip = |host: u8| -> IpAddr {
         match addr.family() {
             IpFamily::V4 => [10, 0, 0, host].into(),
@@ -85,7 +87,12 @@ fn frontend((addr, protocol, port): Place, (hosts, affinity_seconds, ranges, dro
     let verdict = match (endpoints.is_empty(), drop) {
         (true, true) => desired::Verdict::Drop,
         (true, false) => desired::Verdict::Refuse,
-        (false, _) => desired::Verdict::Balance(Balance { endpoints, affinity_seconds, ..Balance::default() }),
+        (false, _) => {
+            let weights = (1..).take(endpoints.len()).collect();
+            let shared = AffinityOwner { addr: ip(9), protocol, port: 80, local: false };
+            let affinity_owner = (port == 80).then_some(shared);
+            desired::Verdict::Balance(Balance { endpoints, schedule, weights, affinity_seconds, affinity_owner })
+        }
     };
     let has_ranges = matches!(addr, FrontendAddr::Virtual(_));
     let range = |number: u8| IpNet::new(ip(number * 64), if addr.family() == IpFamily::V4 { 26 } else { 122 }).unwrap();
@@ -207,7 +214,7 @@ proptest! {
 
 fn vip(hosts: &[u8]) -> BTreeMap<Place, Shape> {
     let place = (FrontendAddr::Virtual("10.43.0.1".parse().unwrap()), Protocol::Tcp, 80);
-    BTreeMap::from([(place, (hosts.iter().copied().collect(), None, BTreeSet::new(), false))])
+    BTreeMap::from([(place, (hosts.iter().copied().collect(), (None, Schedule::Random), BTreeSet::new(), false))])
 }
 
 fn changed(book: &mut Book, name: u8, before: Option<&Arc<Contribution>>, after: Option<&Arc<Contribution>>) -> Edit {

@@ -1,16 +1,18 @@
 use std::collections::BTreeSet;
 
-use super::super::chain::ChainName;
+use proptest::prelude::*;
+
+use super::super::chain::{Affinity, ChainName, How, Owner, Place, Remember, Side, Way};
 use super::super::expr::{Expr, Verdict};
 use super::super::set::{SetName, shape};
 use super::super::{Chain, Maps, anchor_chain, dynamic_chain, static_chains};
 use super::read::options;
 use crate::dataplane::Options;
-use crate::model::IpFamily;
+use crate::model::{IpFamily, Protocol};
 
 fn every_chain(family: IpFamily) -> Vec<Chain> {
     let mut chains = static_chains(family, &options());
-    chains.extend(ChainName::samples(3).map(|name| dynamic_chain(family, name, &options())));
+    chains.extend(ChainName::samples(3).into_iter().map(|name| dynamic_chain(family, name, &options())));
     chains
 }
 
@@ -42,8 +44,80 @@ fn names_of_chains_are_read_back_and_those_of_static_ones_are_not() {
             assert_eq!(ChainName::parse(&chain.name), None, "{}", chain.name);
         }
     }
-    for text in ["", "n", "n-", "n-x", "x-1", "shape-1234", "n-99999999999"] {
+    for text in [
+        "",
+        "n",
+        "n-",
+        "n-x",
+        "x-1",
+        "shape-1234",
+        "n-99999999999",
+        "n-02",
+        "an-2",
+        "r-2",
+        "r-2-tcp",
+        "s-2-tcp-80",
+        "lw-1-2",
+    ] {
         assert_eq!(ChainName::parse(text), None, "{text}");
+    }
+}
+
+fn any_place() -> impl Strategy<Value = Place> {
+    let addr = prop_oneof![
+        Just(None),
+        any::<[u8; 4]>().prop_map(|octets| Some(octets.into())),
+        any::<[u16; 8]>().prop_map(|words| Some(words.into())),
+        Just(Some("::ffff:10.0.0.1".parse().unwrap())),
+        Just(Some("::".parse().unwrap())),
+    ];
+    let protocol = proptest::sample::select(vec![Protocol::Tcp, Protocol::Udp, Protocol::Sctp]);
+    (addr, protocol, any::<u16>()).prop_map(|(addr, protocol, port)| Place { addr, protocol, port })
+}
+
+fn any_way() -> impl Strategy<Value = Way> {
+    let side = prop_oneof![
+        any::<u32>().prop_map(Side::Others),
+        any::<u32>().prop_map(Side::Inside),
+        any::<[u32; 2]>().prop_map(|[others, inside]| Side::Both { others, inside }),
+    ];
+    let how = prop_oneof![
+        Just(How::Random),
+        Just(How::SourceHash),
+        Just(How::DestinationHash),
+        any_place().prop_map(How::Turn)
+    ];
+    (any::<[bool; 2]>(), side, proptest::option::of(any_affinity()), how)
+        .prop_map(|([filter, node_port], side, affinity, how)| Way { filter, side, affinity, how, node_port })
+}
+
+fn any_affinity() -> impl Strategy<Value = Affinity> {
+    prop_oneof![
+        Just(Affinity::Own),
+        (any_place(), any::<bool>()).prop_map(|(place, local)| Affinity::Shared(Owner { place, local })),
+    ]
+}
+
+fn any_name() -> impl Strategy<Value = ChainName> {
+    let remember = (any_affinity(), any::<u32>(), any::<bool>()).prop_map(|(affinity, seconds, both)| {
+        // Both sides are told apart by policy Local alone.
+        let both = both && matches!(affinity, Affinity::Shared(Owner { local: true, .. }));
+        ChainName::Remember(Remember { both, affinity, seconds })
+    });
+    prop_oneof![any_way().prop_map(ChainName::Way), remember]
+}
+
+proptest! {
+    #[test]
+    fn every_name_is_read_back_and_belongs_to_one_chain(one in any_name(), other in any_name()) {
+        prop_assert_eq!(ChainName::parse(&one.to_string()), Some(one));
+        prop_assert_eq!(one == other, one.to_string() == other.to_string());
+        prop_assert!(one.to_string().len() < 128, "the kernel takes 255 bytes: {}", one);
+        // A name of nft's, and no number of a chain is cut.
+        prop_assert!(one.to_string().chars().all(|c| c.is_ascii_alphanumeric() || "-.".contains(c)));
+        for next in one.next() {
+            prop_assert!(next < one, "{} is made before {}", one, next);
+        }
     }
 }
 
