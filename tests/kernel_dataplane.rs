@@ -36,6 +36,8 @@ mod firewalls;
 mod flows;
 #[path = "kernel_dataplane/inside.rs"]
 mod inside;
+#[path = "kernel_dataplane/live.rs"]
+mod live;
 #[path = "kernel_dataplane/refused.rs"]
 mod refused;
 #[path = "kernel_dataplane/restart.rs"]

@@ -85,7 +85,8 @@ fn any_way() -> impl Strategy<Value = Way> {
         Just(How::Random),
         Just(How::SourceHash),
         Just(How::DestinationHash),
-        any_place().prop_map(How::Turn)
+        any_place().prop_map(How::Turn),
+        any_place().prop_map(How::Live)
     ];
     (any::<[bool; 3]>(), side, how).prop_map(|([filter, affine, node_port], side, how)| Way {
         filter,
