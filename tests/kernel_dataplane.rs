@@ -24,6 +24,8 @@ use self::world::*;
 
 #[path = "kernel_dataplane/addresses.rs"]
 mod addresses;
+#[path = "kernel_dataplane/affinity.rs"]
+mod affinity;
 #[path = "kernel_dataplane/balance.rs"]
 mod balance;
 #[path = "kernel_dataplane/cases.rs"]
@@ -128,7 +130,7 @@ fn an_affine_client_stays_until_its_time_is_over_or_its_endpoint_is_gone() {
         assert_eq!(names(&ask("client", "tcp", VIP, 80, 20)), set(&[&format!("b{other}")]));
         dataplane.apply(change(&less, &both)).await.unwrap();
         assert_eq!(names(&ask("client", "tcp", VIP, 80, 20)), set(&[&format!("b{other}")]), "it stays there");
-        let entries = || sh("nft list map ip edgesvc affinity; nft list map ip edgesvc nodeport-affinity");
+        let entries = || sh("nft list map ip edgesvc affinity; nft list map ip edgesvc shared-affinity");
         until("entries time out", || !entries().contains("expires")).await;
     });
 }

@@ -508,7 +508,7 @@ fn an_annotation_makes_the_kernel_go_by_the_connections_that_are_open() {
     edgesvc.apply(&with_backends(&[lc]));
     let address = edgesvc.cluster_ip("web");
     let shown = || edgesvc.home.tool(&world, &["dataplane", "show"]).ok();
-    let all = "10.9.0.11:8080 10.9.0.12:8080 10.9.0.13:8080 (c-";
+    let all = "10.9.0.11:8080 10.9.0.12:8080 10.9.0.13:8080 (o-";
     assert!(wait_until(SOON, || shown().contains(all)), "{}", shown());
     let held = world.run(CLIENT, &["python3", "-c", HOLDER, &address]).ok();
     let [first, second] = held.lines().collect::<Vec<_>>()[..] else { panic!("{held}") };

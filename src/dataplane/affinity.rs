@@ -2,12 +2,13 @@
 //! clients are balanced anew (spec section 4).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 
 use super::DataplaneError;
 use super::kernel;
 use super::netlink::Link;
 use super::netlink::batch::commit;
-use super::table::{Data, SetName, Slot, affinity_place, endpoint_data};
+use super::table::{Data, SetName, Slot, affinity_places, endpoint_data};
 use crate::desired::Frontend;
 use crate::model::IpFamily;
 
@@ -20,10 +21,12 @@ pub(super) struct Live(BTreeMap<(IpFamily, SetName, Vec<u8>), BTreeSet<Vec<u8>>>
 
 impl Live {
     pub(super) fn of<'a>(frontends: impl Iterator<Item = &'a Frontend>) -> Live {
-        let mut live = BTreeMap::new();
-        for frontend in frontends.filter(|frontend| has_affinity(frontend)) {
-            let (set, key) = affinity_place(frontend);
-            live.insert((frontend.addr.family(), set, key), frontend.endpoints().map(endpoint_data).collect());
+        let mut live: BTreeMap<_, BTreeSet<Vec<u8>>> = BTreeMap::new();
+        for frontend in frontends {
+            for (set, key, endpoints) in affinity_places(frontend) {
+                let place = (frontend.addr.family(), set, key);
+                live.entry(place).or_default().extend(endpoints.into_iter().map(endpoint_data));
+            }
         }
         Live(live)
     }
@@ -39,7 +42,7 @@ impl Live {
     /// Deletes what it does not hold.
     pub(super) fn sweep(&self, nft: &mut Link) -> Result<(), DataplaneError> {
         for family in IpFamily::BOTH {
-            for set in [SetName::Affinity, SetName::NodePortAffinity] {
+            for set in [SetName::Affinity, SetName::SharedAffinity] {
                 let known = kernel::read_set(nft, family, set).map_err(DataplaneError::Socket)?;
                 let dead = known.into_iter().filter(|(slot, data)| !self.holds(slot, data));
                 let dead: Vec<Slot> = dead.map(|(slot, _)| slot).collect();
@@ -65,15 +68,12 @@ fn delete(nft: &mut Link, slots: &[Slot]) -> Result<(), DataplaneError> {
 
 /// Whether a move can have left entries behind.
 pub(super) fn forgets(before: Option<&Frontend>, after: Option<&Frontend>) -> bool {
-    let endpoints = |frontend: Option<&Frontend>| -> BTreeSet<_> {
-        frontend
-            .filter(|frontend| has_affinity(frontend))
-            .map(|frontend| frontend.endpoints().collect())
-            .unwrap_or_default()
+    let ends = |frontend: Option<&Frontend>| -> BTreeSet<_> {
+        let places = frontend.map(affinity_places).unwrap_or_default();
+        let all = |(set, key, endpoints): (SetName, Vec<u8>, Vec<SocketAddr>)| {
+            endpoints.into_iter().map(move |endpoint| (set, key.clone(), endpoint))
+        };
+        places.into_iter().flat_map(all).collect()
     };
-    !endpoints(before).is_subset(&endpoints(after))
-}
-
-fn has_affinity(frontend: &Frontend) -> bool {
-    frontend.affinity_seconds().is_some()
+    !ends(before).is_subset(&ends(after))
 }

@@ -3,10 +3,10 @@
 use super::Options;
 use super::kernel::word;
 use super::table::{
-    ChainName, Data, Edit, Field, HASH_SEED, How, INSIDE_SLOTS, Key, Maps, SetName, Side, Slot, TABLE, Verdict, Way,
-    address, shape,
+    Affinity, ChainName, Data, Edit, Field, HASH_SEED, How, INSIDE_SLOTS, Key, Maps, OwnerKey, Remember, SetName, Side,
+    Slot, TABLE, Verdict, Way, address, shape,
 };
-use crate::model::IpFamily;
+use crate::model::{IpFamily, Protocol};
 
 /// Answers the name of a link.
 pub(super) type LinkName<'a> = &'a dyn Fn(u32) -> String;
@@ -83,12 +83,20 @@ fn rules(family: IpFamily, name: ChainName, options: &Options) -> Vec<String> {
             onward(format!("{} . {ip} saddr != @{} drop", frontend(ip, false), SetName::Sources.as_str()))
         }
         ChainName::Way(Way { side: Side::Both { .. }, .. }) => by_side(family, &next, options),
-        ChainName::Way(way) if way.affine => {
-            let map = if way.node_port { SetName::NodePortAffinity } else { SetName::Affinity };
-            onward(format!("dnat {ip} to {ip} saddr . {} map @{}", frontend(ip, way.node_port), map.as_str()))
-        }
+        ChainName::Way(Way { affinity: Some(affinity), .. }) => onward(match affinity {
+            Affinity::Own => {
+                format!("dnat {ip} to {ip} saddr . {} map @{}", frontend(ip, false), SetName::Affinity.as_str())
+            }
+            Affinity::Shared(owner) => format!(
+                "meta l4proto {} dnat {ip} to {ip} saddr . {} map @{}",
+                protocol(owner.place.protocol),
+                OwnerKey::of(owner, family).text(),
+                SetName::SharedAffinity.as_str()
+            ),
+        }),
         ChainName::Way(way) => picks(ip, way, options),
-        ChainName::Remember { node_port, seconds } => remember(ip, node_port, seconds),
+        ChainName::Remember(Remember { both: true, .. }) => by_side(family, &next, options),
+        ChainName::Remember(Remember { affinity, seconds, .. }) => remember(family, affinity, seconds),
     }
 }
 
@@ -135,19 +143,25 @@ fn by_side(family: IpFamily, next: &[ChainName], options: &Options) -> Vec<Strin
     rules
 }
 
-fn remember(ip: &str, node_port: bool, seconds: u32) -> Vec<String> {
-    let port = "meta l4proto . ct original proto-dst";
-    let (key, map) = match node_port {
-        true => (port.to_owned(), SetName::NodePortAffinity),
-        false => (format!("ct original {ip} daddr . {port}"), SetName::Affinity),
+fn remember(family: IpFamily, affinity: Affinity, seconds: u32) -> Vec<String> {
+    let ip = word(family);
+    let rule = |th: Protocol, map: SetName, key: &str| {
+        let (map, th) = (map.as_str(), protocol(th));
+        format!("meta l4proto {th} update @{map} {{ {ip} saddr . {key} timeout {seconds}s : {ip} daddr . {th} dport }}")
     };
-    let rule = |protocol: &str| {
-        format!(
-            "meta l4proto {protocol} update @{} {{ {ip} saddr . {key} timeout {seconds}s : {ip} daddr . {protocol} dport }}",
-            map.as_str()
-        )
-    };
-    ["tcp", "udp", "sctp"].map(rule).to_vec()
+    match affinity {
+        Affinity::Own => {
+            let key = format!("ct original {ip} daddr . meta l4proto . ct original proto-dst");
+            [Protocol::Tcp, Protocol::Udp, Protocol::Sctp].map(|th| rule(th, SetName::Affinity, &key)).to_vec()
+        }
+        Affinity::Shared(owner) => {
+            vec![rule(owner.place.protocol, SetName::SharedAffinity, &OwnerKey::of(owner, family).text())]
+        }
+    }
+}
+
+fn protocol(protocol: Protocol) -> String {
+    protocol.as_str().to_ascii_lowercase()
 }
 
 /// The transaction of an edit, in its order.
@@ -183,7 +197,6 @@ mod tests {
     use super::super::table::of_frontend;
     use super::*;
     use crate::desired::{self, Balance, Frontend, FrontendAddr};
-    use crate::model::Protocol;
 
     #[test]
     fn an_edit_is_told_as_nft_reads_it() {

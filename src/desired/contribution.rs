@@ -138,6 +138,23 @@ pub struct Balance {
     /// Seconds a client address stays with its endpoint after its last new
     /// connection, if the Service asks for affinity.
     pub affinity_seconds: Option<u32>,
+    /// With whom it remembers clients, where a Service port has several frontends.
+    pub affinity_owner: Option<AffinityOwner>,
+}
+
+/// The frontends of one Service port and family that remember a client together, by the
+/// cluster IP, which no other Service has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct AffinityOwner {
+    /// The first cluster IP of the family.
+    pub addr: IpAddr,
+    /// The protocol.
+    pub protocol: Protocol,
+    /// The port of the cluster IP.
+    pub port: u16,
+    /// Policy Local chose the endpoints: those of other boxes, to which the same client may
+    /// be bound by another frontend, are remembered apart.
+    pub local: bool,
 }
 
 /// What the DNS zone says of one Service (spec/dns.md section 1).

@@ -20,7 +20,8 @@ mod fixture;
 mod tests;
 
 pub use contribution::{
-    Balance, Contribution, EndpointRecord, Frontend, FrontendAddr, HealthCheck, PortRecord, ServiceRecords, Verdict,
+    AffinityOwner, Balance, Contribution, EndpointRecord, Frontend, FrontendAddr, HealthCheck, PortRecord,
+    ServiceRecords, Verdict,
 };
 pub use ranges::service_ranges;
 pub use service::{Facts, contribution, misplaced};

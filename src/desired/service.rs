@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use super::contribution::{Balance, Contribution, Frontend, FrontendAddr, HealthCheck, Verdict};
+use super::contribution::{AffinityOwner, Balance, Contribution, Frontend, FrontendAddr, HealthCheck, Verdict};
 use super::ranges::service_ranges;
 use super::records::service_records;
 use super::selection::{Here, PortEndpoints, Slice, Taker, ready_here};
 use crate::model::balance::{BALANCE_ANNOTATION, PROXY_MODE_ANNOTATION, RELAY, Schedule};
 use crate::model::endpoints::AddressType;
-use crate::model::service::{ServiceType, TrafficPolicy};
+use crate::model::service::{ServicePort, ServiceType, TrafficPolicy};
 use crate::model::{IpFamily, Kind, Object, ObjectKey, Protocol, Service};
 use crate::store::Snapshot;
 
@@ -129,7 +129,12 @@ fn service_frontends(
         let ranges = source_ranges(service, family);
         for port in &service.spec.ports {
             let endpoints = PortEndpoints::gather(slices, address_type(family), port, here);
-            let balance = |chosen| balance(schedule, chosen, service.affinity_seconds());
+            let owner = affinity_owner(service, family, port, facts);
+            let balance = |chosen, local| {
+                let affinity_owner = owner.map(|owner| AffinityOwner { local, ..owner });
+                let found = balance(schedule, chosen, service.affinity_seconds())?;
+                Some(Balance { affinity_owner, ..found })
+            };
             let frontend = |policy: TrafficPolicy, addr: FrontendAddr, number: u16| {
                 let verdict = verdict(balance, &endpoints, policy, here);
                 let kept = endpoints.serving_besides(verdict.endpoints());
@@ -145,8 +150,11 @@ fn service_frontends(
             let external = |addr, number| {
                 let mut found = frontend(service.spec.external_traffic_policy, addr, number);
                 // Clients of the cluster go to any endpoint, whatever the policy says of those outside.
-                let inside = balance(endpoints.cluster_set(here));
-                found.inside = inside.filter(|all| all.endpoints != found.verdict.endpoints());
+                let inside = balance(endpoints.cluster_set(here), false);
+                // Where all endpoints are here at the moment affinity keeps the sides apart
+                // all the same: clients would be forgotten when another box gets one.
+                let apart = owner.is_some() && service.spec.external_traffic_policy == TrafficPolicy::Local;
+                found.inside = inside.filter(|all| apart || all.endpoints != found.verdict.endpoints());
                 found.kept.retain(|kept| found.inside.iter().all(|all| all.endpoints.binary_search(kept).is_err()));
                 found
             };
@@ -185,7 +193,7 @@ fn takes_node_ports(service: &Service) -> bool {
 /// sections 1 and 2). Nobody to take it anywhere is a refusal; with somebody
 /// elsewhere, policy Local drops, so that the client asks there.
 fn verdict(
-    balance: impl Fn(Vec<Taker>) -> Option<Balance>,
+    balance: impl Fn(Vec<Taker>, bool) -> Option<Balance>,
     endpoints: &PortEndpoints,
     policy: TrafficPolicy,
     here: Here<'_>,
@@ -194,7 +202,7 @@ fn verdict(
         TrafficPolicy::Cluster => endpoints.cluster_set(here),
         TrafficPolicy::Local => endpoints.local_set(),
     };
-    match balance(chosen) {
+    match balance(chosen, policy == TrafficPolicy::Local) {
         Some(balance) => Verdict::Balance(balance),
         None if policy == TrafficPolicy::Local && endpoints.any_usable() => Verdict::Drop,
         None => Verdict::Refuse,
@@ -214,7 +222,17 @@ fn balance(schedule: Schedule, mut chosen: Vec<Taker>, affinity_seconds: Option<
     let weighted = chosen.iter().any(|taker| taker.weight != 1);
     let weights = if weighted { chosen.iter().map(|taker| taker.weight).collect() } else { Box::default() };
     let endpoints = chosen.iter().map(|taker| taker.addr).collect();
-    Some(Balance { endpoints, schedule, weights, affinity_seconds })
+    Some(Balance { endpoints, schedule, weights, affinity_seconds, affinity_owner: None })
+}
+
+/// With whom the frontends of a port remember clients, if there is affinity and more than
+/// the cluster IP.
+fn affinity_owner(service: &Service, family: IpFamily, port: &ServicePort, facts: &Facts) -> Option<AffinityOwner> {
+    service.affinity_seconds()?;
+    let addr = service.cluster_addrs().find(|addr| IpFamily::of(*addr) == family)?;
+    let several = takes_node_ports(service) && port.node_port != 0
+        || load_balancer_addrs(service, family).chain(external_addrs(service, family, facts)).next().is_some();
+    several.then_some(AffinityOwner { addr, protocol: port.protocol, port: port.port, local: false })
 }
 
 /// Load-balancer addresses that are ours to answer: ipMode Proxy means that the

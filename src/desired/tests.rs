@@ -8,7 +8,9 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::fixture::*;
-use super::{Change, Facts, FrontendAddr, Tracker, Verdict, contribution, misplaced, service_ranges};
+use super::{
+    Balance, Change, Facts, Frontend, FrontendAddr, Tracker, Verdict, contribution, misplaced, service_ranges,
+};
 use crate::model::balance::Schedule;
 use crate::model::{Draft, IpFamily, Kind, ObjectKey, Protocol};
 use crate::store::{Expect, Op, Snapshot};
@@ -168,6 +170,35 @@ fn case_21_affinity_carries_its_timeout() {
     let spec = json!({"sessionAffinity": "ClientIP", "sessionAffinityConfig": {"clientIP": {"timeoutSeconds": 5}}});
     let found = contribution_to(vec![service(spec), both_ready()]);
     assert!(matches!(&found.frontends[0].verdict, Verdict::Balance(b) if b.affinity_seconds == Some(5)));
+}
+
+#[test]
+fn frontends_of_a_port_share_affinity_and_policy_local_keeps_the_sides_apart() {
+    let spec = |more: serde_json::Value| {
+        let mut spec = json!({"sessionAffinity": "ClientIP"});
+        spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        spec
+    };
+    let found = |more| contribution_to(vec![service(spec(more)), both_ready()]).frontends;
+    let owner = |balance: &Balance| balance.affinity_owner.map(|owner| (owner.port, owner.local));
+    let owners = |frontends: &[Frontend]| -> Vec<_> {
+        let verdict = |frontend: &Frontend| match &frontend.verdict {
+            Verdict::Balance(balance) => owner(balance),
+            Verdict::Refuse | Verdict::Drop => None,
+        };
+        let inside = |frontend: &Frontend| frontend.inside.as_ref().and_then(owner);
+        frontends.iter().map(|frontend| (verdict(frontend), inside(frontend))).collect()
+    };
+    assert_eq!(owners(&found(json!({}))), [(None, None)], "alone, nothing is shared");
+    let (all, here) = (Some((80, false)), Some((80, true)));
+    let node_port = |policy: &str| {
+        let ports = json!([{"name": "http", "protocol": "TCP", "port": 80, "targetPort": 8080, "nodePort": 30080}]);
+        json!({"type": "NodePort", "externalTrafficPolicy": policy, "ports": ports})
+    };
+    assert_eq!(owners(&found(node_port("Cluster"))), [(all, None), (all, None)]);
+    assert_eq!(owners(&found(node_port("Local"))), [(all, None), (here, all)]);
+    let one_box = contribution_to(vec![service(spec(node_port("Local"))), slice("web-1", json!([ready(EP1, "n1")]))]);
+    assert_eq!(owners(&one_box.frontends), [(all, None), (here, all)], "clients do not move when another box comes");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use edgesvc::dataplane::{self, Dataplane, Options};
-use edgesvc::desired::{Balance, Contribution, Frontend, FrontendAddr, Verdict};
+use edgesvc::desired::{AffinityOwner, Balance, Contribution, Frontend, FrontendAddr, Verdict};
 use edgesvc::model::balance::Schedule;
 use edgesvc::model::{IpFamily, Protocol};
 use serde_json::{Value, json};
@@ -49,7 +49,18 @@ fn everything() -> Contribution {
         let all =
             Balance { endpoints: endpoints(family, &[1, 2]), schedule, weights: [3, 1].into(), ..Balance::default() };
         let here = Balance { endpoints: endpoints(family, &[1]), schedule, ..Balance::default() };
-        let inside = Some(all);
+        let owner = |local| {
+            let addr = if family == IpFamily::V4 { VIP } else { VIP6 }.parse().unwrap();
+            let found = AffinityOwner { addr, protocol: Protocol::Sctp, port: 80, local };
+            // The turn and the owner in one name.
+            (schedule == Schedule::Weighted).then_some(found)
+        };
+        let with = |balance: Balance, local| Balance {
+            affinity_owner: owner(local),
+            affinity_seconds: owner(local).map(|_| 600),
+            ..balance
+        };
+        let (here, inside) = (with(here, true), Some(with(all, false)));
         service.frontends.push(Frontend { inside, ..frontend(addr, 80, Verdict::Balance(here), &[]) });
     }
     service.frontends.push(frontend("198.51.100.5", 81, Verdict::Drop, &[]));
@@ -153,6 +164,8 @@ fn in_words(statement: &Value) -> String {
         match kind.as_str() {
             "payload" => format!("{} {}", text("protocol"), text("field")),
             "meta" => format!("meta {}", text("key")),
+            "numgen" if content["offset"] == 0 => format!("numgen {} mod {}", text("mode"), content["mod"]),
+            "numgen" => format!("numgen {} mod {} offset {}", text("mode"), content["mod"], content["offset"]),
             "ct" => format!("ct {} {}", text("dir"), text("key")),
             other => other.to_owned(),
         }
@@ -177,7 +190,7 @@ fn nft_is_new() -> bool {
 /// Whether nft 1.0.6 can load an object.
 fn is_loadable(object: &Value) -> bool {
     let text = object.to_string();
-    let maps = ["\"@endpoints\"", "\"@nodeport-endpoints\"", "\"@affinity\"", "\"@nodeport-affinity\""];
+    let maps = ["\"@endpoints\"", "\"@nodeport-endpoints\"", "\"@affinity\"", "\"@shared-affinity\""];
     let concatenated = object["map"]["map"].is_array() || object["map"]["map"].is_object();
     // It writes `dynamic` and refuses to read it.
     let dynamic = object["set"]["flags"].to_string().contains("dynamic");
@@ -256,13 +269,13 @@ fn nft_lists_every_kind_of_element() {
             "198.51.100.5 . sctp . 82 : goto refuse",
             "jhash ip saddr mod 4 seed 0x65646765 offset 2147483648 map @endpoints",
             "jhash ip6 daddr mod 1 seed 0x65646765 map @endpoints",
-            "chain lr-1-4-fd55.0.0.0.0.0.0.8-sctp-80",
+            "chain lcr-1-4-fd55.0.0.0.0.0.0.8-sctp-80-fd43.0.0.0.0.0.0.80-sctp-80",
             "numgen inc mod 4 offset 2147483648 map @endpoints",
             "198.51.100.5 . sctp . 80 . 10.1.9.0/24",
             "198.51.100.5 . sctp . 80 . 192.168.0.0/23",
             "198.51.100.5 . sctp . 80 . 0x00000000 : 10.1.1.2 . 8080",
             "fd43::80 . udp . 80 : goto a-2",
-            "udp . 30080 : goto pa-2",
+            "udp . 30080 : goto pb-2-udp-30080",
         ] {
             assert!(listed.contains(part), "{part} is not in {listed}");
         }

@@ -27,9 +27,9 @@ use crate::model::IpFamily;
 ///   loads the whole and lists what it was made from. The value of a map that is a
 ///   concatenation is `["ipv4_addr", "inet_service"]` (1.0.6 prints one string and
 ///   then refuses it). The rule that fills an affinity map is a `map` statement
-///   (1.0.6 prints the rule's text). The maps of endpoints have their types by
-///   example (`typeof`): their last field is a random number, which nft prints as a
-///   mark and then refuses to take for one. So nft 1.0.6 loads everything but the
+///   (1.0.6 prints the rule's text). The maps of endpoints and of shared affinity
+///   have their types by example (`typeof`): their last fields are generated numbers,
+///   which nft prints as marks and then refuses to take for ones. So nft 1.0.6 loads everything but the
 ///   maps of endpoints and of affinity, the set `traffic` and the rules that use them.
 /// * `same-link` holds links by name; they must exist where it is loaded.
 ///

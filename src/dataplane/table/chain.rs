@@ -16,8 +16,8 @@ use crate::model::Protocol;
 pub(in crate::dataplane) enum ChainName {
     /// Leads to an endpoint.
     Way(Way),
-    /// `t-S`, `pt-S`: remembers the endpoint for S seconds.
-    Remember { node_port: bool, seconds: u32 },
+    /// Remembers the endpoint.
+    Remember(Remember),
 }
 
 /// What is still to be done until the endpoint is chosen. The stages come in the order of
@@ -28,12 +28,40 @@ pub(in crate::dataplane) struct Way {
     pub(in crate::dataplane) filter: bool,
     /// Whose slots, and how many.
     pub(in crate::dataplane) side: Side,
-    /// `a`: a client keeps the endpoint it had.
-    pub(in crate::dataplane) affine: bool,
+    /// A client keeps the endpoint it had.
+    pub(in crate::dataplane) affinity: Option<Affinity>,
     /// What chooses the slot.
     pub(in crate::dataplane) how: How,
     /// `p`: by the box's own addresses.
     pub(in crate::dataplane) node_port: bool,
+}
+
+/// How a client is remembered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::dataplane) enum Affinity {
+    /// `a`: by the very address and port, which the packet tells. Not of node ports.
+    Own,
+    /// `b-...-PLACE`, and `c` for endpoints of policy Local: with all frontends of the owner,
+    /// whose name is in the rules.
+    Shared(Owner),
+}
+
+/// Whose clients they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::dataplane) struct Owner {
+    pub(in crate::dataplane) place: Place,
+    /// Bound to endpoints of this box alone.
+    pub(in crate::dataplane) local: bool,
+}
+
+/// A chain that remembers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::dataplane) struct Remember {
+    /// `tl-S-PLACE`: clients inside and others apart.
+    pub(in crate::dataplane) both: bool,
+    /// `t-S`; `tb-S-PLACE` and `tc-S-PLACE` with all frontends of the owner.
+    pub(in crate::dataplane) affinity: Affinity,
+    pub(in crate::dataplane) seconds: u32,
 }
 
 /// The slots in question; the numbers are never 0 but where it says so.
@@ -59,7 +87,7 @@ pub(in crate::dataplane) enum How {
     /// `r-...-PLACE`: the next in turn. The turn is kept by the rule itself, so every
     /// frontend needs a chain of its own.
     Turn(Place),
-    /// `c-...-PLACE`: the next in turn, where turns are written ahead by how many
+    /// `o-...-PLACE`: the next in turn, where turns are written ahead by how many
     /// connections are open.
     Live(Place),
 }
@@ -89,9 +117,55 @@ impl Way {
         }
         if let Side::Both { others, inside } = self.side {
             let others = (others != 0).then_some(Side::Others(others));
-            return std::iter::once(Side::Inside(inside)).chain(others).map(|side| Way { side, ..self }).collect();
+            // Policy Local does not bind clients inside.
+            let affinity = self.affinity.map(|affinity| affinity.with(false));
+            let first = Way { side: Side::Inside(inside), affinity, ..self };
+            return std::iter::once(first).chain(others.map(|side| Way { side, ..self })).collect();
         }
-        if self.affine { vec![Way { affine: false, ..self }] } else { Vec::new() }
+        self.affinity.map(|_| Way { affinity: None, ..self }).into_iter().collect()
+    }
+}
+
+impl Affinity {
+    /// The same of the other side.
+    fn with(self, local: bool) -> Affinity {
+        match self {
+            Affinity::Own => Affinity::Own,
+            Affinity::Shared(owner) => Affinity::Shared(Owner { local, ..owner }),
+        }
+    }
+
+    /// By which of the letters a, b and c was read; `None` if a name is wrong.
+    fn parse<'a>(
+        [own, shared, local]: [bool; 3],
+        parts: &mut impl Iterator<Item = &'a str>,
+    ) -> Option<Option<Affinity>> {
+        if shared || local {
+            return Some(Some(Affinity::Shared(Owner { place: Place::parse(parts)?, local })));
+        }
+        Some(own.then_some(Affinity::Own))
+    }
+
+    fn letter(self) -> &'static str {
+        match self {
+            Affinity::Own => "a",
+            Affinity::Shared(Owner { local: false, .. }) => "b",
+            Affinity::Shared(Owner { local: true, .. }) => "c",
+        }
+    }
+
+    fn owner(self) -> String {
+        match self {
+            Affinity::Own => String::new(),
+            Affinity::Shared(owner) => format!("-{}", owner.place),
+        }
+    }
+}
+
+impl Remember {
+    fn next(self) -> Vec<Remember> {
+        let side = |local| Remember { both: false, affinity: self.affinity.with(local), ..self };
+        if self.both { [false, true].map(side).to_vec() } else { Vec::new() }
     }
 }
 
@@ -99,15 +173,18 @@ impl ChainName {
     /// Chains of every form, callees first.
     pub(in crate::dataplane) fn samples(number: u32) -> Vec<ChainName> {
         let mut found = Vec::new();
+        let place = Place { addr: None, protocol: Protocol::Tcp, port: 1 };
+        let shared = Affinity::Shared(Owner { place, local: true });
         for node_port in [false, true] {
-            let place = Place { addr: None, protocol: Protocol::Tcp, port: 1 };
             for how in [How::Random, How::SourceHash, How::DestinationHash, How::Turn(place), How::Live(place)] {
                 let side = Side::Both { others: number, inside: number };
-                for affine in [false, true] {
-                    found.extend(ChainName::Way(Way { filter: !node_port, side, affine, how, node_port }).reach());
+                for affinity in [None, Some(Affinity::Own).filter(|_| !node_port), Some(shared)] {
+                    found.extend(ChainName::Way(Way { filter: !node_port, side, affinity, how, node_port }).reach());
                 }
             }
-            found.push(ChainName::Remember { node_port, seconds: number });
+        }
+        for (both, affinity) in [(false, Affinity::Own), (true, shared)] {
+            found.extend(ChainName::Remember(Remember { both, affinity, seconds: number }).reach());
         }
         found.sort_unstable();
         found.dedup();
@@ -119,7 +196,7 @@ impl ChainName {
     pub(in crate::dataplane) fn next(self) -> Vec<ChainName> {
         match self {
             ChainName::Way(way) => way.next().into_iter().map(ChainName::Way).collect(),
-            ChainName::Remember { .. } => Vec::new(),
+            ChainName::Remember(remember) => remember.next().into_iter().map(ChainName::Remember).collect(),
         }
     }
 
@@ -138,15 +215,19 @@ impl ChainName {
         let mut letters = parts.next()?.chars().peekable();
         let mut take = |letter| letters.next_if_eq(&letter).is_some();
         let node_port = take('p');
-        if take('t') {
-            let seconds = parts.next()?.parse().ok()?;
-            return as_written(ChainName::Remember { node_port, seconds }, text);
-        }
+        let remembers = take('t');
         let (filter, local) = (take('f'), take('l'));
-        let (whole, affine) = (take('w'), take('a'));
-        let [source, destination, turn, live] = ['s', 'd', 'r', 'c'].map(&mut take);
+        let whole = take('w');
+        let affinities = ['a', 'b', 'c'].map(&mut take);
+        let [source, destination, turn, live] = ['s', 'd', 'r', 'o'].map(&mut take);
         let _random = take('n');
         let mut number = || parts.next()?.parse().ok();
+        if remembers {
+            let seconds = number()?;
+            let affinities = if local { [false, false, true] } else { affinities };
+            let affinity = Affinity::parse(affinities, &mut parts)?.unwrap_or(Affinity::Own);
+            return as_written(ChainName::Remember(Remember { both: local, affinity, seconds }), text);
+        }
         let side = match local {
             true => Side::Both { others: number()?, inside: number()? },
             false if whole => Side::Inside(number()?),
@@ -159,7 +240,8 @@ impl ChainName {
             (.., true) => How::Live(Place::parse(&mut parts)?),
             (false, false, false, false) => How::Random,
         };
-        as_written(ChainName::Way(Way { filter, side, affine, how, node_port }), text)
+        let affinity = Affinity::parse(affinities, &mut parts)?;
+        as_written(ChainName::Way(Way { filter, side, affinity, how, node_port }), text)
     }
 }
 
@@ -172,8 +254,13 @@ impl fmt::Display for ChainName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let way = match self {
             ChainName::Way(way) => way,
-            ChainName::Remember { node_port, seconds } => {
-                return write!(f, "{}t-{seconds}", letter(*node_port, "p"));
+            ChainName::Remember(Remember { both, affinity, seconds }) => {
+                let how = match affinity {
+                    _ if *both => "l",
+                    Affinity::Own => "",
+                    Affinity::Shared(_) => affinity.letter(),
+                };
+                return write!(f, "t{how}-{seconds}{}", affinity.owner());
             }
         };
         let side = match way.side {
@@ -186,18 +273,20 @@ impl fmt::Display for ChainName {
             How::SourceHash => "s",
             How::DestinationHash => "d",
             How::Turn(_) => "r",
-            How::Live(_) => "c",
+            How::Live(_) => "o",
         };
-        let stages = [letter(way.node_port, "p"), letter(way.filter, "f"), side, letter(way.affine, "a"), how].concat();
+        let affinity = way.affinity.map(Affinity::letter).unwrap_or_default();
+        let stages = [letter(way.node_port, "p"), letter(way.filter, "f"), side, affinity, how].concat();
         write!(f, "{}", if stages.is_empty() { "n" } else { &stages })?;
         match way.side {
             Side::Others(count) | Side::Inside(count) => write!(f, "-{count}")?,
             Side::Both { others, inside } => write!(f, "-{others}-{inside}")?,
         }
         match way.how {
-            How::Turn(place) | How::Live(place) => write!(f, "-{place}"),
-            How::Random | How::SourceHash | How::DestinationHash => Ok(()),
+            How::Turn(place) | How::Live(place) => write!(f, "-{place}")?,
+            How::Random | How::SourceHash | How::DestinationHash => {}
         }
+        f.write_str(&way.affinity.map(Affinity::owner).unwrap_or_default())
     }
 }
 

@@ -5,9 +5,10 @@ use std::net::{IpAddr, SocketAddr};
 use ipnet::IpNet;
 
 use super::book::FrontendId;
-use super::chain::{ChainName, How, Place, Side, Way};
+use super::chain::{Affinity, ChainName, How, Owner, Place, Remember, Side, Way};
 use super::expr::Verdict;
 use super::layout::INSIDE_SLOTS;
+use super::owner::OwnerKey;
 use super::set::SetName;
 use super::turns::turns;
 use crate::desired::{self, Frontend, FrontendAddr};
@@ -85,14 +86,37 @@ pub(in crate::dataplane) fn address(bytes: &[u8]) -> Option<IpAddr> {
     v4.or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from)).ok()
 }
 
-/// Where the affinity entries of a frontend are, and what of their key follows
-/// the client's address.
-pub(in crate::dataplane) fn affinity_place(frontend: &Frontend) -> (SetName, Vec<u8>) {
-    let set = match frontend.addr {
-        FrontendAddr::Virtual(_) => SetName::Affinity,
-        FrontendAddr::NodePort(_) => SetName::NodePortAffinity,
+/// How a frontend remembers clients, if it does.
+fn affinity(frontend: &Frontend) -> Option<Affinity> {
+    frontend.affinity_seconds()?;
+    let owner = match (&frontend.verdict, &frontend.inside) {
+        (desired::Verdict::Balance(balance), _) | (_, Some(balance)) => balance.affinity_owner,
+        (desired::Verdict::Refuse | desired::Verdict::Drop, None) => None,
     };
-    (set, frontend_key(frontend))
+    let place = match (owner, frontend.addr) {
+        (Some(owner), _) => Place { addr: Some(owner.addr), protocol: owner.protocol, port: owner.port },
+        (None, FrontendAddr::NodePort(_)) => place(frontend),
+        (None, FrontendAddr::Virtual(_)) => return Some(Affinity::Own),
+    };
+    // Whom policy Local keeps here is not to meet what it does not bind.
+    let local = frontend.inside.is_some() || owner.is_some_and(|owner| owner.local);
+    Some(Affinity::Shared(Owner { place, local }))
+}
+
+/// Where the affinity entries of a frontend are, what of their key follows the client's
+/// address, and the endpoints they may lead to.
+pub(in crate::dataplane) fn affinity_places(frontend: &Frontend) -> Vec<(SetName, Vec<u8>, Vec<SocketAddr>)> {
+    let inside = frontend.inside.as_ref().map(|inside| inside.endpoints.clone());
+    match affinity(frontend) {
+        None => Vec::new(),
+        Some(Affinity::Own) => vec![(SetName::Affinity, frontend_key(frontend), frontend.endpoints().collect())],
+        Some(Affinity::Shared(owner)) => {
+            let key = |local| OwnerKey::of(Owner { local, ..owner }, frontend.addr.family()).bytes();
+            let outside = (SetName::SharedAffinity, key(owner.local), frontend.verdict.endpoints().to_vec());
+            let inside = inside.map(|inside| (SetName::SharedAffinity, key(false), inside));
+            std::iter::once(outside).chain(inside).collect()
+        }
+    }
 }
 
 /// `ip . port` as a map's value.
@@ -120,10 +144,11 @@ pub(in crate::dataplane) fn of_frontend(frontend: &Frontend) -> (Vec<(Slot, Data
             chains.extend(ChainName::Way(name).reach());
             elements.extend(slotted(family, name.slots(), &key, 0, &outside));
             elements.extend(slotted(family, name.slots(), &key, INSIDE_SLOTS, inside.as_deref().unwrap_or_default()));
-            if let Some(seconds) = frontend.affinity_seconds() {
+            if let Some((seconds, affinity)) = frontend.affinity_seconds().zip(affinity(frontend)) {
                 let set = if node_port { SetName::AffinityNodePorts } else { SetName::AffinityServices };
-                let chain = ChainName::Remember { node_port, seconds };
-                chains.push(chain);
+                let both = inside.is_some() && affinity != Affinity::Own;
+                let chain = ChainName::Remember(Remember { both, affinity, seconds });
+                chains.extend(chain.reach());
                 let verdict = Data::Verdict(Verdict::Goto(chain.to_string()));
                 elements.push((Slot::new(family, set, key.clone()), verdict));
             }
@@ -152,7 +177,7 @@ fn entry_way(frontend: &Frontend, outside: usize, inside: Option<usize>) -> Way 
     Way {
         filter: !frontend.source_ranges.is_empty(),
         side: inside.map_or(Side::Others(others), |inside| Side::Both { others, inside: number(inside) }),
-        affine: frontend.affinity_seconds().is_some(),
+        affinity: affinity(frontend),
         how: how(frontend),
         node_port: matches!(frontend.addr, FrontendAddr::NodePort(_)),
     }

@@ -7,8 +7,9 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::chain::{ChainName, How, Side, Way};
+use super::chain::{Affinity, ChainName, How, Remember, Side, Way};
 use super::expr::{Expr, Verdict};
+use super::owner::OwnerKey;
 use super::set::SetName;
 use crate::dataplane::Options;
 use crate::model::{IpFamily, NodePortAddress, Protocol};
@@ -306,7 +307,7 @@ pub(in crate::dataplane) fn dynamic_chain(family: IpFamily, name: ChainName, opt
     let rules = match name {
         ChainName::Way(way) if way.filter => joined_rules(vec![filter(w)], next),
         ChainName::Way(Way { side: Side::Both { .. }, .. }) => by_side(w, &next, options),
-        ChainName::Way(way) if way.affine => joined_rules(vec![known(w, way.node_port)], next),
+        ChainName::Way(Way { affinity: Some(affinity), .. }) => joined_rules(vec![known(w, affinity)], next),
         ChainName::Way(way) => {
             let (count, first) = match way.side {
                 Side::Inside(count) => (count, INSIDE_SLOTS),
@@ -316,7 +317,8 @@ pub(in crate::dataplane) fn dynamic_chain(family: IpFamily, name: ChainName, opt
             let any = slot(w, How::Random, way, 1, first, options);
             vec![slot(w, way.how, way, count, first, options), any, vec![goto("refuse")]]
         }
-        ChainName::Remember { node_port, seconds } => remember_for(w, seconds, node_port),
+        ChainName::Remember(Remember { both: true, .. }) => by_side(w, &next, options),
+        ChainName::Remember(Remember { affinity, seconds, .. }) => remember_for(w, seconds, affinity),
     };
     chain(&name.to_string(), rules)
 }
@@ -338,14 +340,18 @@ fn slot(w: Words, how: How, way: Way, count: u32, first: u32, options: &Options)
     exprs
 }
 
-/// To the endpoint the client had.
-fn known(w: Words, node_port: bool) -> Vec<Expr> {
+/// To the endpoint the client had. A port that a map gives is one of TCP, UDP or SCTP:
+/// where the key does not say which, the rule does.
+fn known(w: Words, affinity: Affinity) -> Vec<Expr> {
     let n = w.words();
-    let (frontend, map) = match node_port {
-        true => (vec![l4proto(n), dport(n + 1)], SetName::NodePortAffinity),
-        false => (w.frontend(n).to_vec(), SetName::Affinity),
+    let (first, frontend, map): (_, Vec<Expr>, _) = match affinity {
+        Affinity::Own => (Vec::new(), w.frontend(n).to_vec(), SetName::Affinity),
+        Affinity::Shared(owner) => {
+            let first = vec![l4proto(0), is(0, &[owner.place.protocol.number()])];
+            (first, OwnerKey::of(owner, w.0).load(n).collect(), SetName::SharedAffinity)
+        }
     };
-    joined([vec![w.saddr(0)], frontend, vec![Expr::Map { map: map.as_str(), word: 0 }, w.dnat()]])
+    joined([first, vec![w.saddr(0)], frontend, vec![Expr::Map { map: map.as_str(), word: 0 }, w.dnat()]])
 }
 
 fn joined_rules(mut rules: Vec<Vec<Expr>>, more: Vec<Vec<Expr>>) -> Vec<Vec<Expr>> {
@@ -374,22 +380,28 @@ fn by_side(w: Words, next: &[Vec<Expr>], options: &Options) -> Vec<Vec<Expr>> {
     rules
 }
 
-fn remember_for(w: Words, seconds: u32, node_port: bool) -> Vec<Vec<Expr>> {
+fn remember_for(w: Words, seconds: u32, affinity: Affinity) -> Vec<Vec<Expr>> {
     let n = w.words();
     let timeout_ms = u64::from(seconds) * 1000;
-    let rule = |protocol: Protocol| {
-        let mut exprs = vec![l4proto(0), is(0, &[protocol.number()]), w.saddr(0)];
-        let (map, at) = if node_port {
-            (SetName::NodePortAffinity, n)
-        } else {
-            exprs.push(w.original_daddr(n));
-            (SetName::Affinity, 2 * n)
-        };
-        exprs.extend([l4proto(at), original_dport(at + 1), w.daddr(at + 2), dport(at + 2 + n)]);
-        exprs.push(Expr::Update { map: map.as_str(), key: 0, data: at + 2, timeout_ms });
-        exprs
+    let rule = |protocol: Protocol, map: SetName, key: Vec<Expr>, len: u32| {
+        let data = n + len;
+        let endpoint = vec![w.daddr(data), dport(data + n)];
+        let update = Expr::Update { map: map.as_str(), key: 0, data, timeout_ms };
+        joined([vec![l4proto(0), is(0, &[protocol.number()]), w.saddr(0)], key, endpoint, vec![update]])
     };
-    [Protocol::Tcp, Protocol::Udp, Protocol::Sctp].map(rule).to_vec()
+    match affinity {
+        Affinity::Own => {
+            let key = vec![w.original_daddr(n), l4proto(2 * n), original_dport(2 * n + 1)];
+            [Protocol::Tcp, Protocol::Udp, Protocol::Sctp]
+                .map(|protocol| rule(protocol, SetName::Affinity, key.clone(), n + 2))
+                .to_vec()
+        }
+        Affinity::Shared(owner) => {
+            let key: Vec<Expr> = OwnerKey::of(owner, w.0).load(n).collect();
+            let len = u32::try_from(key.len()).unwrap_or(u32::MAX);
+            vec![rule(owner.place.protocol, SetName::SharedAffinity, key, len)]
+        }
+    }
 }
 
 /// The anchor's chain: a translation no packet asks for.

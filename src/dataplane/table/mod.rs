@@ -6,6 +6,7 @@ mod chain;
 mod element;
 mod expr;
 mod layout;
+mod owner;
 mod ranges;
 mod read;
 mod set;
@@ -16,14 +17,15 @@ mod traffic;
 mod turns;
 
 pub(super) use book::{Book, Edit, FrontendId, Frontends, endpoint_ips};
-pub(super) use chain::{ChainName, How, Side, Way};
+pub(super) use chain::{Affinity, ChainName, How, Remember, Side, Way};
 pub(super) use element::{
-    Data, Key, Slot, address, affinity_place, endpoint_data, frontend_at, live_chains, live_slot, octets, of_frontend,
+    Data, Key, Slot, address, affinity_places, endpoint_data, frontend_at, live_chains, live_slot, octets, of_frontend,
 };
 pub(super) use expr::{Expr, Verdict, nfproto, rule_body};
 pub(super) use layout::{
     ANCHOR, Chain, HASH_SEED, Hook, INSIDE_SLOTS, TABLE, anchor_chain, dynamic_chain, static_chains,
 };
+pub(super) use owner::OwnerKey;
 pub(super) use ranges::range_slots;
 pub(super) use read::read_rule;
 pub(super) use set::{Field, Maps, SetName, shape};

@@ -1,5 +1,6 @@
 //! The sets and maps of our tables: names and shapes. Pure.
 
+use super::owner::OwnerKey;
 use crate::model::IpFamily;
 
 /// Entries of one family that packets may make; more are neither remembered nor counted.
@@ -30,7 +31,7 @@ pub(in crate::dataplane) enum SetName {
     Services,
     NodePorts,
     Affinity,
-    NodePortAffinity,
+    SharedAffinity,
     Traffic,
 }
 
@@ -58,7 +59,7 @@ impl SetName {
         SetName::Services,
         SetName::NodePorts,
         SetName::Affinity,
-        SetName::NodePortAffinity,
+        SetName::SharedAffinity,
         SetName::Traffic,
     ];
 
@@ -86,7 +87,7 @@ impl SetName {
             SetName::Services => "services",
             SetName::NodePorts => "nodeports",
             SetName::Affinity => "affinity",
-            SetName::NodePortAffinity => "nodeport-affinity",
+            SetName::SharedAffinity => "shared-affinity",
             SetName::Traffic => "traffic",
         }
     }
@@ -111,7 +112,7 @@ impl SetName {
 
     /// Filled by packets, not by us.
     pub(in crate::dataplane) fn is_dynamic(self) -> bool {
-        matches!(self, SetName::Affinity | SetName::NodePortAffinity | SetName::Traffic)
+        matches!(self, SetName::Affinity | SetName::SharedAffinity | SetName::Traffic)
     }
 }
 
@@ -122,7 +123,8 @@ pub(in crate::dataplane) enum Field {
     Ipv6,
     Protocol,
     Port,
-    /// nft has no plain 32-bit number: the slot of an endpoint is typed as a mark.
+    /// nft has no plain 32-bit number: the slot of an endpoint and the words of an owner are
+    /// typed as marks.
     Mark,
     Link,
 }
@@ -201,7 +203,10 @@ pub(in crate::dataplane) fn shape(name: SetName, family: IpFamily) -> SetShape {
             (vec![Field::Protocol, Field::Port, Field::Mark], Maps::Endpoint)
         }
         SetName::Affinity => (vec![ip, ip, Field::Protocol, Field::Port], Maps::Endpoint),
-        SetName::NodePortAffinity => (vec![ip, Field::Protocol, Field::Port], Maps::Endpoint),
+        SetName::SharedAffinity => {
+            let owner = vec![Field::Mark; OwnerKey::words(family)];
+            ([vec![ip], owner].concat(), Maps::Endpoint)
+        }
         SetName::Sources => (vec![ip, Field::Protocol, Field::Port, ip], Maps::Nothing),
         SetName::ClusterIps
         | SetName::EndpointIps

@@ -38,6 +38,7 @@ fn an_entry_holds_while_its_frontend_has_the_endpoint() {
     assert!(!holds(SetName::Affinity, &virtual_key, B));
     assert!(!holds(SetName::Affinity, &[10, 43, 0, 2, 6, 0, 0, 0, 0, 80, 0, 0], A), "no affinity there");
     assert!(!holds(SetName::Affinity, &[10, 43, 0, 1, 17, 0, 0, 0, 0, 80, 0, 0], A), "another protocol");
-    assert!(holds(SetName::NodePortAffinity, &[17, 0, 0, 0, 0x75, 0x80, 0, 0], A));
+    let words = [0_u32, 17 << 24 | 30080].map(u32::to_ne_bytes).concat();
+    assert!(holds(SetName::SharedAffinity, &words, A) && !holds(SetName::SharedAffinity, &words, B));
     assert!(!live.holds(&Slot::new(IpFamily::V4, SetName::Affinity, vec![1, 2]), &Data::Nothing));
 }

@@ -55,7 +55,7 @@ fn stopped(what: &What) -> &'static str {
 fn led(chain: &str) -> String {
     let way = match ChainName::parse(chain) {
         None => return format!("chain {chain}"),
-        Some(ChainName::Remember { .. }) => return format!("{chain}, the client's endpoint is remembered"),
+        Some(ChainName::Remember(_)) => return format!("{chain}, the client's endpoint is remembered"),
         Some(ChainName::Way(way)) => way,
     };
     let (count, inside) = match way.side {
@@ -67,7 +67,7 @@ fn led(chain: &str) -> String {
         Way { side: Side::Both { .. }, .. } => {
             format!("{chain}, policy Local: clients inside go to any endpoint, others to those on this box")
         }
-        Way { affine: true, .. } => format!("{chain}, the endpoint the client had (affinity), or one of {count}"),
+        Way { affinity: Some(_), .. } => format!("{chain}, the endpoint the client had (affinity), or one of {count}"),
         Way { how, .. } => format!("{chain}, {}{inside}", chosen(how, count)),
     }
 }

@@ -13,7 +13,7 @@ use super::super::element::{Data, Slot};
 use super::super::expr::Verdict;
 use super::super::set::SetName;
 use super::super::{Book, Edit};
-use crate::desired::{self, Balance, Change, Contribution, Frontend, FrontendAddr};
+use crate::desired::{self, AffinityOwner, Balance, Change, Contribution, Frontend, FrontendAddr};
 use crate::model::balance::Schedule;
 use crate::model::{IpFamily, ObjectKey, Protocol};
 
@@ -89,7 +89,9 @@ fn frontend((addr, protocol, port): Place, (hosts, (affinity_seconds, schedule),
         (true, false) => desired::Verdict::Refuse,
         (false, _) => {
             let weights = (1..).take(endpoints.len()).collect();
-            desired::Verdict::Balance(Balance { endpoints, schedule, weights, affinity_seconds })
+            let shared = AffinityOwner { addr: ip(9), protocol, port: 80, local: false };
+            let affinity_owner = (port == 80).then_some(shared);
+            desired::Verdict::Balance(Balance { endpoints, schedule, weights, affinity_seconds, affinity_owner })
         }
     };
     let has_ranges = matches!(addr, FrontendAddr::Virtual(_));

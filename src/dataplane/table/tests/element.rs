@@ -1,8 +1,8 @@
 use super::super::element::{Data, Slot, frontend_at, of_frontend};
 use super::super::expr::Verdict;
 use super::super::set::SetName;
-use super::super::{ChainName, affinity_place};
-use crate::desired::{self, Balance, Frontend, FrontendAddr};
+use super::super::{ChainName, affinity_places};
+use crate::desired::{self, AffinityOwner, Balance, Frontend, FrontendAddr};
 use crate::model::{IpFamily, Protocol};
 
 fn frontend(addr: FrontendAddr, verdict: desired::Verdict) -> Frontend {
@@ -57,10 +57,41 @@ fn a_node_port_has_no_address_and_affinity_a_chain_for_its_time() {
     let (elements, chains) = of_frontend(&node_port);
     let key = vec![17, 0, 0, 0, 0x12, 0x34, 0, 0];
     assert_eq!(elements[0].0.set, SetName::NodePortEndpoints);
-    assert_eq!(elements[1], (Slot::new(IpFamily::V6, SetName::AffinityNodePorts, key.clone()), goto("pt-60")));
-    assert_eq!(elements[2], (Slot::new(IpFamily::V6, SetName::NodePorts, key.clone()), goto("pa-1")));
-    assert_eq!(chains, named(&["pa-1", "p-1", "pt-60"]));
-    assert_eq!(affinity_place(&node_port), (SetName::NodePortAffinity, key));
+    assert_eq!(elements[1], (Slot::new(IpFamily::V6, SetName::AffinityNodePorts, key.clone()), goto("tb-60-udp-4660")));
+    assert_eq!(elements[2], (Slot::new(IpFamily::V6, SetName::NodePorts, key.clone()), goto("pb-1-udp-4660")));
+    assert_eq!(chains, named(&["pb-1-udp-4660", "p-1", "tb-60-udp-4660"]));
+}
+
+#[test]
+fn frontends_of_one_port_remember_together_and_policy_local_apart() {
+    let owner = AffinityOwner { addr: "10.43.0.7".parse().unwrap(), protocol: Protocol::Udp, port: 53, local: false };
+    let owned = |endpoint: &str, local| {
+        let desired::Verdict::Balance(found) = balance(&[endpoint], Some(60)) else { return Balance::default() };
+        Balance { affinity_owner: Some(AffinityOwner { local, ..owner }), ..found }
+    };
+    let cluster_ip = frontend(vip("10.43.0.7"), desired::Verdict::Balance(owned("10.0.0.1:80", false)));
+    let mut local = frontend(vip("198.51.100.7"), desired::Verdict::Balance(owned("10.0.0.2:80", true)));
+    local.inside = Some(owned("10.0.0.1:80", false));
+    let key = |side: u32| {
+        [0x0a2b_0007, 17 << 24 | side << 16 | 53].iter().flat_map(|word: &u32| word.to_ne_bytes()).collect()
+    };
+    let place = |side, endpoint: &str| (SetName::SharedAffinity, key(side), vec![endpoint.parse().unwrap()]);
+    assert_eq!(affinity_places(&cluster_ip), [place(0, "10.0.0.1:80")]);
+    assert_eq!(affinity_places(&local), [place(1, "10.0.0.2:80"), place(0, "10.0.0.1:80")]);
+    let chains = [
+        "lc-1-1-10.43.0.7-udp-53",
+        "wb-1-10.43.0.7-udp-53",
+        "w-1",
+        "c-1-10.43.0.7-udp-53",
+        "n-1",
+        "tl-60-10.43.0.7-udp-53",
+        "tb-60-10.43.0.7-udp-53",
+        "tc-60-10.43.0.7-udp-53",
+    ];
+    assert_eq!(of_frontend(&local).1, named(&chains));
+    local.verdict = desired::Verdict::Drop;
+    assert_eq!(affinity_places(&local)[1], place(0, "10.0.0.1:80"));
+    assert_eq!(of_frontend(&local).1[0], named(&["lc-0-1-10.43.0.7-udp-53"])[0]);
 }
 
 #[test]

@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
-use super::super::chain::{ChainName, How, Place, Side, Way};
+use super::super::chain::{Affinity, ChainName, How, Owner, Place, Remember, Side, Way};
 use super::super::expr::{Expr, Verdict};
 use super::super::set::{SetName, shape};
 use super::super::{Chain, Maps, anchor_chain, dynamic_chain, static_chains};
@@ -88,19 +88,29 @@ fn any_way() -> impl Strategy<Value = Way> {
         any_place().prop_map(How::Turn),
         any_place().prop_map(How::Live)
     ];
-    (any::<[bool; 3]>(), side, how).prop_map(|([filter, affine, node_port], side, how)| Way {
-        filter,
-        side,
-        affine,
-        how,
-        node_port,
-    })
+    (any::<[bool; 2]>(), side, proptest::option::of(any_affinity()), how)
+        .prop_map(|([filter, node_port], side, affinity, how)| Way { filter, side, affinity, how, node_port })
+}
+
+fn any_affinity() -> impl Strategy<Value = Affinity> {
+    prop_oneof![
+        Just(Affinity::Own),
+        (any_place(), any::<bool>()).prop_map(|(place, local)| Affinity::Shared(Owner { place, local })),
+    ]
+}
+
+fn any_name() -> impl Strategy<Value = ChainName> {
+    let remember = (any_affinity(), any::<u32>(), any::<bool>()).prop_map(|(affinity, seconds, both)| {
+        // Both sides are told apart by policy Local alone.
+        let both = both && matches!(affinity, Affinity::Shared(Owner { local: true, .. }));
+        ChainName::Remember(Remember { both, affinity, seconds })
+    });
+    prop_oneof![any_way().prop_map(ChainName::Way), remember]
 }
 
 proptest! {
     #[test]
-    fn every_name_is_read_back_and_belongs_to_one_chain(one in any_way(), other in any_way()) {
-        let (one, other) = (ChainName::Way(one), ChainName::Way(other));
+    fn every_name_is_read_back_and_belongs_to_one_chain(one in any_name(), other in any_name()) {
         prop_assert_eq!(ChainName::parse(&one.to_string()), Some(one));
         prop_assert_eq!(one == other, one.to_string() == other.to_string());
         prop_assert!(one.to_string().len() < 128, "the kernel takes 255 bytes: {}", one);

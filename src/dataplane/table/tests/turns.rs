@@ -90,8 +90,8 @@ fn the_chains_that_take_turns_are_those_at_the_end() {
     let names = |service: &Contribution| -> Vec<String> {
         live_chains(&service.frontends[0]).iter().map(ToString::to_string).collect()
     };
-    assert_eq!(names(&service(3, None)), ["c-18-10.43.0.7-tcp-80"]);
-    assert_eq!(names(&service(2, Some(3))), ["wc-18-10.43.0.7-tcp-80", "c-16-10.43.0.7-tcp-80"]);
+    assert_eq!(names(&service(3, None)), ["o-18-10.43.0.7-tcp-80"]);
+    assert_eq!(names(&service(2, Some(3))), ["wo-18-10.43.0.7-tcp-80", "o-16-10.43.0.7-tcp-80"]);
     let mut random = (*service(3, None)).clone();
     random.frontends[0].verdict = Verdict::Balance(balance(Schedule::Random, 3));
     assert_eq!(names(&random), Vec::<String>::new());
