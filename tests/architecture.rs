@@ -48,7 +48,6 @@ const PURE: &[&str] = &[
     "src/desired/",
     "src/relay/aging.rs",
     "src/relay/plan.rs",
-    "src/relay/schedule.rs",
     "src/env/",
     "src/api/kinds/",
     "src/api/patch/",

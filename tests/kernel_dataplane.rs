@@ -38,6 +38,8 @@ mod firewalls;
 mod flows;
 #[path = "kernel_dataplane/inside.rs"]
 mod inside;
+#[path = "kernel_dataplane/live.rs"]
+mod live;
 #[path = "kernel_dataplane/own.rs"]
 mod own;
 #[path = "kernel_dataplane/refused.rs"]

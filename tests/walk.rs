@@ -497,3 +497,56 @@ fn a_health_check_port_keeps_to_its_addresses_and_one_that_is_taken_is_reported(
     world.run(NODE, &["ip", "address", "add", "10.9.0.99/24", "dev", "br0"]).ok();
     eventually(SOON, || health(&world, "10.9.0.99", "31998"));
 }
+
+#[test]
+fn an_annotation_makes_the_kernel_go_by_the_connections_that_are_open() {
+    let world = World::new();
+    let _servers = BACKENDS.map(|(name, ..)| support::serve_program(&world, name, HOLDING, 8080));
+    let edgesvc = Edgesvc::start(&world);
+    let lc = service("web", "web", 80, "web", "")
+        .replace("  name: web\n", "  name: web\n  annotations: {edgesvc.io/balance: lc}\n");
+    edgesvc.apply(&with_backends(&[lc]));
+    let address = edgesvc.cluster_ip("web");
+    let shown = || edgesvc.home.tool(&world, &["dataplane", "show"]).ok();
+    let all = "10.9.0.11:8080 10.9.0.12:8080 10.9.0.13:8080 (o-";
+    assert!(wait_until(SOON, || shown().contains(all)), "{}", shown());
+    let held = world.run(CLIENT, &["python3", "-c", HOLDER, &address]).ok();
+    let [first, second] = held.lines().collect::<Vec<_>>()[..] else { panic!("{held}") };
+    assert_eq!(first, "123".repeat(10));
+    assert_eq!(second, "111", "who lost three gets three");
+    let differs = || edgesvc.cli(&["dataplane", "diff"]);
+    assert!(wait_until(SOON, || differs().code == 0), "{}", differs().stdout);
+}
+
+/// Says its number, and holds what it accepts.
+const HOLDING: &str = r#"
+import socket, sys
+listener = socket.socket()
+listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+listener.bind(("", int(sys.argv[2])))
+listener.listen(64)
+held = []
+while True:
+    one, _ = listener.accept()
+    one.sendall(sys.argv[1][-1].encode())
+    held.append(one)
+"#;
+
+/// Opens thirty, ends three of the first and opens as many, and says who they are with.
+/// An end takes a moment to be heeded: what comes too early is ended and opened again.
+const HOLDER: &str = r#"
+import socket, sys
+def one():
+    s = socket.create_connection((sys.argv[1], 80), timeout=2)
+    return s.recv(1).decode(), s
+held = [one() for _ in range(30)]
+print("".join(name for name, _ in held))
+mine = [s for name, s in held if name == "1"]
+for s in mine[:3]: s.close()
+for _ in range(1000):
+    three = [one() for _ in range(3)]
+    names = "".join(name for name, _ in three)
+    if names == "111": break
+    for _, s in three: s.close()
+print(names)
+"#;

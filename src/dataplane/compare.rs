@@ -53,7 +53,7 @@ pub fn differences(options: &Options, contributions: &[Arc<Contribution>]) -> Re
             };
             for (slot, data) in found {
                 let after = desired.remove(&slot);
-                if after.as_ref() != Some(&data) {
+                if after.as_ref() != Some(&data) && !(after.is_some() && book.is_a_turn(&slot, &data)) {
                     edit.element(slot, Some(data), after);
                 }
             }

@@ -6,7 +6,9 @@
 //! nothing is paid for the others. Packets and bytes of every packet are counted in
 //! the set `traffic`, only where `--dataplane-counters traffic` asks for it.
 //!
-//! A count begins with its element: it starts again where a Service changes.
+//! A count begins with its element: it starts again where a Service changes. Endpoints
+//! of Services that go by open connections (`lc`, `sed`, `nq`) have no element of their
+//! own that stays: connections are counted for those Services only.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -91,6 +93,10 @@ fn tally(contributions: &[Arc<Contribution>], raw: &Raw) -> Vec<Count> {
                     (SetName::Services | SetName::NodePorts, _) => row(&contribution.key, None, (connections, 0, 0)),
                     (SetName::Endpoints | SetName::NodePortEndpoints, Data::Bytes(bytes)) => {
                         row(&contribution.key, endpoint(bytes), (connections, 0, 0));
+                    }
+                    // Their slots are made anew with every other connection.
+                    (SetName::LiveEndpoints | SetName::NodePortLiveEndpoints, Data::Bytes(bytes)) => {
+                        row(&contribution.key, endpoint(bytes), (0, 0, 0));
                     }
                     _ => {}
                 }

@@ -29,11 +29,19 @@ pub fn show() -> Result<String, DataplaneError> {
         if !kernel::read_held(&mut link, family).map_err(DataplaneError::Socket)?.present {
             continue;
         }
-        for (entries, endpoints) in
-            [(SetName::Services, SetName::Endpoints), (SetName::NodePorts, SetName::NodePortEndpoints)]
-        {
+        for (entries, endpoints) in [
+            (SetName::Services, [SetName::Endpoints, SetName::LiveEndpoints]),
+            (SetName::NodePorts, [SetName::NodePortEndpoints, SetName::NodePortLiveEndpoints]),
+        ] {
             let found = kernel::read_set(&mut link, family, entries).map_err(DataplaneError::Socket)?;
-            let slots = kernel::read_set(&mut link, family, endpoints).map_err(DataplaneError::Socket)?;
+            let mut slots = BTreeMap::new();
+            for set in endpoints {
+                match kernel::read_set(&mut link, family, set) {
+                    // A table of another version may not have it.
+                    Err(error) if error.raw_os_error() == Some(nix::libc::ENOENT) => {}
+                    read => slots.extend(read.map_err(DataplaneError::Socket)?),
+                }
+            }
             for (slot, data) in &found {
                 // Writing to a String cannot fail.
                 if writeln!(text, "{}", line(family, slot, data, &slots)).is_err() {
@@ -57,12 +65,15 @@ fn line(family: IpFamily, slot: &Slot, data: &Data, slots: &BTreeMap<Slot, Data>
         Verdict::Drop => format!("{protocol} {at} drop"),
         Verdict::Goto(chain) if ChainName::parse(chain).is_none() => format!("{protocol} {at} refuse"),
         Verdict::Goto(chain) | Verdict::Jump(chain) => {
-            let endpoints: Vec<String> = slots
-                .iter()
-                .filter(|(slot, _)| slot.key.start.starts_with(key) && slot.key.start.len() == key.len() + 4)
-                .filter_map(|(_, data)| endpoint(data))
-                .map(|endpoint| endpoint.to_string())
-                .collect();
+            let own = |slot: &Slot| slot.key.start.starts_with(key) && slot.key.start.len() == key.len() + 4;
+            let own: Vec<_> = slots.iter().filter(|(slot, _)| own(slot)).collect();
+            let mut endpoints: Vec<SocketAddr> = own.iter().filter_map(|(_, data)| endpoint(data)).collect();
+            // The turns of a moment tell nobody anything.
+            if own.iter().any(|(slot, _)| slot.set.is_live()) {
+                endpoints.sort_unstable();
+                endpoints.dedup();
+            }
+            let endpoints: Vec<String> = endpoints.iter().map(ToString::to_string).collect();
             format!("{protocol} {at} -> {} ({chain})", endpoints.join(" "))
         }
         Verdict::Return => format!("{protocol} {at} return"),

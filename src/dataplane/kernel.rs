@@ -134,6 +134,13 @@ pub(super) fn new_chain(table: &str, family: IpFamily, chain: &Chain) -> Vec<Op>
     ops
 }
 
+/// Puts a chain's rules in anew, and so what they count begins again.
+pub(super) fn restart_chain(family: IpFamily, name: ChainName, options: &Options) -> Vec<Op> {
+    let [emptied, _] = remove_chain(TABLE, family, &name.to_string());
+    let rules = new_chain(TABLE, family, &dynamic_chain(family, name, options)).into_iter().skip(1);
+    std::iter::once(emptied).chain(rules).collect()
+}
+
 fn remove_chain(table: &str, family: IpFamily, name: &str) -> [Op; 2] {
     let what = format!("delete chain {} {table} {name}", word(family));
     let mut rules = table_attrs(table);

@@ -25,6 +25,7 @@ pub mod health_check;
 mod inspect;
 mod kernel;
 mod links;
+mod live;
 mod neighbours;
 mod netlink;
 mod on_lo;
@@ -107,11 +108,14 @@ pub struct Ceiling {
     pub send_buffer_bytes: usize,
     /// Whether tables may be owned, so that nobody else can change them (Linux 6.9).
     pub owned_tables: bool,
+    /// The receive buffer to ask for where conntrack tells of connections: what does not
+    /// fit is lost, and all are counted anew.
+    pub hear_buffer_bytes: usize,
 }
 
 impl Default for Ceiling {
     fn default() -> Ceiling {
-        Ceiling { send_buffer_bytes: 32 << 20, owned_tables: true }
+        Ceiling { send_buffer_bytes: 32 << 20, owned_tables: true, hear_buffer_bytes: 4 << 20 }
     }
 }
 

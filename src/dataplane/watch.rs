@@ -1,4 +1,4 @@
-//! The thread's loop: requests, foreign changes of our tables, and the box's
+//! The thread's loop: requests, turns, foreign changes of our tables, and the box's
 //! links and routes.
 
 use std::future::pending;
@@ -10,6 +10,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::live::Order;
 use super::netlink::batch::{kind, message};
 use super::netlink::{Link, Message, attrs};
 use super::table::{ANCHOR, TABLE, is_ours};
@@ -64,6 +65,7 @@ pub(super) async fn serve(mut worker: Worker, mut inbox: mpsc::Receiver<Request>
     let tables = Notices::open(netlink_sys::protocols::NETLINK_NETFILTER, &[TABLE_GROUP]);
     let routes = Notices::open(netlink_sys::protocols::NETLINK_ROUTE, &LINK_GROUPS);
     let mut addresses = worker.addresses();
+    let mut turns = worker.orders();
     let mut converged = false;
     let mut firewalls_due = None;
     loop {
@@ -78,6 +80,7 @@ pub(super) async fn serve(mut worker: Worker, mut inbox: mpsc::Receiver<Request>
                 Some(Request::Ranges(ranges, answer)) => reply(answer, worker.follow_ranges(ranges, converged).await),
                 None => return,
             },
+            order = ordered(&mut turns) => worker.write_turns(order),
             _ = addresses.changed() => {
                 if converged && let Err(error) = worker.follow_addresses() {
                     tracing::warn!(%error, "a change of the box's addresses could not be followed");
@@ -115,6 +118,17 @@ pub(super) async fn serve(mut worker: Worker, mut inbox: mpsc::Receiver<Request>
                 }
             }
         }
+    }
+}
+
+async fn ordered(turns: &mut Option<mpsc::Receiver<Order>>) -> Order {
+    match turns {
+        // The other end is the worker's own as well.
+        Some(turns) => match turns.recv().await {
+            Some(order) => order,
+            None => pending().await,
+        },
+        None => pending().await,
     }
 }
 

@@ -107,7 +107,7 @@ fn frontend(ip: &str, node_port: bool) -> String {
 }
 
 fn picks(ip: &str, way: Way, options: &Options) -> Vec<String> {
-    let map = if way.node_port { SetName::NodePortEndpoints } else { SetName::Endpoints };
+    let map = way.slots();
     let (count, first) = match way.side {
         Side::Inside(count) => (count, INSIDE_SLOTS),
         Side::Others(count) | Side::Both { others: count, .. } => (count, 0),
@@ -119,7 +119,7 @@ fn picks(ip: &str, way: Way, options: &Options) -> Vec<String> {
                 (format!("jhash {ip} daddr"), format!(" seed 0x{HASH_SEED:x}"))
             }
             How::Random | How::SourceHash | How::DestinationHash => ("numgen random".to_owned(), String::new()),
-            How::Turn(_) => ("numgen inc".to_owned(), String::new()),
+            How::Turn(_) | How::Live(_) => ("numgen inc".to_owned(), String::new()),
         };
         let offset = if first == 0 { String::new() } else { format!(" offset {first}") };
         format!("{what} mod {count}{seed}{offset}")

@@ -15,7 +15,7 @@ use crate::dataplane;
 
 const NET: &str = "/proc/sys/net";
 /// What is read below /proc/sys/net.
-const SYSCTLS: [&str; 9] = [
+const SYSCTLS: [&str; 10] = [
     "ipv4/ip_forward",
     "ipv6/conf/all/forwarding",
     "ipv4/ip_local_port_range",
@@ -23,6 +23,7 @@ const SYSCTLS: [&str; 9] = [
     "bridge/bridge-nf-call-iptables",
     "netfilter/nf_conntrack_count",
     "netfilter/nf_conntrack_max",
+    "netfilter/nf_conntrack_events",
     "netfilter/nf_conntrack_udp_timeout",
     "netfilter/nf_conntrack_udp_timeout_stream",
 ];

@@ -142,3 +142,23 @@ pub(super) fn udp_timeouts(facts: &Facts) -> Finding {
     }
     ok(name, "long enough for flows with pauses")
 }
+
+/// Whether conntrack tells of connections, which `lc`, `sed` and `nq` go by.
+pub(super) fn connection_events(facts: &Facts) -> Finding {
+    let name = "connection events";
+    let without = "Services balanced by lc, sed or nq go round instead";
+    let setting = "netfilter/nf_conntrack_events";
+    match (facts.sysctl(setting), facts.sysctl("netfilter/nf_conntrack_max")) {
+        (Some(0), _) => {
+            let cause = format!("net.{} is 0: {without}", setting.replace('/', "."));
+            warning(name, cause, "sysctl -w net.netfilter.nf_conntrack_events=1")
+        }
+        (Some(_), _) => ok(name, "conntrack tells of connections"),
+        (None, Some(_)) => warning(
+            name,
+            format!("the kernel cannot tell of connections (CONFIG_NF_CONNTRACK_EVENTS): {without}"),
+            "build this option in",
+        ),
+        (None, None) => ok(name, "not loaded yet"),
+    }
+}

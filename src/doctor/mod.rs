@@ -70,7 +70,7 @@ fn failure(check: &'static str, cause: impl Into<String>, mend: impl Into<String
 }
 
 /// Every check, in the order in which a box is set up.
-const CHECKS: [fn(&Facts) -> Finding; 23] = [
+const CHECKS: [fn(&Facts) -> Finding; 24] = [
     state::configuration,
     state::daemon,
     state::versions,
@@ -84,6 +84,7 @@ const CHECKS: [fn(&Facts) -> Finding; 23] = [
     kernel::legacy_iptables,
     kernel::conntrack_size,
     kernel::udp_timeouts,
+    kernel::connection_events,
     network::forwarding,
     network::rp_filter,
     network::forward_policy,

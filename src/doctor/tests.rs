@@ -32,6 +32,7 @@ fn healthy() -> Facts {
             sysctl("ipv4/ip_local_port_range", "32768\t60999\n"),
             sysctl("netfilter/nf_conntrack_count", "10\n"),
             sysctl("netfilter/nf_conntrack_max", "1000\n"),
+            sysctl("netfilter/nf_conntrack_events", "2\n"),
             sysctl("netfilter/nf_conntrack_udp_timeout", "30\n"),
         ],
         links: vec![link("eth0", false), link("br0", true)],
@@ -186,6 +187,20 @@ const KERNEL: &[Case] = &[
         Level::Failure,
         "dropped",
         "nf_conntrack_max",
+    ),
+    (
+        |f| set(f, "netfilter/nf_conntrack_events", "0"),
+        "connection events",
+        Level::Warning,
+        "net.netfilter.nf_conntrack_events is 0: Services balanced by lc",
+        "nf_conntrack_events=1",
+    ),
+    (
+        |f| f.sysctls.retain(|(path, _)| path != "netfilter/nf_conntrack_events"),
+        "connection events",
+        Level::Warning,
+        "CONFIG_NF_CONNTRACK_EVENTS",
+        "build",
     ),
     (|f| set(f, "netfilter/nf_conntrack_udp_timeout", "3"), "UDP timeouts", Level::Warning, "is 3 s", "udp_timeout=30"),
 ];

@@ -16,6 +16,7 @@ pub mod object;
 pub mod pod;
 pub mod review;
 pub mod role;
+pub mod schedule;
 pub mod schema;
 pub mod selector;
 pub mod service;

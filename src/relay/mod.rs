@@ -15,7 +15,6 @@ mod locals;
 mod picker;
 mod plan;
 mod pump;
-mod schedule;
 mod site;
 mod socket;
 mod tcp;

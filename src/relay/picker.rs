@@ -9,9 +9,9 @@ use ipnet::IpNet;
 use tokio::sync::Semaphore;
 
 use super::aging::Aging;
-use super::schedule::{Load, Scheduler};
 use super::site::Site;
 use crate::model::balance::Schedule;
+use crate::model::schedule::{Load, Scheduler};
 
 /// An endpoint that did not take a connection is passed over for so long, as long
 /// as there is another: without it every second client would wait for a dead one.

@@ -4,13 +4,11 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use proptest::prelude::*;
 use tokio::sync::{Semaphore, watch};
 
 use super::Options;
 use super::picker::{AVOID_MS, Backend, Backing, Chosen, Picker};
 use super::plan::{Place, Seat, handed, is_inside, seats, takes_node_ports};
-use super::schedule::{Load, Scheduler};
 use super::site::Site;
 use crate::desired::{Balance, Contribution, Frontend, FrontendAddr, Verdict};
 use crate::model::balance::Schedule;
@@ -22,98 +20,6 @@ fn endpoint(number: u8) -> SocketAddr {
 
 fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
-}
-
-/// Endpoints 1, 2, ... with these weights and open connections.
-fn loads(of: &[(u32, u32)]) -> Vec<Load> {
-    (1..).zip(of).map(|(n, (weight, open))| Load { addr: endpoint(n), weight: *weight, open: *open }).collect()
-}
-
-/// The last octets of what is chosen, one ask after the other.
-fn order(schedule: Schedule, of: &[(u32, u32)], asks: usize) -> Vec<u8> {
-    let mut scheduler = Scheduler::new(schedule);
-    let mut chosen = Vec::new();
-    for _ in 0..asks {
-        let SocketAddr::V4(addr) = scheduler.choose(&loads(of), ip("192.0.2.1"), ip("10.43.0.1")).unwrap() else {
-            panic!("IPv4")
-        };
-        chosen.push(addr.ip().octets()[3]);
-    }
-    chosen
-}
-
-#[test]
-fn every_schedule_means_what_it_means_in_ipvs() {
-    let even = [(1, 0), (1, 0), (1, 0)];
-    assert_eq!(order(Schedule::RoundRobin, &even, 7), [1, 2, 3, 1, 2, 3, 1]);
-    assert_eq!(order(Schedule::Weighted, &[(5, 0), (1, 0), (1, 0)], 7), [1, 1, 2, 1, 3, 1, 1]);
-    assert_eq!(order(Schedule::Leader, &even, 3), [1, 1, 1]);
-    // lc: fewest open connections, equals take turns, weights have no say.
-    assert_eq!(order(Schedule::LeastConnection, &[(1, 2), (9, 1), (1, 1)], 4), [2, 3, 2, 3]);
-    // sed: (open + 1) / weight is 3/1, 5/3, 2/1.
-    assert_eq!(order(Schedule::ShortestDelay, &[(1, 2), (3, 4), (1, 1)], 2), [2, 2]);
-    // sed without connections prefers the heavy; nq lets an idle one go first however light.
-    assert_eq!(order(Schedule::ShortestDelay, &[(1, 0), (9, 3)], 1), [2]);
-    assert_eq!(order(Schedule::NeverQueue, &[(1, 0), (9, 3)], 1), [1]);
-    assert_eq!(order(Schedule::NeverQueue, &[(1, 1), (9, 3)], 1), [2]);
-    for schedule in Schedule::ALL {
-        assert_eq!(Scheduler::new(schedule).choose(&[], ip("192.0.2.1"), ip("10.43.0.1")), None);
-    }
-}
-
-#[test]
-fn a_round_goes_on_where_it_was_when_endpoints_come_and_go() {
-    let mut scheduler = Scheduler::new(Schedule::RoundRobin);
-    let mut next = |of: &[Load]| scheduler.choose(of, ip("192.0.2.1"), ip("10.43.0.1")).unwrap();
-    let all = loads(&[(1, 0), (1, 0), (1, 0)]);
-    assert_eq!(next(&all), endpoint(1));
-    assert_eq!(next(&[all[0], all[2]]), endpoint(3), "the second is gone");
-    assert_eq!(next(&all), endpoint(1));
-    assert_eq!(next(&all), endpoint(2), "and back");
-}
-
-proptest! {
-    #[test]
-    fn a_hash_keeps_a_client_and_moves_only_those_whose_endpoint_goes(
-        count in 2_u8..12, gone in 0_usize..12, clients in prop::collection::vec(any::<u32>(), 1..40)
-    ) {
-        let all = loads(&vec![(1, 0); count.into()]);
-        let mut less = all.clone();
-        let gone = less.remove(gone % all.len()).addr;
-        for (schedule, client) in clients.iter().flat_map(|c| [(Schedule::SourceHash, c), (Schedule::DestinationHash, c)]) {
-            let addr = IpAddr::from(client.to_be_bytes());
-            let mut scheduler = Scheduler::new(schedule);
-            let (source, dest) = if schedule == Schedule::SourceHash { (addr, ip("::1")) } else { (ip("::1"), addr) };
-            let before = scheduler.choose(&all, source, dest).unwrap();
-            prop_assert_eq!(scheduler.choose(&all, source, dest), Some(before));
-            let after = scheduler.choose(&less, source, dest).unwrap();
-            prop_assert!(after == before || before == gone);
-        }
-    }
-
-    #[test]
-    fn weights_are_kept_exactly_over_a_round(weights in prop::collection::vec(1_u32..9, 1..6)) {
-        let of: Vec<(u32, u32)> = weights.iter().map(|weight| (*weight, 0)).collect();
-        let total: u32 = weights.iter().sum();
-        let mut seen = BTreeMap::new();
-        for chosen in order(Schedule::Weighted, &of, total as usize) {
-            *seen.entry(chosen).or_insert(0) += 1;
-        }
-        let expected: BTreeMap<u8, u32> = (1..).zip(weights).collect();
-        prop_assert_eq!(seen, expected);
-    }
-}
-
-#[test]
-fn a_source_hash_follows_weights() {
-    let all = loads(&[(1, 0), (3, 0)]);
-    let mut heavy = 0;
-    for n in 0..4000_u32 {
-        let client = IpAddr::from(n.wrapping_mul(2_654_435_761).to_be_bytes());
-        let chosen = Scheduler::new(Schedule::SourceHash).choose(&all, client, ip("::1"));
-        heavy += u32::from(chosen == Some(endpoint(2)));
-    }
-    assert!((2800..3200).contains(&heavy), "three of four, not {heavy} of 4000");
 }
 
 fn backing(schedule: Schedule, numbers: &[u8], affinity_ms: Option<u64>, from: Option<&Backing>) -> Arc<Backing> {

@@ -17,7 +17,8 @@ fn many(number: u16, last: u8) -> Contribution {
 }
 
 /// The kernel's default, and more Services than fit into it.
-pub(crate) const SMALL: Ceiling = Ceiling { send_buffer_bytes: 212_992, owned_tables: true };
+pub(crate) const SMALL: Ceiling =
+    Ceiling { send_buffer_bytes: 212_992, owned_tables: true, hear_buffer_bytes: 4 << 20 };
 const TOO_MANY: u16 = 4_000;
 
 fn all(count: u16) -> Vec<Arc<Contribution>> {

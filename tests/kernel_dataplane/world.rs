@@ -137,9 +137,14 @@ pub(crate) fn python(netns: &str) -> Command {
 }
 
 pub(crate) fn serve(netns: &str, port: u16) -> Server {
+    serve_as(netns, netns, port)
+}
+
+/// A backend that calls itself so.
+pub(crate) fn serve_as(name: &str, netns: &str, port: u16) -> Server {
     use std::io::{BufRead as _, BufReader};
     let mut command = python(netns);
-    command.args(["-c", SERVER, netns, &port.to_string()]).stdout(Stdio::piped());
+    command.args(["-c", SERVER, name, &port.to_string()]).stdout(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let mut line = String::new();
     BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();

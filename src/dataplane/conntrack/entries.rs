@@ -1,10 +1,10 @@
 //! Entries of conntrack over netlink: read those that can be stale, delete one.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
 
+use super::entry;
 use super::stale::Flow;
-use crate::dataplane::netlink::{Attrs, Link, attrs};
+use crate::dataplane::netlink::{Attrs, Link, attrs, batch};
 use crate::model::Protocol;
 
 const SUBSYSTEM: u16 = 1 << 8;
@@ -12,9 +12,7 @@ const GET: u16 = SUBSYSTEM | 1;
 const DELETE: u16 = SUBSYSTEM | 2;
 /// The attributes of an entry.
 const TUPLE_ORIGINAL: u16 = 1;
-const TUPLE_REPLY: u16 = 2;
 const STATUS: u16 = 3;
-const PROTOCOL_INFO: u16 = 4;
 const ID: u16 = 12;
 const ZONE: u16 = 18;
 const FILTER: u16 = 25;
@@ -26,8 +24,6 @@ const FILTER_PROTOCOL: u32 = 1 << 3;
 const ASSURED: u32 = 1 << 2;
 /// `IPS_DST_NAT`
 const TRANSLATED: u32 = 1 << 5;
-/// `TCP_CONNTRACK_SYN_SENT`, `_SYN_RECV`, `_SYN_SENT2`.
-const HALF_OPEN: [u8; 3] = [1, 2, 9];
 
 /// One entry, named well enough to delete it and no other.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,11 +51,28 @@ pub(super) fn visit(link: &mut Link, protocol: Protocol, each: &mut dyn FnMut(Fl
         })
     };
     match ask(&question(protocol)) {
-        Err(error) if matches!(error.raw_os_error(), Some(nix::libc::EINVAL | nix::libc::EOPNOTSUPP)) => ask(&[0; 4]),
+        Err(error) if is_too_new(&error) => ask(&[0; 4]),
         asked => asked,
     }
     // An entry that moved while the table was walked is met by the second look.
     .map(drop)
+}
+
+/// Tells every entry that somebody translated; kernels before 5.8 tell the others too.
+pub(in crate::dataplane) fn visit_translated(link: &mut Link, each: &mut dyn FnMut(&[u8])) -> io::Result<()> {
+    let mut a = Attrs::new();
+    a.be32(STATUS, TRANSLATED).be32(STATUS_MASK, TRANSLATED);
+    let mut ask =
+        |body: &[u8]| link.visit(GET, body, &mut |message| each(message.body.get(4..).unwrap_or_default())).map(drop);
+    match ask(&batch::body(0, &a)) {
+        Err(error) if is_too_new(&error) => ask(&[0; 4]),
+        asked => asked,
+    }
+}
+
+/// The kernel does not know the filter.
+fn is_too_new(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(nix::libc::EINVAL | nix::libc::EOPNOTSUPP))
 }
 
 fn question(protocol: Protocol) -> Vec<u8> {
@@ -99,25 +112,11 @@ fn name(family: u8, content: &[u8]) -> Name {
 }
 
 fn is_half_open(content: &[u8]) -> bool {
-    let state = || attrs::find(attrs::find(attrs::find(content, PROTOCOL_INFO)?, 1)?, 1)?.first().copied();
-    attrs::be32(content, STATUS).is_some_and(|status| status & TRANSLATED != 0)
-        && state().is_some_and(|state| HALF_OPEN.contains(&state))
+    attrs::be32(content, STATUS).is_some_and(|status| status & TRANSLATED != 0) && entry::is_half_open(content)
 }
 
 /// The original destination and the replying endpoint of an entry.
 fn flow(content: &[u8]) -> Option<Flow> {
-    let original = attrs::find(content, TUPLE_ORIGINAL)?;
-    let reply = attrs::find(content, TUPLE_REPLY)?;
-    let number = attrs::find(attrs::find(original, 2)?, 1)?.first().copied()?;
-    let protocol = [Protocol::Tcp, Protocol::Udp].into_iter().find(|protocol| protocol.number() == number)?;
-    let end = |tuple, v4: u16, v6: u16, port: u16| {
-        let ip = attrs::find(tuple, 1)?;
-        let addr = match attrs::find(ip, v4) {
-            Some(bytes) => IpAddr::from(<[u8; 4]>::try_from(bytes).ok()?),
-            None => IpAddr::from(<[u8; 16]>::try_from(attrs::find(ip, v6)?).ok()?),
-        };
-        let port = attrs::find(attrs::find(tuple, 2)?, port)?;
-        Some(SocketAddr::new(addr, u16::from_be_bytes(port.try_into().ok()?)))
-    };
-    Some(Flow { protocol, original: end(original, 2, 4, 3)?, reply: end(reply, 1, 3, 2)? })
+    let (protocol, original) = entry::asked(entry::original(content)?)?;
+    Some(Flow { protocol, original, reply: entry::answerer(content)? })
 }

@@ -16,7 +16,8 @@
 //!   enter its flow after the first look. Half-open TCP goes only then; younger
 //!   handshakes with an endpoint that merely lost its readiness end well.
 
-mod entries;
+pub(super) mod entries;
+pub(super) mod entry;
 mod stale;
 
 use std::collections::{BTreeMap, BTreeSet};

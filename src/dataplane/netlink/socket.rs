@@ -73,6 +73,13 @@ fn ask_for_send_buffer(socket: &Socket, bytes: usize) -> io::Result<usize> {
     Ok(nix::sys::socket::getsockopt(&socket.as_fd(), sockopt::SndBuf)?.saturating_sub(4096))
 }
 
+fn ask_for_receive_buffer(socket: &Socket, bytes: usize) -> io::Result<()> {
+    if setsockopt(socket, sockopt::RcvBufForce, &bytes).is_err() {
+        setsockopt(socket, sockopt::RcvBuf, &bytes)?;
+    }
+    Ok(())
+}
+
 impl std::fmt::Debug for Link {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Link").field("port", &self.port).finish_non_exhaustive()
@@ -95,9 +102,7 @@ impl Link {
     pub(in crate::dataplane) fn open_below(protocol: isize, send_buffer_bytes: usize) -> io::Result<Link> {
         let mut socket = Socket::new(protocol)?;
         let send_bytes_max = ask_for_send_buffer(&socket, send_buffer_bytes)?;
-        if setsockopt(&socket, sockopt::RcvBufForce, &RECEIVE_BUFFER_BYTES).is_err() {
-            setsockopt(&socket, sockopt::RcvBuf, &RECEIVE_BUFFER_BYTES)?;
-        }
+        ask_for_receive_buffer(&socket, RECEIVE_BUFFER_BYTES)?;
         let port = socket.bind_auto()?.port_number();
         // Older kernels know neither; errors are then only a number.
         for set in [Socket::set_cap_ack, Socket::set_ext_ack] {
@@ -106,6 +111,11 @@ impl Link {
             }
         }
         Ok(Link { socket, seq: 1, port, send_buffer_bytes, send_bytes_max })
+    }
+
+    /// How much may wait to be received, as far as the kernel allows.
+    pub(in crate::dataplane) fn ask_for_receive_buffer(&self, bytes: usize) -> io::Result<()> {
+        ask_for_receive_buffer(&self.socket, bytes)
     }
 
     pub(in crate::dataplane) fn join(&self, group: u32) -> io::Result<()> {
@@ -230,6 +240,24 @@ impl Link {
         if sent == bytes.len() { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
     }
 
+    /// Tells kind, flags and body of each message of one datagram without copying it,
+    /// through a buffer that the caller keeps. The error is `WouldBlock` when nothing waits.
+    pub(in crate::dataplane) fn receive_each(
+        &self,
+        buffer: &mut Vec<u8>,
+        each: &mut dyn FnMut(u16, u16, &[u8]),
+    ) -> io::Result<()> {
+        buffer.clear();
+        buffer.reserve(DATAGRAM_BYTES_MAX);
+        let (_, from) = self.socket.recv_from(buffer, MsgFlags::MSG_DONTWAIT.bits())?;
+        let mut bytes = if from.port_number() == 0 { buffer.as_slice() } else { &[] };
+        while let Some((header, body, length)) = peel(bytes) {
+            each(header.kind, header.flags, body);
+            bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
+        }
+        Ok(())
+    }
+
     /// The messages of one datagram; `None` when nothing waits.
     pub(in crate::dataplane) fn receive(&self, flags: MsgFlags) -> io::Result<Option<Vec<Message>>> {
         let mut buffer: Vec<u8> = Vec::with_capacity(DATAGRAM_BYTES_MAX);
@@ -271,11 +299,24 @@ fn split(mut bytes: &[u8]) -> Vec<Message> {
 }
 
 fn parse(bytes: &[u8]) -> Option<(Message, usize)> {
+    let (Header { kind, flags, seq, port }, body, length) = peel(bytes)?;
+    Some((Message { kind, flags, seq, port, body: body.to_vec() }, length))
+}
+
+struct Header {
+    kind: u16,
+    flags: u16,
+    seq: u32,
+    port: u32,
+}
+
+/// The first message: its header, its body, and the length of both.
+fn peel(bytes: &[u8]) -> Option<(Header, &[u8], usize)> {
     let word = |at: usize| Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
     let half = |at: usize| Some(u16::from_ne_bytes(bytes.get(at..at + 2)?.try_into().ok()?));
     let length = usize::try_from(word(0)?).ok()?;
-    let body = bytes.get(HEADER..length)?.to_vec();
-    Some((Message { kind: half(4)?, flags: half(6)?, seq: word(8)?, port: word(12)?, body }, length))
+    let body = bytes.get(HEADER..length)?;
+    Some((Header { kind: half(4)?, flags: half(6)?, seq: word(8)?, port: word(12)? }, body, length))
 }
 
 /// Reads an error message. Its body: errno, the refused header (and its body

@@ -9,6 +9,7 @@ use imbl::OrdMap;
 use super::chain::ChainName;
 use super::element::{Data, Slot, octets, of_frontend};
 use super::set::SetName;
+use super::turns;
 use crate::desired::{Change, Contribution, Frontend, FrontendAddr};
 use crate::model::{IpFamily, ObjectKey, Protocol};
 
@@ -226,6 +227,8 @@ impl Book {
             pairs.entry(slot).or_default().1 = Some(data);
         }
         for (slot, (before, after)) in pairs {
+            // What a live slot holds by now is not known here.
+            let before = before.map(|data| if slot.set.is_live() { Data::Nothing } else { data });
             edit.element(slot, before, after);
         }
         // New first: what both need is never released between.
@@ -347,6 +350,11 @@ impl Book {
     /// The chains wanted.
     pub(in crate::dataplane) fn chains(&self) -> impl Iterator<Item = (IpFamily, ChainName)> {
         self.chains.keys().copied()
+    }
+
+    /// Whether what stands in a live slot is good for it.
+    pub(in crate::dataplane) fn is_a_turn(&self, slot: &Slot, data: &Data) -> bool {
+        turns::is_a_turn(&self.frontends, slot, data)
     }
 
     /// Every element wanted.

@@ -8,6 +8,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use super::set::SetName;
 use crate::model::Protocol;
 
 /// A chain, in the order of creation: one goes only to chains before it.
@@ -86,6 +87,9 @@ pub(in crate::dataplane) enum How {
     /// `r-...-PLACE`: the next in turn. The turn is kept by the rule itself, so every
     /// frontend needs a chain of its own.
     Turn(Place),
+    /// `o-...-PLACE`: the next in turn, where turns are written ahead by how many
+    /// connections are open.
+    Live(Place),
 }
 
 /// A frontend in the name of a chain; without an address it is a node port.
@@ -97,6 +101,16 @@ pub(in crate::dataplane) struct Place {
 }
 
 impl Way {
+    /// The map of its slots.
+    pub(in crate::dataplane) fn slots(self) -> SetName {
+        match (self.how, self.node_port) {
+            (How::Live(_), false) => SetName::LiveEndpoints,
+            (How::Live(_), true) => SetName::NodePortLiveEndpoints,
+            (_, false) => SetName::Endpoints,
+            (_, true) => SetName::NodePortEndpoints,
+        }
+    }
+
     fn next(self) -> Vec<Way> {
         if self.filter {
             return vec![Way { filter: false, ..self }];
@@ -162,7 +176,7 @@ impl ChainName {
         let place = Place { addr: None, protocol: Protocol::Tcp, port: 1 };
         let shared = Affinity::Shared(Owner { place, local: true });
         for node_port in [false, true] {
-            for how in [How::Random, How::SourceHash, How::DestinationHash, How::Turn(place)] {
+            for how in [How::Random, How::SourceHash, How::DestinationHash, How::Turn(place), How::Live(place)] {
                 let side = Side::Both { others: number, inside: number };
                 for affinity in [None, Some(Affinity::Own).filter(|_| !node_port), Some(shared)] {
                     found.extend(ChainName::Way(Way { filter: !node_port, side, affinity, how, node_port }).reach());
@@ -205,7 +219,7 @@ impl ChainName {
         let (filter, local) = (take('f'), take('l'));
         let whole = take('w');
         let affinities = ['a', 'b', 'c'].map(&mut take);
-        let [source, destination, turn] = ['s', 'd', 'r'].map(&mut take);
+        let [source, destination, turn, live] = ['s', 'd', 'r', 'o'].map(&mut take);
         let _random = take('n');
         let mut number = || parts.next()?.parse().ok();
         if remembers {
@@ -219,11 +233,12 @@ impl ChainName {
             false if whole => Side::Inside(number()?),
             false => Side::Others(number()?),
         };
-        let how = match (source, destination, turn) {
+        let how = match (source, destination, turn, live) {
             (true, ..) => How::SourceHash,
-            (_, true, _) => How::DestinationHash,
-            (.., true) => How::Turn(Place::parse(&mut parts)?),
-            (false, false, false) => How::Random,
+            (_, true, ..) => How::DestinationHash,
+            (_, _, true, _) => How::Turn(Place::parse(&mut parts)?),
+            (.., true) => How::Live(Place::parse(&mut parts)?),
+            (false, false, false, false) => How::Random,
         };
         let affinity = Affinity::parse(affinities, &mut parts)?;
         as_written(ChainName::Way(Way { filter, side, affinity, how, node_port }), text)
@@ -258,6 +273,7 @@ impl fmt::Display for ChainName {
             How::SourceHash => "s",
             How::DestinationHash => "d",
             How::Turn(_) => "r",
+            How::Live(_) => "o",
         };
         let affinity = way.affinity.map(Affinity::letter).unwrap_or_default();
         let stages = [letter(way.node_port, "p"), letter(way.filter, "f"), side, affinity, how].concat();
@@ -267,7 +283,7 @@ impl fmt::Display for ChainName {
             Side::Both { others, inside } => write!(f, "-{others}-{inside}")?,
         }
         match way.how {
-            How::Turn(place) => write!(f, "-{place}")?,
+            How::Turn(place) | How::Live(place) => write!(f, "-{place}")?,
             How::Random | How::SourceHash | How::DestinationHash => {}
         }
         f.write_str(&way.affinity.map(Affinity::owner).unwrap_or_default())

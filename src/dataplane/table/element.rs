@@ -4,12 +4,13 @@ use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 
+use super::book::FrontendId;
 use super::chain::{Affinity, ChainName, How, Owner, Place, Remember, Side, Way};
 use super::expr::Verdict;
 use super::layout::INSIDE_SLOTS;
 use super::owner::OwnerKey;
 use super::set::SetName;
-use super::slots::slots;
+use super::turns::turns;
 use crate::desired::{self, Frontend, FrontendAddr};
 use crate::model::balance::Schedule;
 use crate::model::{IpFamily, Protocol};
@@ -52,12 +53,16 @@ pub(in crate::dataplane) fn octets(addr: IpAddr) -> Vec<u8> {
 
 /// `addr . port` or `proto . port`: every field fills whole 32-bit words.
 fn frontend_key(frontend: &Frontend) -> Vec<u8> {
-    let mut key = match frontend.addr {
+    key_of(frontend.addr, frontend.protocol, frontend.port)
+}
+
+fn key_of(addr: FrontendAddr, protocol: Protocol, port: u16) -> Vec<u8> {
+    let mut key = match addr {
         FrontendAddr::Virtual(addr) => octets(addr),
         FrontendAddr::NodePort(_) => Vec::new(),
     };
-    key.extend([frontend.protocol.number(), 0, 0, 0]);
-    key.extend(frontend.port.to_be_bytes());
+    key.extend([protocol.number(), 0, 0, 0]);
+    key.extend(port.to_be_bytes());
     key.extend([0, 0]);
     key
 }
@@ -135,10 +140,10 @@ pub(in crate::dataplane) fn of_frontend(frontend: &Frontend) -> (Vec<(Slot, Data
         desired::Verdict::Refuse => Verdict::Goto("refuse".to_owned()),
         desired::Verdict::Balance(_) | desired::Verdict::Drop => {
             let (outside, inside) = lists(frontend);
-            let name = entry_chain(frontend, outside.len(), inside.as_ref().map(Vec::len));
-            chains.extend(name.reach());
-            elements.extend(slotted(family, node_port, &key, 0, &outside));
-            elements.extend(slotted(family, node_port, &key, INSIDE_SLOTS, inside.as_deref().unwrap_or_default()));
+            let name = entry_way(frontend, outside.len(), inside.as_ref().map(Vec::len));
+            chains.extend(ChainName::Way(name).reach());
+            elements.extend(slotted(family, name.slots(), &key, 0, &outside));
+            elements.extend(slotted(family, name.slots(), &key, INSIDE_SLOTS, inside.as_deref().unwrap_or_default()));
             if let Some((seconds, affinity)) = frontend.affinity_seconds().zip(affinity(frontend)) {
                 let set = if node_port { SetName::AffinityNodePorts } else { SetName::AffinityServices };
                 let both = inside.is_some() && affinity != Affinity::Own;
@@ -150,7 +155,7 @@ pub(in crate::dataplane) fn of_frontend(frontend: &Frontend) -> (Vec<(Slot, Data
             for net in IpNet::aggregate(&frontend.source_ranges) {
                 elements.push((source(family, &key, net), Data::Nothing));
             }
-            Verdict::Goto(name.to_string())
+            Verdict::Goto(ChainName::Way(name).to_string())
         }
     };
     elements.push((Slot::new(family, entry, key), Data::Verdict(verdict)));
@@ -160,22 +165,42 @@ pub(in crate::dataplane) fn of_frontend(frontend: &Frontend) -> (Vec<(Slot, Data
 /// The slots of the frontend, and those of clients inside if they have others.
 fn lists(frontend: &Frontend) -> (Vec<SocketAddr>, Option<Vec<SocketAddr>>) {
     let outside = match &frontend.verdict {
-        desired::Verdict::Balance(balance) => slots(balance),
+        desired::Verdict::Balance(balance) => turns(balance),
         desired::Verdict::Refuse | desired::Verdict::Drop => Vec::new(),
     };
-    (outside, frontend.inside.as_ref().map(slots))
+    (outside, frontend.inside.as_ref().map(turns))
 }
 
-fn entry_chain(frontend: &Frontend, outside: usize, inside: Option<usize>) -> ChainName {
+fn entry_way(frontend: &Frontend, outside: usize, inside: Option<usize>) -> Way {
     let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
     let others = number(outside);
-    ChainName::Way(Way {
+    Way {
         filter: !frontend.source_ranges.is_empty(),
         side: inside.map_or(Side::Others(others), |inside| Side::Both { others, inside: number(inside) }),
         affinity: affinity(frontend),
         how: how(frontend),
         node_port: matches!(frontend.addr, FrontendAddr::NodePort(_)),
-    })
+    }
+}
+
+/// The chains of a frontend that take turns by open connections.
+pub(in crate::dataplane) fn live_chains(frontend: &Frontend) -> Vec<ChainName> {
+    let (outside, inside) = lists(frontend);
+    let entry = entry_way(frontend, outside.len(), inside.as_ref().map(Vec::len));
+    let takes = |name: &ChainName| name.next().is_empty() && entry.slots().is_live();
+    ChainName::Way(entry).reach().into_iter().filter(takes).collect()
+}
+
+/// A slot that open connections fill.
+pub(in crate::dataplane) fn live_slot(id: FrontendId, number: u32, endpoint: SocketAddr) -> (Slot, Data) {
+    let (addr, protocol, port) = id;
+    let set = match addr {
+        FrontendAddr::Virtual(_) => SetName::LiveEndpoints,
+        FrontendAddr::NodePort(_) => SetName::NodePortLiveEndpoints,
+    };
+    let mut key = key_of(addr, protocol, port);
+    key.extend(number.to_ne_bytes());
+    (Slot::new(addr.family(), set, key), Data::Bytes(endpoint_data(endpoint)))
 }
 
 /// What chooses among the slots. What weights make of them is said by [`slots`].
@@ -188,12 +213,8 @@ fn how(frontend: &Frontend) -> How {
         Schedule::Random | Schedule::Leader => How::Random,
         Schedule::SourceHash => How::SourceHash,
         Schedule::DestinationHash => How::DestinationHash,
-        // Rules know of no open connections: the turn gives everyone its share of them.
-        Schedule::RoundRobin
-        | Schedule::Weighted
-        | Schedule::LeastConnection
-        | Schedule::ShortestDelay
-        | Schedule::NeverQueue => How::Turn(place(frontend)),
+        Schedule::RoundRobin | Schedule::Weighted => How::Turn(place(frontend)),
+        Schedule::LeastConnection | Schedule::ShortestDelay | Schedule::NeverQueue => How::Live(place(frontend)),
     }
 }
 
@@ -207,12 +228,11 @@ fn place(frontend: &Frontend) -> Place {
 
 fn slotted<'a>(
     family: IpFamily,
-    node_port: bool,
+    set: SetName,
     key: &'a [u8],
     first: u32,
     endpoints: &'a [SocketAddr],
 ) -> impl Iterator<Item = (Slot, Data)> {
-    let set = if node_port { SetName::NodePortEndpoints } else { SetName::Endpoints };
     (first..).zip(endpoints).map(move |(number, endpoint)| {
         let mut key = key.to_vec();
         key.extend(number.to_ne_bytes());

@@ -329,8 +329,8 @@ pub(in crate::dataplane) fn dynamic_chain(family: IpFamily, name: ChainName, opt
                 Side::Others(count) | Side::Both { others: count, .. } => (count, 0),
             };
             // Slot 0 and a refusal: a packet that meets a Service between two sizes still lands.
-            let any = slot(w, How::Random, way.node_port, 1, first, options);
-            vec![slot(w, way.how, way.node_port, count, first, options), any, vec![goto("refuse")]]
+            let any = slot(w, How::Random, way, 1, first, options);
+            vec![slot(w, way.how, way, count, first, options), any, vec![goto("refuse")]]
         }
         ChainName::Remember(Remember { both: true, .. }) => by_side(w, &next, options),
         ChainName::Remember(Remember { affinity, seconds, .. }) => remember_for(w, seconds, affinity),
@@ -339,12 +339,9 @@ pub(in crate::dataplane) fn dynamic_chain(family: IpFamily, name: ChainName, opt
 }
 
 /// To the endpoint of one slot of `count`.
-fn slot(w: Words, how: How, node_port: bool, count: u32, first: u32, options: &Options) -> Vec<Expr> {
-    let (mut exprs, map) = match node_port {
-        true => (vec![l4proto(0), dport(1)], SetName::NodePortEndpoints),
-        false => (w.frontend(0).to_vec(), SetName::Endpoints),
-    };
-    let word = if node_port { 2 } else { w.words() + 2 };
+fn slot(w: Words, how: How, way: Way, count: u32, first: u32, options: &Options) -> Vec<Expr> {
+    let mut exprs = if way.node_port { vec![l4proto(0), dport(1)] } else { w.frontend(0).to_vec() };
+    let word = if way.node_port { 2 } else { w.words() + 2 };
     let (below, offset) = (count, first);
     let len = 4 * w.words();
     let hash = Expr::Hash { from: word, len, below, offset, seed: HASH_SEED, word };
@@ -352,9 +349,9 @@ fn slot(w: Words, how: How, node_port: bool, count: u32, first: u32, options: &O
         How::SourceHash if !options.hashless => exprs.extend([w.saddr(word), hash]),
         How::DestinationHash if !options.hashless => exprs.extend([w.daddr(word), hash]),
         How::Random | How::SourceHash | How::DestinationHash => exprs.push(Expr::Random { below, offset, word }),
-        How::Turn(_) => exprs.push(Expr::Turn { below, offset, word }),
+        How::Turn(_) | How::Live(_) => exprs.push(Expr::Turn { below, offset, word }),
     }
-    exprs.extend([Expr::Map { map: map.as_str(), word: 0 }, w.dnat()]);
+    exprs.extend([Expr::Map { map: way.slots().as_str(), word: 0 }, w.dnat()]);
     exprs
 }
 

@@ -11,6 +11,8 @@ const DYNAMIC_ENTRIES_MAX: u32 = 65_536;
 pub(in crate::dataplane) enum SetName {
     Endpoints,
     NodePortEndpoints,
+    LiveEndpoints,
+    NodePortLiveEndpoints,
     Sources,
     ClusterIps,
     ServiceRanges,
@@ -34,9 +36,11 @@ pub(in crate::dataplane) enum SetName {
 }
 
 impl SetName {
-    pub(in crate::dataplane) const ALL: [SetName; 22] = [
+    pub(in crate::dataplane) const ALL: [SetName; 24] = [
         SetName::Endpoints,
         SetName::NodePortEndpoints,
+        SetName::LiveEndpoints,
+        SetName::NodePortLiveEndpoints,
         SetName::Sources,
         SetName::ClusterIps,
         SetName::ServiceRanges,
@@ -63,6 +67,8 @@ impl SetName {
         match self {
             SetName::Endpoints => "endpoints",
             SetName::NodePortEndpoints => "nodeport-endpoints",
+            SetName::LiveEndpoints => "live-endpoints",
+            SetName::NodePortLiveEndpoints => "nodeport-live-endpoints",
             SetName::Sources => "sources",
             SetName::ClusterIps => "cluster-ips",
             SetName::ServiceRanges => "service-ranges",
@@ -97,6 +103,11 @@ impl SetName {
             SetName::Services | SetName::NodePorts | SetName::AffinityServices | SetName::AffinityNodePorts => true,
             other => shape(other, IpFamily::V4).interval,
         }
+    }
+
+    /// Slots whose endpoints change with the connections that are open.
+    pub(in crate::dataplane) fn is_live(self) -> bool {
+        matches!(self, SetName::LiveEndpoints | SetName::NodePortLiveEndpoints)
     }
 
     /// Filled by packets, not by us.
@@ -185,8 +196,12 @@ pub(in crate::dataplane) fn shape(name: SetName, family: IpFamily) -> SetShape {
     let (fields, maps) = match name {
         SetName::Services | SetName::AffinityServices => (vec![ip, Field::Protocol, Field::Port], Maps::Verdict),
         SetName::NodePorts | SetName::AffinityNodePorts => (vec![Field::Protocol, Field::Port], Maps::Verdict),
-        SetName::Endpoints => (vec![ip, Field::Protocol, Field::Port, Field::Mark], Maps::Endpoint),
-        SetName::NodePortEndpoints => (vec![Field::Protocol, Field::Port, Field::Mark], Maps::Endpoint),
+        SetName::Endpoints | SetName::LiveEndpoints => {
+            (vec![ip, Field::Protocol, Field::Port, Field::Mark], Maps::Endpoint)
+        }
+        SetName::NodePortEndpoints | SetName::NodePortLiveEndpoints => {
+            (vec![Field::Protocol, Field::Port, Field::Mark], Maps::Endpoint)
+        }
         SetName::Affinity => (vec![ip, ip, Field::Protocol, Field::Port], Maps::Endpoint),
         SetName::SharedAffinity => {
             let owner = vec![Field::Mark; OwnerKey::words(family)];

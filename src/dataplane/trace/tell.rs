@@ -78,6 +78,7 @@ fn chosen(how: How, count: u32) -> String {
         How::SourceHash => format!("one of {count} slots by the client's address"),
         How::DestinationHash => format!("one of {count} endpoints by the address connected to"),
         How::Turn(_) => format!("the next in turn of {count} slots"),
+        How::Live(_) => format!("the next of {count} turns, written ahead by open connections"),
     }
 }
 

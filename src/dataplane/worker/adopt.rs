@@ -36,6 +36,7 @@ impl Worker {
         self.flows.before(self.book.frontends());
         let adopted = self.adopt(false)?;
         self.flows.adopted(self.book.frontends(), &adopted.udp_gone);
+        self.live.adopted(self.book.frontends());
         affinity::Live::of(self.book.frontends().iter()).sweep(&mut self.nft)?;
         Ok(Report { operations: adopted.operations })
     }
@@ -143,6 +144,9 @@ impl Worker {
         for set in SetName::ALL.into_iter().filter(|set| !set.is_dynamic()) {
             for (slot, data) in kernel::read_set(&mut self.nft, family, set).map_err(DataplaneError::Socket)? {
                 let after = desired.remove(&slot);
+                if after.is_some() && self.book.is_a_turn(&slot, &data) {
+                    continue;
+                }
                 if after.as_ref() != Some(&data) && !(keep && after.is_none()) {
                     edit.element(slot, Some(data), after);
                 }

@@ -77,6 +77,7 @@ impl Worker {
         }
         let taken = self.take(changes, &mut off_box)?;
         self.flows.moved(self.book.frontends(), &taken.edit);
+        self.live.moved(&taken.edit);
         self.forward();
         if self.bridges.len() > bridges_before {
             self.bend().await?;
@@ -185,10 +186,13 @@ impl Worker {
     /// Sends an edit as one transaction. One that does not fit is one Service: what no
     /// packet meets yet goes ahead of its switch, what none meets any more follows.
     fn commit_edit(&mut self, edit: &Edit) -> Result<usize, DataplaneError> {
-        let ops = kernel::edit_ops(edit, &self.options);
+        let mut ops = kernel::edit_ops(edit, &self.options);
+        let restarts = self.restarts(edit);
+        ops.extend(restarts.iter().cloned());
         match self.commit(|nft| commit(nft, &ops)) {
             Err(error) if error.is_too_large() => {
-                let stages = kernel::edit_stages(edit, &self.options);
+                let mut stages = kernel::edit_stages(edit, &self.options);
+                stages.switch.extend(restarts);
                 let begins = !stages.ahead.is_empty();
                 let sent = self.commit(|nft| commit_staged(nft, stages));
                 // One stage may have taken effect without the others.

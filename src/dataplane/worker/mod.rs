@@ -3,6 +3,7 @@
 mod adopt;
 mod apply;
 mod stand_in;
+mod turns;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -20,6 +21,7 @@ use super::firewalls::{self, Site};
 use super::hairpin;
 use super::kernel;
 use super::links::{self, BoxLinks, Way};
+use super::live::Follower;
 use super::netlink::Link;
 use super::netlink::batch::{CommitError, commit};
 use super::on_lo;
@@ -65,6 +67,8 @@ pub(super) struct Worker {
     /// The note of the node ports we keep from the box's own connections.
     reserved: BTreeSet<Slot>,
     flows: Reconciler,
+    /// Who says whose turn it is, where open connections decide.
+    live: Follower,
     /// Foreign chains that drop packets of Services and cannot be changed.
     closed: BTreeSet<String>,
     /// Chains in the kernel that nothing leads to any more.
@@ -111,6 +115,7 @@ impl Worker {
             nft,
             route,
             flows: Reconciler::start(&options)?,
+            live: Follower::new(ceiling.hear_buffer_bytes),
             options,
             owned,
             book: Book::default(),

@@ -85,7 +85,8 @@ fn any_way() -> impl Strategy<Value = Way> {
         Just(How::Random),
         Just(How::SourceHash),
         Just(How::DestinationHash),
-        any_place().prop_map(How::Turn)
+        any_place().prop_map(How::Turn),
+        any_place().prop_map(How::Live)
     ];
     (any::<[bool; 2]>(), side, proptest::option::of(any_affinity()), how)
         .prop_map(|([filter, node_port], side, affinity, how)| Way { filter, side, affinity, how, node_port })

@@ -6,3 +6,4 @@ mod book;
 mod element;
 mod layout;
 mod read;
+mod turns;
