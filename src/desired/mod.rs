@@ -23,5 +23,5 @@ pub use contribution::{
     Balance, Contribution, EndpointRecord, Frontend, FrontendAddr, HealthCheck, PortRecord, ServiceRecords, Verdict,
 };
 pub use ranges::service_ranges;
-pub use service::{Facts, contribution, misplaced};
+pub use service::{Facts, contribution, misplaced, unserved};
 pub use tracker::{Change, Tracker};

@@ -7,6 +7,7 @@
 //! the relay carries ends.
 
 mod carry;
+mod delivered;
 mod diagnose;
 mod facts;
 mod follow;
@@ -137,15 +138,12 @@ impl Running {
         let (lag, lags) = watch::channel(None);
         let (busy, at_work) = watch::channel(None);
         let (checked, health_checks) = watch::channel(health_check::Checks::new());
-        let desired_facts = desired::Facts {
-            node_name: facts.node_name.as_str().into(),
-            external_ip_cidrs: config.external_ip_cidrs.clone(),
-        };
         let carriers = carry::open(config, desired::service_ranges(&store.snapshot()), &addresses).await?;
+        let desired_facts = facts::desired(config, &facts, carriers.unsupported());
         let kernel_options = carriers.dataplane.as_ref().map(|_| carry::dataplane_options(config, Vec::new()));
         let (notices, noticed) = mpsc::channel(reports::WAITING_MAX);
         let relayed = carriers.relay.as_ref().map(Relay::numbers);
-        let drain = carriers.relay.as_ref().map(Relay::drain);
+        let (drain, relays) = (carriers.relay.as_ref().map(Relay::drain), carriers.relay.is_some());
         let mut follower = Follower {
             tracker: Tracker::new(desired_facts.clone()),
             dataplane: carriers.dataplane,
@@ -176,10 +174,14 @@ impl Running {
         let reporter = Reporter { store: store.clone(), facts: facts.clone() };
         serve_health_checks(config, inputs, reporter.clone(), &stopped, &mut tasks);
         tasks.spawn(until(stopped.clone(), reporter.relay(noticed)));
-        let checks = checks(&store, lags, report_refused(&follower, &store, &facts, &stopped, &mut tasks));
+        let refused = report_refused(&follower, &store, &facts, &stopped, &mut tasks);
+        let checks = checks(&store, lags, refused.clone());
         let tally = kernel_options.as_ref().map(|options| kernel::tally(store.clone(), desired_facts.clone(), options));
-        let kernel = kernel::answers(store.clone(), kernel_options, facts.clone(), desired_facts);
+        let (store_asked, options) = (store.clone(), kernel_options);
+        let sources =
+            kernel::Sources { store: store_asked, options, facts: facts.clone(), desired_facts, refused, relays };
         let metrics = telemetry::metrics(&numbers, store.clone(), dns_numbers, relayed, tally);
+        let kernel = kernel::answers(sources);
         let options = api_options(config, &facts, &checks, metrics, kernel, report_faults(&store, &facts));
         let api = Server::bind(options, store.clone(), stopped.clone()).await.map_err(|error| api_failure(&error))?;
         let api_address = api.address();

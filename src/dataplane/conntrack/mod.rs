@@ -17,6 +17,7 @@
 //!   handshakes with an endpoint that merely lost its readiness end well.
 
 mod entries;
+mod known;
 mod stale;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,6 +35,7 @@ use super::{DataplaneError, Options};
 use crate::desired::FrontendAddr;
 use crate::model::Protocol;
 use entries::Name;
+pub(super) use known::knows;
 pub(super) use stale::{Flow, Wanted, leaves_flows};
 
 /// The time between the two looks: no packet is under way in the kernel so long,
