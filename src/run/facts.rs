@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 use tokio::sync::watch;
@@ -27,6 +28,7 @@ pub(super) fn facts(config: &Config, addresses: &[BoxAddress]) -> Facts {
         service_ranges: config.service_cluster_ip_ranges.clone(),
         node_ports: Some(config.node_port_range.clone()),
         api_listen: config.listen,
+        troubles: Arc::default(),
     }
 }
 
