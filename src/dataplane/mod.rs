@@ -66,7 +66,7 @@ pub use export::export;
 pub use inspect::{cleanup, show};
 pub use neighbours::{Neighbours, neighbours};
 pub use netlink::batch::{CommitError, Refused};
-pub use probe::{Feature, OWNED_TABLES, Probed, probe};
+pub use probe::{Feature, OWNED_TABLES, Probed, SCTP, probe};
 
 pub use trace::{Leg, Origin, Question, Trace, TraceError, trace};
 

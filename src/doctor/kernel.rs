@@ -2,8 +2,10 @@
 
 use super::facts::Facts;
 use super::{Finding, failure, ok, unknown, warning};
-use crate::dataplane::{OWNED_TABLES, Probed};
+use crate::dataplane::{OWNED_TABLES, Probed, SCTP};
 
+/// What the check of SCTP is called.
+const SCTP_CHECK: &str = "SCTP";
 /// Shares of the conntrack table in use, in percent, at which to warn and to fail.
 const CONNTRACK_WARN: u64 = 80;
 const CONNTRACK_FULL: u64 = 98;
@@ -19,7 +21,7 @@ pub(super) fn features(facts: &Facts) -> Finding {
     };
     let missing: Vec<String> = features
         .iter()
-        .filter(|feature| feature.name != OWNED_TABLES)
+        .filter(|feature| ![OWNED_TABLES, SCTP].contains(&feature.name))
         .filter_map(|feature| Some(format!("{} ({}: {})", feature.name, feature.config, feature.missing.as_ref()?)))
         .collect();
     if missing.is_empty() {
@@ -69,6 +71,27 @@ pub(super) fn owned_tables(facts: &Facts) -> Finding {
             "the kernel (before 6.9) cannot guard our tables: `nft flush ruleset` of others removes them, and edgesvc puts them back",
             "Linux 6.9 or later; until then let firewalls reload by table",
         ),
+    }
+}
+
+pub(super) fn sctp(facts: &Facts) -> Finding {
+    let features = match &facts.kernel {
+        Probed::Denied(why) => return unknown(SCTP_CHECK, why.clone()),
+        Probed::Features(features) => features,
+    };
+    match features.iter().find(|feature| feature.name == SCTP) {
+        None => unknown(SCTP_CHECK, "the kernel could not be asked"),
+        Some(feature) => match &feature.missing {
+            None => ok(SCTP_CHECK, "conntrack follows it"),
+            Some(why) => warning(
+                SCTP_CHECK,
+                format!(
+                    "conntrack does not follow it ({}), so {why}: SCTP ports of Services are left out",
+                    feature.config
+                ),
+                "build this option in; Services without SCTP need nothing",
+            ),
+        },
     }
 }
 

@@ -22,12 +22,15 @@ const STATUS_MASK: u16 = 26;
 const NESTED: u16 = 0x8000;
 /// `CTA_FILTER_F_CTA_PROTO_NUM`: of the original tuple only the protocol counts.
 const FILTER_PROTOCOL: u32 = 1 << 3;
-/// `IPS_ASSURED`: TCP has seen the whole handshake.
+/// `IPS_ASSURED`: TCP or SCTP has seen the whole handshake.
 const ASSURED: u32 = 1 << 2;
 /// `IPS_DST_NAT`
 const TRANSLATED: u32 = 1 << 5;
+/// Where the state of an entry is told (`CTA_PROTOINFO_TCP`), and which are half-open:
 /// `TCP_CONNTRACK_SYN_SENT`, `_SYN_RECV`, `_SYN_SENT2`.
-const HALF_OPEN: [u8; 3] = [1, 2, 9];
+const TCP: (u16, &[u8]) = (1, &[1, 2, 9]);
+/// The same of SCTP: `SCTP_CONNTRACK_COOKIE_WAIT`, `_COOKIE_ECHOED`.
+const SCTP: (u16, &[u8]) = (3, &[2, 3]);
 
 /// One entry, named well enough to delete it and no other.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,13 +39,13 @@ pub(super) struct Name {
     attrs: Vec<u8>,
 }
 
-/// Tells every UDP entry, or every TCP entry that a Service translated and whose
-/// handshake is not over. Kernels before 5.8 do not filter, so everything is
+/// Tells every UDP entry, or every entry of another protocol that a Service translated
+/// and whose handshake is not over. Kernels before 5.8 do not filter, so everything is
 /// looked at here too.
 pub(super) fn visit(link: &mut Link, protocol: Protocol, each: &mut dyn FnMut(Flow, Name)) -> io::Result<()> {
     let mut told = |family: u8, content: &[u8]| {
         if let Some(flow) = flow(content).filter(|flow| flow.protocol == protocol)
-            && (protocol != Protocol::Tcp || is_half_open(content))
+            && is_candidate(protocol, content)
         {
             each(flow, name(family, content));
         }
@@ -68,7 +71,7 @@ fn question(protocol: Protocol) -> Vec<u8> {
     tuple.nest(2, &inner);
     filter.bytes(1, &FILTER_PROTOCOL.to_ne_bytes()).bytes(2, &0u32.to_ne_bytes());
     a.nest(TUPLE_ORIGINAL, &tuple).nest(FILTER, &filter);
-    if protocol == Protocol::Tcp {
+    if protocol != Protocol::Udp {
         a.be32(STATUS, TRANSLATED).be32(STATUS_MASK, TRANSLATED | ASSURED);
     }
     let mut body = vec![0; 4];
@@ -98,10 +101,15 @@ fn name(family: u8, content: &[u8]) -> Name {
     Name { family, attrs: a.as_bytes().to_vec() }
 }
 
-fn is_half_open(content: &[u8]) -> bool {
-    let state = || attrs::find(attrs::find(attrs::find(content, PROTOCOL_INFO)?, 1)?, 1)?.first().copied();
+fn is_candidate(protocol: Protocol, content: &[u8]) -> bool {
+    let (place, half_open) = match protocol {
+        Protocol::Udp => return true,
+        Protocol::Tcp => TCP,
+        Protocol::Sctp => SCTP,
+    };
+    let state = || attrs::find(attrs::find(attrs::find(content, PROTOCOL_INFO)?, place)?, 1)?.first().copied();
     attrs::be32(content, STATUS).is_some_and(|status| status & TRANSLATED != 0)
-        && state().is_some_and(|state| HALF_OPEN.contains(&state))
+        && state().is_some_and(|state| half_open.contains(&state))
 }
 
 /// The original destination and the replying endpoint of an entry.
@@ -109,7 +117,8 @@ fn flow(content: &[u8]) -> Option<Flow> {
     let original = attrs::find(content, TUPLE_ORIGINAL)?;
     let reply = attrs::find(content, TUPLE_REPLY)?;
     let number = attrs::find(attrs::find(original, 2)?, 1)?.first().copied()?;
-    let protocol = [Protocol::Tcp, Protocol::Udp].into_iter().find(|protocol| protocol.number() == number)?;
+    let protocol =
+        [Protocol::Tcp, Protocol::Udp, Protocol::Sctp].into_iter().find(|protocol| protocol.number() == number)?;
     let end = |tuple, v4: u16, v6: u16, port: u16| {
         let ip = attrs::find(tuple, 1)?;
         let addr = match attrs::find(ip, v4) {
