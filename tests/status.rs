@@ -200,3 +200,40 @@ fn without_tables_of_the_kernel_everything_is_the_relays() {
     assert_ne!(seen(&world, &edgesvc, "web", CLIENT), CLIENT_ADDRESS);
     assert_eq!(said(&told(&edgesvc, "web"), "all others").2, "Masqueraded");
 }
+
+/// A library that has the kernel refuse the Service of one address.
+fn refusing(home: &Home) -> String {
+    let (source, library) = (home.file("refuse.c", include_str!("status/refuse.c")), home.text_path("refuse.so"));
+    let built = std::process::Command::new("cc").args(["-shared", "-fPIC", "-o", &library, &source, "-ldl"]).status();
+    assert!(built.expect("cc (Debian: gcc) runs").success());
+    library
+}
+
+#[test]
+fn a_service_that_the_kernel_refuses_says_so_until_it_is_taken_and_holds_up_no_other() {
+    let world = World::new();
+    let _server = echo_name(&world, "backend1", 8080);
+    let home = Arc::new(Home::new());
+    let mut command = home.run_command(&world, &[]);
+    let switch = home.file("refuse", "");
+    command.env("LD_PRELOAD", refusing(&home)).env("REFUSE_WHILE", &switch);
+    let edgesvc = Edgesvc::start_command(&world, &home, command);
+    let [bad_pod, bad] = with_pod("bad", "10.9.0.12", 8080, "  clusterIP: 10.43.77.77\n");
+    edgesvc.apply(&stream(&[[bad_pod, bad].as_slice(), &with_pod("web", "10.9.0.11", 8080, "")].concat()));
+    let ready = || edgesvc.http("/readyz?verbose").ok();
+    eventually(SOON, || if ready().contains("refuses Services: default/bad") { Ok(()) } else { Err(ready()) });
+    assert_eq!(seen(&world, &edgesvc, "web", CLIENT), CLIENT_ADDRESS);
+    let condition = |member: &str| edgesvc.field("service", "bad", &["status", "conditions", "0", member]);
+    let message = eventually(SOON, || condition("message"));
+    assert!(message.contains("cannot install the Service, and tries again: nftables:"), "{message}");
+    assert_eq!(condition("type").unwrap(), "edgesvc.io/NotProgrammed");
+    assert_eq!(condition("reason").unwrap(), "KernelRefused");
+    let events = || edgesvc.cli(&["describe", "service", "bad"]).ok();
+    eventually(SOON, || if events().contains("Warning  KernelRefused") { Ok(()) } else { Err(events()) });
+    assert_eq!(told(&edgesvc, "bad")["delivery"], "KernelRefused");
+    assert!(edgesvc.cli(&["status"]).fails(1).contains("not ready"));
+    std::fs::remove_file(&switch).unwrap();
+    eventually(SOON, || if ready().contains("[+]kernel ok") { Ok(()) } else { Err(ready()) });
+    eventually(SOON, || condition("type").map_or_else(|_| Ok(()), Err));
+    assert_eq!(told(&edgesvc, "bad")["delivery"], "Direct");
+}
