@@ -11,7 +11,9 @@ use std::process::{Child, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use support::{CLIENT, CLIENT_ADDRESS, Edgesvc, Home, NODE_ADDRESS, Place, World, echo_name, eventually, pod, stream};
+use support::{
+    CLIENT, CLIENT_ADDRESS, Edgesvc, Home, NODE, NODE_ADDRESS, Place, World, echo_name, eventually, pod, stream,
+};
 
 const SOON: Duration = Duration::from_secs(15);
 const PACKETS: &str = include_str!("sctp/packets.py");
@@ -105,10 +107,14 @@ fn a_client_that_waits_for_an_endpoint_that_is_gone_is_led_to_another() {
     edgesvc.apply(&stream(&[pod("one", "web", "10.9.0.11", 8080), service("web", "web", "")]));
     let address = edgesvc.cluster_ip("web");
     is_answered(&world, &address, "80", "nothing");
-    // It repeats its INIT from one port, so that conntrack's entry never ends by itself.
+    // Longer than we wait: the entry does not end by itself.
+    for state in ["cookie_wait", "closed"] {
+        let timeout = format!("echo 60 >/proc/sys/net/netfilter/nf_conntrack_sctp_timeout_{state}");
+        world.run(NODE, &["sh", "-c", &timeout]).ok();
+    }
     std::thread::scope(|scope| {
         let asking = scope.spawn(|| ask(&world, &address, "80", 4000, "20"));
-        let entries = || world.run("node", &["conntrack", "-L", "-p", "sctp", "--orig-port-src", "4000"]).stdout;
+        let entries = || world.run(NODE, &["conntrack", "-L", "-p", "sctp", "--orig-port-src", "4000"]).stdout;
         eventually(SOON, || if entries().contains("src=10.9.0.11") { Ok(()) } else { Err(entries()) });
         edgesvc.apply(&pod("two", "web", "10.9.0.12", 8080));
         edgesvc.cli(&["delete", "pod", "one", "--now"]).ok();

@@ -29,8 +29,9 @@ const TRANSLATED: u32 = 1 << 5;
 /// Where the state of an entry is told (`CTA_PROTOINFO_TCP`), and which are half-open:
 /// `TCP_CONNTRACK_SYN_SENT`, `_SYN_RECV`, `_SYN_SENT2`.
 const TCP: (u16, &[u8]) = (1, &[1, 2, 9]);
-/// The same of SCTP: `SCTP_CONNTRACK_COOKIE_WAIT`, `_COOKIE_ECHOED`.
-const SCTP: (u16, &[u8]) = (3, &[2, 3]);
+/// The same of SCTP: `SCTP_CONNTRACK_COOKIE_WAIT`, `_COOKIE_ECHOED`, and `_CLOSED`, to
+/// which an INIT that is repeated leads.
+const SCTP: (u16, &[u8]) = (3, &[2, 3, 1]);
 
 /// One entry, named well enough to delete it and no other.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -108,7 +109,7 @@ fn is_candidate(protocol: Protocol, content: &[u8]) -> bool {
         Protocol::Sctp => SCTP,
     };
     let state = || attrs::find(attrs::find(attrs::find(content, PROTOCOL_INFO)?, place)?, 1)?.first().copied();
-    attrs::be32(content, STATUS).is_some_and(|status| status & TRANSLATED != 0)
+    attrs::be32(content, STATUS).is_some_and(|status| status & (TRANSLATED | ASSURED) == TRANSLATED)
         && state().is_some_and(|state| half_open.contains(&state))
 }
 
