@@ -14,6 +14,7 @@ mod completions;
 mod create;
 mod dataplane;
 mod delete;
+mod delivered;
 mod describe;
 mod diff;
 mod doctor;
@@ -175,7 +176,8 @@ fn dispatch(verb: Verb, daemon: &Daemon) -> Result<(), Failure> {
         Verb::Grant(verb) => block_on(grant::run(verb)),
         Verb::Env(args) => block_on(env::env(args)),
         Verb::Exec(args) => env::exec(&args),
-        Verb::Status(server) => block_on(async move { status::status(&mut connect(&server).await?).await }),
+        Verb::Status(args) if args.things.is_empty() => block_on(status::status(args)),
+        Verb::Status(args) => block_on(delivered::delivered(args)),
     }
 }
 

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use super::args::Version;
-use super::client::{Ask, Client, whole};
+use super::args::{Status, Version};
+use super::client::{Ask, whole};
 use super::exit::{Code, Failure};
 use super::format::Format;
 use super::output;
@@ -11,7 +11,12 @@ use super::resource;
 use crate::model::Kind;
 
 /// Prints the state; fails when the server is not ready.
-pub(super) async fn status(client: &mut Client) -> Result<(), Failure> {
+pub(super) async fn status(args: Status) -> Result<(), Failure> {
+    if args.scope.namespace.is_some() || args.all_namespaces || args.output.is_some() || args.no_headers {
+        let message = "error: -n, -A, -o and --no-headers go with `edgesvc status services`";
+        return Err(Failure::new(Code::Usage, message));
+    }
+    let client = &mut super::connect(&args.server).await?;
     let version = client.ask(Ask::get("/version")).await?.value;
     let words = |member: &str| version.get(member).and_then(Value::as_str).unwrap_or_default().to_owned();
     output::line(&format!("edgesvc {} (Kubernetes {})", env!("CARGO_PKG_VERSION"), words("gitVersion")))?;

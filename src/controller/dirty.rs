@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{Task, bootstrap};
+use super::{Facts, Task, bootstrap};
 use crate::model::balance::WEIGHT_ANNOTATION;
 use crate::model::endpoints::service_of;
 use crate::model::selector::selects;
@@ -26,10 +26,15 @@ pub(super) fn all(snapshot: &Snapshot) -> BTreeSet<Task> {
     tasks
 }
 
-/// The tasks made necessary by other facts of the box.
-pub(super) fn by_facts(snapshot: &Snapshot) -> BTreeSet<Task> {
-    let pods = snapshot.list(Kind::Pod, None).map(|pod| Task::Pod(pod.key.clone()));
-    pods.chain([Task::Permanent]).collect()
+/// The tasks made necessary by other facts of the box than before.
+pub(super) fn by_facts(snapshot: &Snapshot, before: &Facts, now: &Facts) -> BTreeSet<Task> {
+    let troubled = now.troubles.differing(&before.troubles).map(|key| Task::Condition(key.clone()));
+    let mut tasks: BTreeSet<Task> = troubled.collect();
+    if before.node_addrs != now.node_addrs {
+        tasks.insert(Task::Permanent);
+        tasks.extend(snapshot.list(Kind::Pod, None).map(|pod| Task::Pod(pod.key.clone())));
+    }
+    tasks
 }
 
 /// The tasks made necessary by what happened after `since`.
@@ -105,7 +110,13 @@ fn of_object(snapshot: &Snapshot, object: &Object, tasks: &mut BTreeSet<Task>) {
     let key = || object.key.clone();
     match object.kind {
         Kind::Service => {
-            tasks.extend([Task::Repair(key()), Task::Endpoints(key()), Task::Slices(key()), Task::Mirror(key())]);
+            tasks.extend([
+                Task::Repair(key()),
+                Task::Condition(key()),
+                Task::Endpoints(key()),
+                Task::Slices(key()),
+                Task::Mirror(key()),
+            ]);
             tasks.extend(addresses(object));
         }
         Kind::IpAddress => tasks.extend([Task::IpAddress(key())]),

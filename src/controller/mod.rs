@@ -7,6 +7,7 @@
 //! Deciding is pure ([`decide`]); only [`run`] waits, writes and reads clocks.
 
 mod bootstrap;
+mod condition;
 mod dirty;
 mod draft;
 mod endpoints;
@@ -31,6 +32,7 @@ mod worker;
 mod tests;
 
 pub use bootstrap::bootstrap;
+pub use condition::{Cause, Trouble, Troubles};
 pub use event::{Report, warn};
 pub use foresee::foresee;
 pub use repair::report;
@@ -38,6 +40,7 @@ pub use worker::{Truth, run, settle};
 
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 use time::OffsetDateTime;
@@ -67,6 +70,8 @@ pub struct Facts {
     pub node_ports: Option<RangeInclusive<u16>>,
     /// Where the API listens with TLS.
     pub api_listen: Option<SocketAddr>,
+    /// The Services that are not served as they ask.
+    pub troubles: Arc<Troubles>,
 }
 
 impl Facts {
@@ -92,6 +97,8 @@ enum Task {
     Pod(ObjectKey),
     /// The addresses and ports a Service shows.
     Repair(ObjectKey),
+    /// What a Service shows of its troubles.
+    Condition(ObjectKey),
     /// The Endpoints of a Service.
     Endpoints(ObjectKey),
     /// The slices of a Service with a selector.
@@ -147,6 +154,7 @@ fn decide(scene: &mut Scene<'_>, task: &Task) -> Result<Decision, ParseError> {
         Task::IpAddress(key) => return ip_address::reconcile(scene, key),
         Task::Event(key) => return Ok(event::reconcile(scene, key)),
         Task::Repair(key) => return repair::reconcile(scene, key),
+        Task::Condition(key) => return condition::reconcile(scene, key),
         Task::ServiceCidr(key) => return service_cidr::reconcile(scene, key),
         Task::Endpoints(key) => endpoints::reconcile(scene, key)?,
         Task::Slices(key) => slices::reconcile(scene, key)?,

@@ -129,8 +129,8 @@ pub(super) async fn work<T: Truth>(truth: &T, mut told: watch::Receiver<Facts>, 
             () = tokio::time::sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
             changed = told.changed(), if telling => {
                 telling = changed.is_ok();
-                facts = told.borrow_and_update().clone();
-                queue.ready.extend(dirty::by_facts(&snapshot));
+                let before = std::mem::replace(&mut facts, told.borrow_and_update().clone());
+                queue.ready.extend(dirty::by_facts(&snapshot, &before, &facts));
             }
         }
     }

@@ -14,7 +14,8 @@ use std::io;
 
 use super::netlink::batch::{APPEND, CREATE, Op, body, kind, message};
 use super::netlink::{Attrs, Link, attrs};
-use super::table::{Expr, is_ours, rule_body};
+use super::table::{Expr, is_ours, nfproto, rule_body};
+use crate::model::IpFamily;
 
 /// Names our rule, in nft's comment and in that of iptables.
 const COMMENT: &str = "edgesvc";
@@ -24,8 +25,10 @@ const DOCKER_USER: &str = "DOCKER-USER";
 const FORWARD: u32 = 2;
 /// `NFT_TABLE_F_OWNER`
 const OWNED: u32 = 2;
+/// `NFPROTO_INET`: packets of both families.
+const INET: u8 = 1;
 /// Families whose packets are ours: ip, ip6, inet.
-const FAMILIES: [(u8, &str); 3] = [(2, "ip"), (10, "ip6"), (1, "inet")];
+const FAMILIES: [(u8, &str); 3] = [(2, "ip"), (10, "ip6"), (INET, "inet")];
 /// Rules of one chain that are looked at; a longer chain is left alone.
 const RULES_MAX: usize = 10_000;
 
@@ -64,6 +67,15 @@ pub(super) enum RuleKind {
     Other,
 }
 
+/// How forwarded packets of Services fare in a chain that drops others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Passage {
+    /// Our rule accepts them by their mark.
+    ByMark,
+    /// They may be dropped.
+    Closed,
+}
+
 /// One message to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Step {
@@ -87,6 +99,18 @@ impl Site {
     /// Whether packets of Services are dropped there and nobody but its owner can help.
     pub(super) fn is_out_of_reach(&self) -> bool {
         self.owned && self.closes()
+    }
+
+    /// Whether packets of this family meet the chain.
+    pub(super) fn is_met_by(&self, family: IpFamily) -> bool {
+        self.family == INET || self.family == nfproto(family)
+    }
+
+    /// What the chain does with forwarded packets of Services; nothing where it lets
+    /// everything through.
+    pub(super) fn passage(&self) -> Option<Passage> {
+        let ours = self.rules.iter().any(|rule| matches!(rule.kind, RuleKind::Ours(_)));
+        self.closes().then_some(if ours { Passage::ByMark } else { Passage::Closed })
     }
 
     /// What makes the chain accept packets with this bit, or no more where there is none.
@@ -114,8 +138,7 @@ impl Site {
 
     /// The site in nft's words.
     pub(super) fn at(&self) -> String {
-        let family = FAMILIES.iter().find(|(number, _)| *number == self.family).map_or("", |(_, word)| *word);
-        format!("{family} {} {}", self.table, self.chain)
+        format!("{} {} {}", family_word(self.family).unwrap_or_default(), self.table, self.chain)
     }
 
     pub(super) fn ops(&self, steps: &[Step], bit: u32) -> Vec<Op> {
@@ -143,6 +166,11 @@ impl Site {
         };
         steps.iter().map(op).collect()
     }
+}
+
+/// nft's word for a family whose packets are ours.
+pub(super) fn family_word(family: u8) -> Option<&'static str> {
+    FAMILIES.iter().find(|(number, _)| *number == family).map(|(_, word)| *word)
 }
 
 /// `meta mark & BIT == BIT counter accept`, which iptables reads as its own too.

@@ -16,13 +16,19 @@ use super::links::BoxLinks;
 use super::table::{SetName, Slot};
 use crate::model::IpFamily;
 
-/// The switches of br_netfilter in this network namespace.
-const SWITCHES: [&str; 2] =
-    ["/proc/sys/net/bridge/bridge-nf-call-iptables", "/proc/sys/net/bridge/bridge-nf-call-ip6tables"];
-
-/// Whether bridged packets meet our rules. Absent files mean no br_netfilter.
+/// Whether bridged packets meet our rules.
 pub(super) fn bridged_packets_are_translated() -> bool {
-    SWITCHES.iter().any(|path| std::fs::read_to_string(path).is_ok_and(|value| value.trim() != "0"))
+    IpFamily::BOTH.into_iter().any(translates_bridged)
+}
+
+/// The same of one family: the switches of br_netfilter in this network namespace.
+/// Absent files mean that it is not loaded.
+pub(super) fn translates_bridged(family: IpFamily) -> bool {
+    let path = match family {
+        IpFamily::V4 => "/proc/sys/net/bridge/bridge-nf-call-iptables",
+        IpFamily::V6 => "/proc/sys/net/bridge/bridge-nf-call-ip6tables",
+    };
+    std::fs::read_to_string(path).is_ok_and(|value| value.trim() != "0")
 }
 
 /// The ports of these bridges that lead to one container or guest each and

@@ -9,7 +9,7 @@ use std::pin::Pin;
 use futures_util::TryStreamExt as _;
 use netlink_packet_route::address::AddressHeaderFlags;
 use netlink_packet_route::link::{InfoBridgePort, InfoPortData, InfoPortKind, LinkAttribute, LinkInfo, LinkMessage};
-use netlink_packet_route::route::{RouteAttribute, RouteMessage, RouteType};
+use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, RouteType, RouteVia};
 use rtnetlink::{
     Handle, LinkBridge, LinkBridgePort, LinkDummy, LinkUnspec, LinkVeth, RouteMessageBuilder, new_connection,
 };
@@ -192,16 +192,17 @@ pub(super) async fn set_hairpin(route: &Handle, port: u32, on: bool) -> io::Resu
 
 /// Asks the routing table for the way to an endpoint.
 pub(super) async fn way(route: &Handle, links: &BoxLinks, addr: IpAddr) -> Way {
+    // Without a route there is nothing to reply.
+    route_to(route, addr).await.map(|answer| way_of(&answer, links)).unwrap_or_default()
+}
+
+/// The route to an address, if there is one.
+pub(super) async fn route_to(route: &Handle, addr: IpAddr) -> Option<RouteMessage> {
     let question = match addr {
         IpAddr::V4(addr) => RouteMessageBuilder::<Ipv4Addr>::new().destination_prefix(addr, 32).build(),
         IpAddr::V6(addr) => RouteMessageBuilder::<Ipv6Addr>::new().destination_prefix(addr, 128).build(),
     };
-    let answer = std::pin::pin!(route.route().get(question).execute()).try_next().await;
-    match answer {
-        Ok(Some(answer)) => way_of(&answer, links),
-        // No route: there is nothing to reply.
-        Ok(None) | Err(_) => Way::default(),
-    }
+    std::pin::pin!(route.route().get(question).execute()).try_next().await.ok().flatten()
 }
 
 pub(super) fn way_of(answer: &RouteMessage, links: &BoxLinks) -> Way {
@@ -209,25 +210,45 @@ pub(super) fn way_of(answer: &RouteMessage, links: &BoxLinks) -> Way {
     if answer.header.kind == RouteType::Local {
         return Way::default();
     }
-    let by_gateway =
-        |attribute: &RouteAttribute| matches!(attribute, RouteAttribute::Gateway(_) | RouteAttribute::Via(_));
-    if answer.attributes.iter().any(by_gateway) {
+    if gateway(answer).is_some() {
         return off_box;
     }
-    let out = answer.attributes.iter().find_map(|attribute| match attribute {
-        RouteAttribute::Oif(index) => Some(*index),
-        _ => None,
-    });
-    let Some((index, link)) = out.and_then(|index| Some((index, links.get(&index)?))) else { return Way::default() };
+    let Some((index, link)) = out(answer).and_then(|index| Some((index, links.get(&index)?))) else {
+        return Way::default();
+    };
     match link.kind.as_deref() {
-        Some("bridge") => {
-            let wired = links.values().any(|port| port.master == Some(index) && port.kind.is_none());
-            Way { off_box: wired, bridge: Some(index) }
-        }
+        Some("bridge") => Way { off_box: wired_port(links, index).is_some(), bridge: Some(index) },
         Some("veth" | "tun" | "dummy" | "ifb" | "netkit") => Way::default(),
         None if link.name == "lo" => Way::default(),
         Some(_) | None => off_box,
     }
+}
+
+/// The link that packets leave by.
+pub(super) fn out(answer: &RouteMessage) -> Option<u32> {
+    answer.attributes.iter().find_map(|attribute| match attribute {
+        RouteAttribute::Oif(index) => Some(*index),
+        _ => None,
+    })
+}
+
+/// The router packets go to first; unspecified where only that there is one is known.
+pub(super) fn gateway(answer: &RouteMessage) -> Option<IpAddr> {
+    answer.attributes.iter().find_map(|attribute| match attribute {
+        RouteAttribute::Gateway(RouteAddress::Inet(addr)) | RouteAttribute::Via(RouteVia::Inet(addr)) => {
+            Some(IpAddr::V4(*addr))
+        }
+        RouteAttribute::Gateway(RouteAddress::Inet6(addr)) | RouteAttribute::Via(RouteVia::Inet6(addr)) => {
+            Some(IpAddr::V6(*addr))
+        }
+        RouteAttribute::Gateway(_) | RouteAttribute::Via(_) => Some(Ipv4Addr::UNSPECIFIED.into()),
+        _ => None,
+    })
+}
+
+/// A port of a bridge that leads to a wire.
+pub(super) fn wired_port(links: &BoxLinks, bridge: u32) -> Option<&BoxLink> {
+    links.values().find(|port| port.master == Some(bridge) && port.kind.is_none())
 }
 
 /// Lets the box forward packets of a family. Answers a warning where it may not.

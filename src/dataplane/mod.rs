@@ -18,6 +18,7 @@ mod box_links;
 mod compare;
 mod conntrack;
 mod counters;
+mod delivery;
 mod export;
 mod firewalls;
 mod hairpin;
@@ -61,11 +62,12 @@ use crate::model::{NodePortAddress, ObjectKey};
 pub use box_links::{LinkState, links};
 pub use compare::{differences, preview};
 pub use counters::{Count, counts};
+pub use delivery::{Deliveries, Delivery, Path, Sight, deliveries};
 pub use export::export;
 pub use inspect::{cleanup, show};
 pub use neighbours::{Neighbours, neighbours};
 pub use netlink::batch::{CommitError, Refused};
-pub use probe::{Feature, HASH, OWNED_TABLES, Probed, probe};
+pub use probe::{Feature, HASH, OWNED_TABLES, Probed, SCTP, probe};
 
 pub use trace::{Leg, Origin, Question, Trace, TraceError, trace};
 
@@ -238,6 +240,7 @@ struct Opening {
     warnings: Vec<String>,
     flows: conntrack::Observer,
     refused: tokio::sync::watch::Receiver<Refusals>,
+    tracks_sctp: bool,
 }
 
 type Opened = std::sync::mpsc::SyncSender<Result<Opening, DataplaneError>>;
@@ -302,6 +305,12 @@ impl Dataplane {
         self.opening.refused.clone()
     }
 
+    /// Whether the kernel follows SCTP associations, without which their ports cannot be
+    /// translated: a packet would reach the endpoint at the Service's port.
+    pub fn tracks_sctp(&self) -> bool {
+        self.opening.tracks_sctp
+    }
+
     /// What start-up found worth telling, one line each.
     pub fn warnings(&self) -> &[String] {
         &self.opening.warnings
@@ -334,7 +343,8 @@ fn serve(options: Options, ceiling: Ceiling, inbox: mpsc::Receiver<Request>, ope
                 Err(error) => return opened.send(Err(error)),
             };
             let warnings = std::mem::take(&mut worker.warnings);
-            opened.send(Ok(Opening { warnings, flows: worker.observer(), refused: worker.refused() }))?;
+            let (flows, refused, tracks_sctp) = (worker.observer(), worker.refused(), worker.tracks_sctp);
+            opened.send(Ok(Opening { warnings, flows, refused, tracks_sctp }))?;
             watch::serve(worker, inbox).await;
             Ok(())
         }),

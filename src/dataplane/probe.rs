@@ -1,11 +1,12 @@
 //! What the kernel can do of what we need, expression by expression, in
 //! transactions that leave nothing.
 
+use super::conntrack;
 use super::kernel::{delete_table, new_chain, new_table};
 use super::netlink::Link;
 use super::netlink::batch::commit;
 use super::table::{Chain, Expr, Hook, Verdict};
-use crate::model::IpFamily;
+use crate::model::{IpFamily, Protocol};
 
 /// The table of the probes; never committed for longer than its transaction.
 const PROBE: &str = "edgesvc-doctor";
@@ -64,9 +65,12 @@ fn probe_here() -> Probed {
         let nothing_works = missing.is_some() && found.is_empty();
         found.push(Feature { name, config, missing });
         if nothing_works {
-            break;
+            return Probed::Features(found);
         }
     }
+    let follows = conntrack::knows(&mut link, Protocol::Sctp);
+    let missing = (!follows).then(|| "ports cannot be translated".to_owned());
+    found.push(Feature { name: SCTP, config: "CONFIG_NF_CT_PROTO_SCTP", missing });
     Probed::Features(found)
 }
 
@@ -119,3 +123,5 @@ fn cases() -> Vec<Case> {
 pub const OWNED_TABLES: &str = "tables that nobody else can change";
 /// Can be done without: Services balanced by sh or dh are balanced at random.
 pub const HASH: &str = "choice by address";
+/// Can be done without: ports of SCTP are left out.
+pub const SCTP: &str = "SCTP in conntrack";

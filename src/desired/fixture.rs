@@ -57,7 +57,8 @@ pub(super) fn node(name: &str, zone: &str) -> Draft {
 }
 
 pub(super) fn facts() -> Facts {
-    Facts { node_name: "n1".into(), external_ip_cidrs: vec!["198.51.100.0/24".parse().unwrap()] }
+    let external_ip_cidrs = vec!["198.51.100.0/24".parse().unwrap()];
+    Facts { node_name: "n1".into(), external_ip_cidrs, ..Facts::default() }
 }
 
 pub(super) fn key(name: &str) -> ObjectKey {

@@ -24,5 +24,5 @@ pub use contribution::{
     ServiceRecords, Verdict,
 };
 pub use ranges::service_ranges;
-pub use service::{Facts, contribution, misplaced};
+pub use service::{Facts, contribution, misplaced, unserved};
 pub use tracker::{Change, Tracker};

@@ -32,6 +32,8 @@ pub struct Facts {
     pub node_name: Arc<str>,
     /// externalIPs outside these ranges are not programmed.
     pub external_ip_cidrs: Vec<IpNet>,
+    /// Protocols that cannot be carried here, and why: their ports are left out.
+    pub unsupported: BTreeMap<Protocol, String>,
 }
 
 impl Facts {
@@ -59,6 +61,16 @@ pub fn misplaced(snapshot: &Snapshot, service: &ObjectKey, ranges: &[IpNet]) -> 
     let found: BTreeSet<IpAddr> =
         endpoints.filter_map(|endpoint| endpoint.addr()).filter(|a| here.is_of_services(*a)).collect();
     found.into_iter().collect()
+}
+
+/// The ports of a Service that are left out, because their protocol cannot be carried.
+pub fn unserved(snapshot: &Snapshot, service: &ObjectKey, facts: &Facts) -> Vec<(Protocol, u16)> {
+    let object = snapshot.get(Kind::Service, service);
+    let ours = object.filter(|object| !object.meta.labels.contains_key(PROXY_NAME_LABEL));
+    let Some(service) = ours.and_then(|object| object.as_service()) else { return Vec::new() };
+    let proxied = !virtual_addrs(service).is_empty();
+    let ports = service.spec.ports.iter().filter(|port| proxied && facts.unsupported.contains_key(&port.protocol));
+    ports.map(|port| (port.protocol, port.port)).collect()
 }
 
 /// What a Service with these slices, all its own, asks of a device in `zone`, where
@@ -127,7 +139,7 @@ fn service_frontends(
     let mut found: BTreeMap<(FrontendAddr, Protocol, u16), Frontend> = BTreeMap::new();
     for family in families(service) {
         let ranges = source_ranges(service, family);
-        for port in &service.spec.ports {
+        for port in service.spec.ports.iter().filter(|port| !facts.unsupported.contains_key(&port.protocol)) {
             let endpoints = PortEndpoints::gather(slices, address_type(family), port, here);
             let owner = affinity_owner(service, family, port, facts);
             let balance = |chosen, local| {

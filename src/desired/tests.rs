@@ -1,6 +1,7 @@
 //! Cases of spec/dataplane.md and spec/dns.md that are decided here, and laws of
 //! the tracker.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -9,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::fixture::*;
 use super::{
-    Balance, Change, Facts, Frontend, FrontendAddr, Tracker, Verdict, contribution, misplaced, service_ranges,
+    Balance, Change, Facts, Frontend, FrontendAddr, Tracker, Verdict, contribution, misplaced, service_ranges, unserved,
 };
 use crate::model::balance::Schedule;
 use crate::model::{Draft, IpFamily, Kind, ObjectKey, Protocol};
@@ -246,6 +247,23 @@ fn case_34_sctp_is_passed_on() {
     );
     let found = contribution_to(vec![service(spec), slices]);
     assert_eq!(verdict_of(&found, virtual_addr("10.96.0.10"), Protocol::Sctp, 80), "10.244.1.10:9");
+}
+
+#[test]
+fn ports_of_a_protocol_that_cannot_be_carried_are_left_out_and_named_and_the_others_stay() {
+    let ports = json!([{"name": "a", "protocol": "SCTP", "port": 80}, {"name": "b", "protocol": "TCP", "port": 80}]);
+    let ports_of_slice =
+        json!([{"name": "a", "protocol": "SCTP", "port": 9}, {"name": "b", "protocol": "TCP", "port": 8}]);
+    let slices = slice_with("web-1", json!({"endpoints": [ready(EP1, "n1")], "ports": ports_of_slice}));
+    let snapshot = Snapshot::for_tests([service(json!({"ports": ports})), slices]);
+    let facts = Facts { unsupported: BTreeMap::from([(Protocol::Sctp, "no".to_owned())]), ..facts() };
+    let found = contribution(&snapshot, &key("web"), &facts).unwrap();
+    let frontends: Vec<_> = found.frontends.iter().map(|frontend| frontend.protocol).collect();
+    assert_eq!(frontends, [Protocol::Tcp]);
+    assert_eq!(found.records.ports.len(), 2, "names have nothing to do with it");
+    assert_eq!(unserved(&snapshot, &key("web"), &facts), [(Protocol::Sctp, 80)]);
+    assert_eq!(unserved(&snapshot, &key("web"), &Facts::default()), []);
+    assert_eq!(unserved(&snapshot, &key("none"), &facts), []);
 }
 
 fn hinted(addr: &str, zones: &[&str], nodes: &[&str]) -> Value {

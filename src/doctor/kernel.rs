@@ -2,8 +2,10 @@
 
 use super::facts::Facts;
 use super::{Finding, failure, ok, unknown, warning};
-use crate::dataplane::{Feature, HASH, OWNED_TABLES, Probed};
+use crate::dataplane::{Feature, HASH, OWNED_TABLES, Probed, SCTP};
 
+/// What the check of SCTP is called.
+const SCTP_CHECK: &str = "SCTP";
 /// Shares of the conntrack table in use, in percent, at which to warn and to fail.
 const CONNTRACK_WARN: u64 = 80;
 const CONNTRACK_FULL: u64 = 98;
@@ -23,7 +25,7 @@ pub(super) fn features(facts: &Facts) -> Finding {
     };
     let told =
         |feature: &Feature| Some(format!("{} ({}: {})", feature.name, feature.config, feature.missing.as_ref()?));
-    let needed = features.iter().filter(|feature| ![OWNED_TABLES, HASH].contains(&feature.name));
+    let needed = features.iter().filter(|feature| ![OWNED_TABLES, HASH, SCTP].contains(&feature.name));
     let missing: Vec<String> = needed.filter_map(told).collect();
     if missing.is_empty() {
         return match features.iter().filter(|feature| feature.name == HASH).find_map(told) {
@@ -78,6 +80,27 @@ pub(super) fn owned_tables(facts: &Facts) -> Finding {
             "the kernel (before 6.9) cannot guard our tables: `nft flush ruleset` of others removes them, and edgesvc puts them back",
             "Linux 6.9 or later; until then let firewalls reload by table",
         ),
+    }
+}
+
+pub(super) fn sctp(facts: &Facts) -> Finding {
+    let features = match &facts.kernel {
+        Probed::Denied(why) => return unknown(SCTP_CHECK, why.clone()),
+        Probed::Features(features) => features,
+    };
+    match features.iter().find(|feature| feature.name == SCTP) {
+        None => unknown(SCTP_CHECK, "the kernel could not be asked"),
+        Some(feature) => match &feature.missing {
+            None => ok(SCTP_CHECK, "conntrack follows it"),
+            Some(why) => warning(
+                SCTP_CHECK,
+                format!(
+                    "conntrack does not follow it ({}), so {why}: SCTP ports of Services are left out",
+                    feature.config
+                ),
+                "build this option in; Services without SCTP need nothing",
+            ),
+        },
     }
 }
 

@@ -70,7 +70,7 @@ fn failure(check: &'static str, cause: impl Into<String>, mend: impl Into<String
 }
 
 /// Every check, in the order in which a box is set up.
-const CHECKS: [fn(&Facts) -> Finding; 24] = [
+const CHECKS: [fn(&Facts) -> Finding; 25] = [
     state::configuration,
     state::daemon,
     state::versions,
@@ -80,6 +80,7 @@ const CHECKS: [fn(&Facts) -> Finding; 24] = [
     state::certificates,
     kernel::features,
     kernel::owned_tables,
+    kernel::sctp,
     kernel::other_proxies,
     kernel::legacy_iptables,
     kernel::conntrack_size,

@@ -4,7 +4,7 @@ use time::macros::datetime;
 
 use super::facts::{Daemon, Disk, Facts, LinkFact};
 use super::{Finding, Level, examine};
-use crate::dataplane::{Feature, HASH, Neighbours, OWNED_TABLES, Probed};
+use crate::dataplane::{Feature, HASH, Neighbours, OWNED_TABLES, Probed, SCTP};
 
 /// A box on which everything is as it should be.
 fn healthy() -> Facts {
@@ -23,7 +23,11 @@ fn healthy() -> Facts {
         version: "1.0",
         net_admin: true,
         net_bind: true,
-        kernel: Probed::Features(vec![feature("masquerade", "CONFIG_NFT_MASQ"), feature(OWNED_TABLES, "")]),
+        kernel: Probed::Features(vec![
+            feature("masquerade", "CONFIG_NFT_MASQ"),
+            feature(OWNED_TABLES, ""),
+            feature(SCTP, ""),
+        ]),
         kernel_config: None,
         neighbours: Ok(Neighbours { ours: true, ..Neighbours::default() }),
         legacy_tables: Some(Vec::new()),
@@ -75,6 +79,17 @@ fn a_healthy_box_has_nothing_to_mend() {
 type Case = (fn(&mut Facts), &'static str, Level, &'static str, &'static str);
 
 const STATE: &[Case] = &[
+    (
+        |f| {
+            let missing = Some("ports cannot be translated".to_owned());
+            let sctp = Feature { name: SCTP, config: "CONFIG_NF_CT_PROTO_SCTP", missing };
+            f.kernel = Probed::Features(vec![sctp]);
+        },
+        "SCTP",
+        Level::Warning,
+        "CONFIG_NF_CT_PROTO_SCTP",
+        "without SCTP",
+    ),
     (
         |f| f.config_fault = Some("--listen: no".to_owned()),
         "configuration",

@@ -138,6 +138,16 @@ pub enum TrafficPolicy {
 pub struct ServiceStatus {
     /// Addresses of the load balancer.
     pub load_balancer: LoadBalancerStatus,
+    /// What is observed of it.
+    pub conditions: Vec<ServiceCondition>,
+}
+
+/// One entry of `status.conditions`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct ServiceCondition {
+    /// What it is about; there is one of each.
+    pub r#type: String,
 }
 
 /// `status.loadBalancer`.

@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 
 use super::locals::Locals;
 use super::picker::{Backend, Backing, Live};
-use super::plan::{Place, Seat, handed, sctp, seats};
+use super::plan::{Place, Seat, handed, seats};
 use super::site::Site;
 use super::socket::{open_tcp, open_udp};
 use super::{Drain, Gate, Numbers, Options, Shared, behind, tcp, udp};
@@ -219,14 +219,6 @@ impl Relay {
             // The kernel's alone: ten thousand of these must cost nothing here.
             self.services.remove(&key);
             return Arc::clone(contribution);
-        }
-        let before = self.services.get(&key).map(|served| Arc::clone(&served.contribution));
-        if let Some(port) = sctp(contribution).filter(|_| options.whole)
-            && before.as_deref().and_then(sctp) != Some(port)
-        {
-            tracing::warn!(service = %key, port, "SCTP is not supported by --proxy-mode relay: the port is not served");
-            let note = format!("--proxy-mode relay does not support SCTP: port {port} is not served");
-            self.notices.push(Notice { service: key.clone(), reason: "ProtocolNotSupported", note });
         }
         let mut served = self.services.remove(&key).unwrap_or_else(|| Served {
             contribution: Arc::clone(contribution),

@@ -126,8 +126,3 @@ pub(super) fn handed(contribution: &Contribution, sockets: &BTreeMap<Seat, Socke
     }
     handed
 }
-
-/// The frontends that no relay can carry.
-pub(super) fn sctp(contribution: &Contribution) -> Option<u16> {
-    contribution.frontends.iter().find(|frontend| frontend.protocol == Protocol::Sctp).map(|frontend| frontend.port)
-}

@@ -1,5 +1,6 @@
 //! Who carries connections: the kernel's tables, the relay, or both side by side.
 
+use std::collections::BTreeMap;
 use std::io;
 
 use ipnet::IpNet;
@@ -8,7 +9,7 @@ use tokio::sync::watch;
 use crate::cli::exit::{Code, Failure};
 use crate::config::{Config, ProxyMode};
 use crate::dataplane::{self, Dataplane};
-use crate::model::{BoxAddresses, IpFamily};
+use crate::model::{BoxAddresses, IpFamily, Protocol};
 use crate::relay::{self, Relay};
 
 /// Open files: every connection of the API's doors, and as many again for all the
@@ -20,6 +21,19 @@ const DESCRIPTORS: u64 = 131_072;
 pub(super) struct Carriers {
     pub(super) dataplane: Option<Dataplane>,
     pub(super) relay: Option<Relay>,
+}
+
+impl Carriers {
+    /// The protocols that none of them carries, and why.
+    pub(super) fn unsupported(&self) -> BTreeMap<Protocol, String> {
+        let why = match (&self.dataplane, &self.relay) {
+            (Some(dataplane), _) if dataplane.tracks_sctp() => None,
+            (Some(_), _) => Some("the kernel does not track it: CONFIG_NF_CT_PROTO_SCTP is missing"),
+            (None, Some(_)) => Some("--proxy-mode relay does not support it"),
+            (None, None) => None,
+        };
+        why.map(|why| (Protocol::Sctp, why.to_owned())).into_iter().collect()
+    }
 }
 
 /// Opens what the proxy mode asks for. Where nf_tables or the privilege for it is

@@ -1,7 +1,8 @@
 //! What this box says of itself: its name, addresses, processor and memory.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 use tokio::sync::watch;
@@ -9,7 +10,8 @@ use tokio::sync::watch;
 use crate::config::Config;
 use crate::controller::Facts;
 use crate::dataplane::addresses;
-use crate::model::{BoxAddress, BoxAddresses};
+use crate::desired;
+use crate::model::{BoxAddress, BoxAddresses, Protocol};
 
 /// The facts with these addresses of the box; the others stay as they are for the
 /// life of the process.
@@ -26,7 +28,14 @@ pub(super) fn facts(config: &Config, addresses: &[BoxAddress]) -> Facts {
         service_ranges: config.service_cluster_ip_ranges.clone(),
         node_ports: Some(config.node_port_range.clone()),
         api_listen: config.listen,
+        troubles: Arc::default(),
     }
+}
+
+/// What Services depend on besides the store.
+pub(super) fn desired(config: &Config, facts: &Facts, unsupported: BTreeMap<Protocol, String>) -> desired::Facts {
+    let external_ip_cidrs = config.external_ip_cidrs.clone();
+    desired::Facts { node_name: facts.node_name.as_str().into(), external_ip_cidrs, unsupported }
 }
 
 /// Follows the box's addresses until nobody is left who wants to know.

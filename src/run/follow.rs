@@ -22,6 +22,7 @@ use crate::dataplane::health_check::Checks;
 use crate::dataplane::{Dataplane, DataplaneError, Refusals};
 use crate::desired::{self, Tracker};
 use crate::dns;
+use crate::model::{ObjectKey, Protocol};
 use crate::relay::{Notice, Relay};
 use crate::store::Snapshot;
 
@@ -53,6 +54,10 @@ pub(super) struct Follower {
     pub(super) busy: watch::Sender<Option<Instant>>,
     /// Services with endpoints that are cluster IPs.
     pub(super) misplaced: watch::Sender<Refusals>,
+    /// Services with ports whose protocol cannot be carried.
+    pub(super) unserved: watch::Sender<Refusals>,
+    /// What their contributions depend on besides the store.
+    pub(super) facts: desired::Facts,
 }
 
 impl Follower {
@@ -66,7 +71,7 @@ impl Follower {
         self.relay_changes(changes.clone()).await;
         self.converge().await?;
         self.tell_checks(&changes);
-        self.tell_misplaced(snapshot, &changes);
+        self.tell_left_out(snapshot, &changes);
         self.tell_zone(snapshot, &changes);
         self.zone.send_modify(|zone| zone.apply(dns::Change::Synced, seconds()));
         self.report();
@@ -112,7 +117,7 @@ impl Follower {
             }
             self.busy.send_replace(None);
             self.tell_checks(&changes);
-            self.tell_misplaced(&snapshot, &changes);
+            self.tell_left_out(&snapshot, &changes);
             self.tell_zone(&snapshot, &changes);
             self.report();
             if tried && refusal.is_none() {
@@ -237,19 +242,18 @@ impl Follower {
         });
     }
 
-    fn tell_misplaced(&self, snapshot: &Snapshot, changes: &[desired::Change]) {
-        self.misplaced.send_if_modified(|told| {
-            let mut moved = false;
-            for change in changes {
-                let found = desired::misplaced(snapshot, &change.key, self.tracker.ranges());
-                let found: Vec<String> = found.iter().map(ToString::to_string).collect();
-                let before = match found.is_empty() {
-                    true => told.remove(&change.key),
-                    false => told.insert(change.key.clone(), found.join(", ")),
-                };
-                moved |= before.as_ref() != told.get(&change.key);
-            }
-            moved
+    /// Tells which endpoints and ports are left out.
+    fn tell_left_out(&self, snapshot: &Snapshot, changes: &[desired::Change]) {
+        note(&self.misplaced, changes, |key| {
+            desired::misplaced(snapshot, key, self.tracker.ranges()).iter().map(ToString::to_string).collect()
+        });
+        note(&self.unserved, changes, |key| {
+            let ports = desired::unserved(snapshot, key, &self.facts).into_iter();
+            let told = |(protocol, port): (Protocol, u16)| {
+                let why = self.facts.unsupported.get(&protocol).map(String::as_str).unwrap_or_default();
+                format!("{port}/{} ({why})", protocol.as_str())
+            };
+            ports.map(told).collect()
         });
     }
 
@@ -284,6 +288,22 @@ impl Follower {
             }
         });
     }
+}
+
+/// Notes what is found left out of the Services that changed, if anything.
+fn note(told: &watch::Sender<Refusals>, changes: &[desired::Change], found: impl Fn(&ObjectKey) -> Vec<String>) {
+    told.send_if_modified(|told| {
+        let mut moved = false;
+        for change in changes {
+            let found = found(&change.key);
+            let before = match found.is_empty() {
+                true => told.remove(&change.key),
+                false => told.insert(change.key.clone(), found.join(", ")),
+            };
+            moved |= before.as_ref() != told.get(&change.key);
+        }
+        moved
+    });
 }
 
 /// When what was refused is tried again: at growing pauses.

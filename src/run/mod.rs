@@ -7,6 +7,7 @@
 //! the relay carries ends.
 
 mod carry;
+mod delivered;
 mod diagnose;
 mod facts;
 mod follow;
@@ -137,15 +138,12 @@ impl Running {
         let (lag, lags) = watch::channel(None);
         let (busy, at_work) = watch::channel(None);
         let (checked, health_checks) = watch::channel(health_check::Checks::new());
-        let desired_facts = desired::Facts {
-            node_name: facts.node_name.as_str().into(),
-            external_ip_cidrs: config.external_ip_cidrs.clone(),
-        };
         let carriers = carry::open(config, desired::service_ranges(&store.snapshot()), &addresses).await?;
+        let desired_facts = facts::desired(config, &facts, carriers.unsupported());
         let kernel_options = carriers.dataplane.as_ref().map(|_| carry::dataplane_options(config, Vec::new()));
         let (notices, noticed) = mpsc::channel(reports::WAITING_MAX);
         let relayed = carriers.relay.as_ref().map(Relay::numbers);
-        let drain = carriers.relay.as_ref().map(Relay::drain);
+        let (drain, relays) = (carriers.relay.as_ref().map(Relay::drain), carriers.relay.is_some());
         let mut follower = Follower {
             tracker: Tracker::new(desired_facts.clone()),
             dataplane: carriers.dataplane,
@@ -160,6 +158,8 @@ impl Running {
             lag,
             busy,
             misplaced: watch::Sender::default(),
+            unserved: watch::Sender::default(),
+            facts: desired_facts.clone(),
         };
         let snapshots = store.subscribe();
         follower.begin(&store.snapshot()).await.map_err(|error| carry::failure(&error))?;
@@ -176,26 +176,27 @@ impl Running {
         let reporter = Reporter { store: store.clone(), facts: facts.clone() };
         serve_health_checks(config, inputs, reporter.clone(), &stopped, &mut tasks);
         tasks.spawn(until(stopped.clone(), reporter.relay(noticed)));
-        let checks = checks(&store, lags, report_refused(&follower, &store, &facts, &stopped, &mut tasks));
+        let (told, known) = watch::channel(facts.clone());
+        let refused = report_refused(&follower, &store, &told, &stopped, &mut tasks);
+        let checks = checks(&store, lags, refused.clone());
         let tally = kernel_options.as_ref().map(|options| kernel::tally(store.clone(), desired_facts.clone(), options));
-        let kernel = kernel::answers(store.clone(), kernel_options, facts.clone(), desired_facts);
         let metrics = telemetry::metrics(&numbers, store.clone(), dns_numbers, relayed, tally);
+        let (store_asked, options) = (store.clone(), kernel_options);
+        let kernel =
+            kernel::Sources { store: store_asked, options, facts: facts.clone(), desired_facts, refused, relays };
+        let kernel = kernel::answers(kernel);
         let options = api_options(config, &facts, &checks, metrics, kernel, report_faults(&store, &facts));
         let api = Server::bind(options, store.clone(), stopped.clone()).await.map_err(|error| api_failure(&error))?;
         let api_address = api.address();
         tasks.spawn(api.run());
         tasks.spawn(until(stopped.clone(), follower.run(snapshots)));
         tasks.spawn(drained(drain, stopped.clone()));
-        let (told, known) = watch::channel(facts);
         tasks.spawn(until(stopped.clone(), facts::follow(addresses, told)));
         tasks.spawn(controller::run(store.clone(), known, turned(stopped.clone())));
         tasks.spawn(until(stopped, memory::follow(store.subscribe())));
         let asked = config.cluster_dns.first().map(|addr| SocketAddr::new(*addr, defaults::DNS_PORT));
-        let watchdog = Watchdog {
-            store: store.clone(),
-            kernel: at_work,
-            dns: asked.map(|at| (at, config.cluster_domain.clone())),
-        };
+        let dns = asked.map(|at| (at, config.cluster_domain.clone()));
+        let watchdog = Watchdog { store: store.clone(), kernel: at_work, dns };
         Ok(Running { store, shutdown, tasks, checks, watchdog, api_address })
     }
 
@@ -280,20 +281,24 @@ async fn open(config: &Config) -> Result<Store, Failure> {
     })
 }
 
-/// Reports the Services that the kernel refuses, and those with endpoints that cannot be
-/// ones; answers the former.
+/// Reports the Services that the kernel refuses, and those of which endpoints or ports are
+/// left out; answers the former.
 fn report_refused(
     follower: &Follower,
     store: &Store,
-    facts: &controller::Facts,
+    facts: &watch::Sender<controller::Facts>,
     stopped: &watch::Receiver<bool>,
     tasks: &mut JoinSet<()>,
 ) -> watch::Receiver<dataplane::Refusals> {
     let nobody = || watch::channel(dataplane::Refusals::new()).1;
     let refused = follower.dataplane.as_ref().map_or_else(nobody, dataplane::Dataplane::refused);
-    let misplaced = follower.misplaced.subscribe();
-    for (words, services) in [(&refused::KERNEL, refused.clone()), (&refused::MISPLACED, misplaced)] {
-        let reporting = refused::report(store.clone(), facts.clone(), words, services);
+    let (misplaced, unserved) = (follower.misplaced.subscribe(), follower.unserved.subscribe());
+    let troubles =
+        [(&refused::KERNEL, refused.clone()), (&refused::MISPLACED, misplaced), (&refused::UNSERVED, unserved)];
+    for (words, services) in troubles {
+        // Apart: events are written with pauses, and a condition is to be right.
+        tasks.spawn(until(stopped.clone(), refused::show(facts.clone(), words, services.clone())));
+        let reporting = refused::report(store.clone(), facts.borrow().clone(), words, services);
         tasks.spawn(until(stopped.clone(), reporting));
     }
     refused

@@ -1,13 +1,15 @@
-//! Tells of Services that the kernel refuses, and of endpoints that cannot be ones: an
-//! event on each Service, and a line for `/readyz`.
+//! Tells of Services that the kernel refuses, of ports whose protocol cannot be carried and
+//! of endpoints that cannot be ones: an event and a condition on each Service, and for
+//! what the kernel refuses a line in `/readyz`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::controller;
+use crate::controller::{self, Trouble};
 use crate::dataplane::Refusals;
-use crate::model::Kind;
+use crate::model::{Kind, ObjectKey};
 use crate::store::Store;
 
 /// Services named in one line; the others are counted.
@@ -16,16 +18,26 @@ const NAMED_MAX: usize = 5;
 /// everything else that events say.
 const EVENT_PAUSE: Duration = Duration::from_millis(20);
 
-/// What an event says of a Service besides the cause of the moment.
+/// What an event and a condition say of a Service besides the cause of the moment.
 #[derive(Debug)]
 pub(super) struct Words {
+    trouble: Trouble,
     reason: &'static str,
     note: &'static str,
 }
 
-pub(super) const KERNEL: Words = Words { reason: "KernelRefused", note: "cannot install the Service, and tries again" };
-pub(super) const MISPLACED: Words =
-    Words { reason: "EndpointIsClusterIP", note: "leads no connection to endpoints that are cluster IPs themselves" };
+pub(super) const KERNEL: Words =
+    Words { trouble: Trouble::Kernel, reason: "KernelRefused", note: "cannot install the Service, and tries again" };
+pub(super) const MISPLACED: Words = Words {
+    trouble: Trouble::Endpoints,
+    reason: "EndpointIsClusterIP",
+    note: "leads no connection to endpoints that are cluster IPs themselves",
+};
+pub(super) const UNSERVED: Words = Words {
+    trouble: Trouble::Ports,
+    reason: "ProtocolNotSupported",
+    note: "leaves ports of the Service out and serves the others",
+};
 
 /// Why the kernel does not hold every Service, if it does not.
 pub(super) fn failure(refused: &Refusals) -> Option<String> {
@@ -33,6 +45,27 @@ pub(super) fn failure(refused: &Refusals) -> Option<String> {
     let more = refused.len() - named.len();
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     (!named.is_empty()).then(|| format!("refuses Services: {}{more}", named.join(", ")))
+}
+
+/// Has the controllers show a condition on each Service that has trouble, as long as it has.
+pub(super) async fn show(
+    facts: watch::Sender<controller::Facts>,
+    words: &'static Words,
+    mut troubled: watch::Receiver<Refusals>,
+) {
+    loop {
+        let now = troubled.borrow_and_update().clone();
+        facts.send_if_modified(|facts| {
+            let cause = |(service, why): (&ObjectKey, &String)| {
+                let message = format!("node {} {}: {why}", facts.node_name, words.note);
+                (service.clone(), controller::Cause { reason: words.reason, message })
+            };
+            Arc::make_mut(&mut facts.troubles).replace(words.trouble, now.iter().map(cause).collect::<Vec<_>>())
+        });
+        if troubled.changed().await.is_err() {
+            return std::future::pending().await;
+        }
+    }
 }
 
 /// Writes an event on each Service that has trouble, once for each cause.
@@ -62,7 +95,7 @@ pub(super) async fn report(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Draft, ObjectKey};
+    use crate::model::Draft;
     use crate::store::{Durability, Expect, Op, Write};
 
     #[test]

@@ -291,10 +291,30 @@ fn sctp_is_refused_by_name() {
     let edgesvc = relay(&world, &[]);
     let spec = format!("{SPEC}  - {{name: sctp, port: 99, protocol: SCTP}}\n");
     edgesvc.apply(&web("", &spec, &[11]));
-    edgesvc.wait_for_line(SOON, |line| line.contains("SCTP is not supported") && line.contains("default/web"));
     let events = || edgesvc.cli(&["get", "events"]).ok();
     eventually(SOON, || if events().contains("ProtocolNotSupported") { Ok(()) } else { Err(events()) });
     answers(&world, CLIENT, &edgesvc.cluster_ip("web"), 80);
+    let condition = |member: &str| edgesvc.field("service", "web", &["status", "conditions", "0", member]);
+    let message = eventually(SOON, || condition("message"));
+    assert!(message.contains("99/SCTP (--proxy-mode relay does not support it)"), "{message}");
+    assert_eq!(condition("type").unwrap(), "edgesvc.io/PortsNotServed");
+    assert_eq!(
+        (condition("status").unwrap(), condition("reason").unwrap()),
+        ("True".into(), "ProtocolNotSupported".into())
+    );
+    // Whoever takes it away: it is there as long as the port is left out.
+    let since = condition("lastTransitionTime").unwrap();
+    let patch = ["patch", "service", "web", "--subresource", "status", "--type", "merge", "-p"];
+    edgesvc.kubectl(&[patch.as_slice(), &[r#"{"status":{"conditions":[]}}"#]].concat()).ok();
+    eventually(SOON, || condition("message"));
+    assert!(condition("lastTransitionTime").unwrap() >= since);
+    let told = edgesvc.cli(&["status", "services"]).ok();
+    assert!(told.contains("left out: SCTP 99 (--proxy-mode relay does not support it)"), "{told}");
+    edgesvc.kubectl(&["wait", "--for", "condition=edgesvc.io/PortsNotServed", "service/web", "--timeout=5s"]).ok();
+    edgesvc.apply(&web("", SPEC, &[11]));
+    eventually(SOON, || condition("type").map_or_else(|_| Ok(()), Err));
+    edgesvc.apply(&web("", &spec, &[11]));
+    eventually(SOON, || condition("type"));
     let annotated = edgesvc.cli(&["annotate", "service", "web", "edgesvc.io/proxy-mode=relay"]);
     assert!(annotated.fails(1).contains("SCTP"));
 }

@@ -11,7 +11,8 @@ use serde_json::Value;
 use super::super::status::ApiError;
 use super::answer::{Answer, Outcome};
 use super::handle::Call;
-use crate::model::{Draft, Kind};
+use super::query::Query;
+use crate::model::{Draft, Kind, ObjectKey};
 
 /// A change may be on its way to the kernel: how often, and after how long, a
 /// difference is looked at again before it is told.
@@ -27,6 +28,30 @@ pub enum KernelQuestion {
     Preview(Vec<Draft>),
     /// What Services are used for.
     Counters,
+    /// How Services are delivered, and whom endpoints see as the client.
+    Deliveries(Scope),
+}
+
+/// Which Services are asked about.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scope {
+    /// The namespace; all where there is none.
+    pub namespace: Option<String>,
+    /// The names; all where there are none.
+    pub names: Vec<String>,
+}
+
+impl Scope {
+    /// Whether a Service is one of them.
+    pub fn admits(&self, key: &ObjectKey) -> bool {
+        self.namespace.as_deref().is_none_or(|namespace| namespace == &*key.namespace)
+            && (self.names.is_empty() || self.names.iter().any(|name| **name == *key.name))
+    }
+
+    fn of(query: &Query) -> Scope {
+        let names = query.get("names").unwrap_or_default().split(',').filter(|name| !name.is_empty());
+        Scope { namespace: query.get("namespace").map(str::to_owned), names: names.map(str::to_owned).collect() }
+    }
 }
 
 /// Answers an object, with `lines` where it is asked for text, or why not. Blocks.
@@ -49,7 +74,8 @@ pub(super) async fn kernel(call: &Call, method: &Method, what: &str, body: &Byte
         }
         ("preview", "POST") => ask(call, KernelQuestion::Preview(drafts(body)?)).await?,
         ("counters", "GET") => ask(call, KernelQuestion::Counters).await?,
-        ("differences" | "preview" | "counters", _) => return Err(ApiError::method_not_allowed()),
+        ("deliveries", "GET") => ask(call, KernelQuestion::Deliveries(Scope::of(&call.query))).await?,
+        ("differences" | "preview" | "counters" | "deliveries", _) => return Err(ApiError::method_not_allowed()),
         _ => return Err(ApiError::no_resource()),
     };
     Ok(Answer::value(200, call.accepted, &answer))

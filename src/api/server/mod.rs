@@ -70,7 +70,7 @@ use super::kinds::Rules;
 use crate::store::{Fault, Store};
 
 pub use health::Check;
-pub use kernel::{Kernel, KernelQuestion};
+pub use kernel::{Kernel, KernelQuestion, Scope};
 pub use limits::Limits;
 pub use pki::PkiError;
 

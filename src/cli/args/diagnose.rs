@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::super::top::What;
-use super::{Server, Settings, duration};
+use super::{Scope, Server, Settings, duration};
 use crate::model::Protocol;
 
 /// `-o json`.
@@ -32,6 +32,28 @@ pub struct Doctor {
     pub json: Json,
     #[command(flatten)]
     pub settings: Settings,
+}
+
+/// `edgesvc status`.
+#[derive(Clone, Debug, Args)]
+#[allow(missing_docs, reason = "the help texts say it")]
+pub struct Status {
+    /// Of Services: how each is delivered, and whether endpoints see the client's address [services, services NAME..., service/NAME...]
+    #[arg(value_name = "services[/NAME]")]
+    pub things: Vec<String>,
+    #[command(flatten)]
+    pub scope: Scope,
+    /// All namespaces
+    #[arg(short = 'A', long, conflicts_with = "namespace")]
+    pub all_namespaces: bool,
+    /// wide: a line for each endpoint; json, yaml
+    #[arg(short, long, value_name = "wide|json|yaml", value_parser = ["wide", "json", "yaml"], hide_possible_values = true)]
+    pub output: Option<String>,
+    /// No titles over the columns
+    #[arg(long)]
+    pub no_headers: bool,
+    #[command(flatten)]
+    pub server: Server,
 }
 
 /// `edgesvc trace`.

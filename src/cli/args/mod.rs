@@ -18,7 +18,7 @@ use super::grant::GrantVerb;
 use super::token::KubeconfigVerb;
 use crate::config::{Inputs, SETTINGS};
 
-pub use diagnose::{Doctor, Json, Top, Trace};
+pub use diagnose::{Doctor, Json, Status, Top, Trace};
 pub use read::{ApiResources, Describe, Diff, Explain, Get, Version, Wait};
 pub use write::{Apply, Change, Create, Delete, Edit, Manner, Modify, Patch, Replace, Targets};
 
@@ -155,8 +155,8 @@ pub enum Verb {
     Env(Env),
     /// Run a command with the variables programs find Services by
     Exec(Exec),
-    /// Show whether the daemon is well and what it holds
-    Status(Server),
+    /// Show whether the daemon is well and what it holds; of Services how each is delivered
+    Status(Status),
     /// Find what on this box keeps Services from working, and what mends it
     Doctor(Doctor),
     /// Show what Services and endpoints are used for

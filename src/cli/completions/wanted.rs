@@ -117,6 +117,8 @@ impl Line {
                 _ => self.first_object(verb),
             },
             ("explain", []) => Wanted::words(types()),
+            ("status", []) => Wanted::words(["services".to_owned()]),
+            ("status", [_, ..]) => Wanted::Names { kind: Kind::Service, prefix: String::new() },
             ("create", []) => Wanted::words(["namespace", "token"].map(str::to_owned)),
             ("create", [word]) if word == "token" => {
                 Wanted::Names { kind: Kind::ServiceAccount, prefix: String::new() }
@@ -240,6 +242,7 @@ mod tests {
     fn verbs_types_names_and_flags_come_where_they_may_stand() {
         assert!(words("").contains(&"apply".to_owned()) && !words("").contains(&"__complete".to_owned()));
         assert!(words("-n shop ").contains(&"get".to_owned()));
+        assert_eq!(words("status "), ["services"]);
         assert_eq!(words("dataplane "), ["diff", "show", "export", "cleanup"]);
         assert!(words("get ").contains(&"services".to_owned()) && words("get ").contains(&"all".to_owned()));
         assert!(!words("delete ").contains(&"all".to_owned()));

@@ -3,6 +3,7 @@
 
 mod addresses;
 mod cases;
+mod conditions;
 mod objects;
 mod worker;
 

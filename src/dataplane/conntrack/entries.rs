@@ -20,7 +20,7 @@ const STATUS_MASK: u16 = 26;
 const NESTED: u16 = 0x8000;
 /// `CTA_FILTER_F_CTA_PROTO_NUM`: of the original tuple only the protocol counts.
 const FILTER_PROTOCOL: u32 = 1 << 3;
-/// `IPS_ASSURED`: TCP has seen the whole handshake.
+/// `IPS_ASSURED`: TCP or SCTP has seen the whole handshake.
 const ASSURED: u32 = 1 << 2;
 /// `IPS_DST_NAT`
 const TRANSLATED: u32 = 1 << 5;
@@ -32,13 +32,13 @@ pub(super) struct Name {
     attrs: Vec<u8>,
 }
 
-/// Tells every UDP entry, or every TCP entry that a Service translated and whose
-/// handshake is not over. Kernels before 5.8 do not filter, so everything is
+/// Tells every UDP entry, or every entry of another protocol that a Service translated
+/// and whose handshake is not over. Kernels before 5.8 do not filter, so everything is
 /// looked at here too.
 pub(super) fn visit(link: &mut Link, protocol: Protocol, each: &mut dyn FnMut(Flow, Name)) -> io::Result<()> {
     let mut told = |family: u8, content: &[u8]| {
         if let Some(flow) = flow(content).filter(|flow| flow.protocol == protocol)
-            && (protocol != Protocol::Tcp || is_half_open(content))
+            && is_candidate(protocol, content)
         {
             each(flow, name(family, content));
         }
@@ -81,7 +81,7 @@ fn question(protocol: Protocol) -> Vec<u8> {
     tuple.nest(2, &inner);
     filter.bytes(1, &FILTER_PROTOCOL.to_ne_bytes()).bytes(2, &0u32.to_ne_bytes());
     a.nest(TUPLE_ORIGINAL, &tuple).nest(FILTER, &filter);
-    if protocol == Protocol::Tcp {
+    if protocol != Protocol::Udp {
         a.be32(STATUS, TRANSLATED).be32(STATUS_MASK, TRANSLATED | ASSURED);
     }
     let mut body = vec![0; 4];
@@ -111,8 +111,10 @@ fn name(family: u8, content: &[u8]) -> Name {
     Name { family, attrs: a.as_bytes().to_vec() }
 }
 
-fn is_half_open(content: &[u8]) -> bool {
-    attrs::be32(content, STATUS).is_some_and(|status| status & TRANSLATED != 0) && entry::is_half_open(content)
+fn is_candidate(protocol: Protocol, content: &[u8]) -> bool {
+    let of_service = |status| status & (TRANSLATED | ASSURED) == TRANSLATED;
+    protocol == Protocol::Udp
+        || attrs::be32(content, STATUS).is_some_and(of_service) && entry::is_half_open(protocol, content)
 }
 
 /// The original destination and the replying endpoint of an entry.

@@ -10,8 +10,14 @@ use crate::model::Protocol;
 const TUPLE_ORIGINAL: u16 = 1;
 const TUPLE_REPLY: u16 = 2;
 const PROTOCOL_INFO: u16 = 4;
+/// Where the state of an entry is told (`CTA_PROTOINFO_TCP` and `_SCTP`).
+const TCP: u16 = 1;
+const SCTP: u16 = 3;
 /// `TCP_CONNTRACK_SYN_SENT`, `_SYN_RECV`, `_SYN_SENT2`.
 const HALF_OPEN: [u8; 3] = [1, 2, 9];
+/// `SCTP_CONNTRACK_COOKIE_WAIT`, `_COOKIE_ECHOED`, and `_CLOSED`, to which an INIT that is
+/// repeated leads.
+const SCTP_HALF_OPEN: [u8; 3] = [2, 3, 1];
 /// `TCP_CONNTRACK_ESTABLISHED`
 const ESTABLISHED: u8 = 3;
 
@@ -49,16 +55,21 @@ pub(in crate::dataplane) fn is_open(protocol: Protocol, entry: &[u8]) -> Option<
     if protocol != Protocol::Tcp {
         return Some(true);
     }
-    tcp_state(entry).map(|state| state == ESTABLISHED || HALF_OPEN.contains(&state))
+    state(entry, TCP).map(|state| state == ESTABLISHED || HALF_OPEN.contains(&state))
 }
 
-/// Whether a TCP handshake is not over.
-pub(super) fn is_half_open(entry: &[u8]) -> bool {
-    tcp_state(entry).is_some_and(|state| HALF_OPEN.contains(&state))
+/// Whether a handshake is not over; UDP has none.
+pub(super) fn is_half_open(protocol: Protocol, entry: &[u8]) -> bool {
+    let (place, half_open) = match protocol {
+        Protocol::Udp => return false,
+        Protocol::Tcp => (TCP, HALF_OPEN),
+        Protocol::Sctp => (SCTP, SCTP_HALF_OPEN),
+    };
+    state(entry, place).is_some_and(|state| half_open.contains(&state))
 }
 
-fn tcp_state(entry: &[u8]) -> Option<u8> {
-    attrs::find(attrs::find(attrs::find(entry, PROTOCOL_INFO)?, 1)?, 1)?.first().copied()
+fn state(entry: &[u8], place: u16) -> Option<u8> {
+    attrs::find(attrs::find(attrs::find(entry, PROTOCOL_INFO)?, place)?, 1)?.first().copied()
 }
 
 fn end(tuple: &[u8], v4: u16, v6: u16, port: u16) -> Option<SocketAddr> {

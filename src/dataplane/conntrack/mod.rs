@@ -1,7 +1,7 @@
 //! Flows to endpoints that are gone. A UDP client keeps its source port, so the
 //! kernel would send its packets to the old endpoint for ever; a TCP client that
-//! got no answer repeats its SYN there until it gives up (spec section 8).
-//! Established TCP is left alone: it ends by itself.
+//! got no answer repeats its SYN there until it gives up (spec section 8), and one of
+//! SCTP its INIT. What is established is left alone: it ends by itself.
 //!
 //! In: the newest [`Wanted`]. Out: entries deleted. A thread of its own, because
 //! the kernel walks its whole table for each question: tens of milliseconds that no
@@ -13,11 +13,12 @@
 //!   which is told of a change before the kernel is. A connection that began after
 //!   the look is not touched.
 //! - It looks a second time, [`SETTLE`] later: a packet that met the old rules may
-//!   enter its flow after the first look. Half-open TCP goes only then; younger
+//!   enter its flow after the first look. What is half-open goes only then; younger
 //!   handshakes with an endpoint that merely lost its readiness end well.
 
 pub(super) mod entries;
 pub(super) mod entry;
+mod known;
 mod stale;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,6 +36,7 @@ use super::{DataplaneError, Options};
 use crate::desired::FrontendAddr;
 use crate::model::Protocol;
 use entries::Name;
+pub(super) use known::knows;
 pub(super) use stale::{Flow, Wanted, leaves_flows};
 
 /// The time between the two looks: no packet is under way in the kernel so long,
@@ -51,16 +53,29 @@ const STALE_MAX: usize = 16_384;
 const RETRY_PAUSE_MIN: Duration = Duration::from_millis(100);
 const RETRY_PAUSE_MAX: Duration = Duration::from_secs(60);
 
+/// Those whose flows may lead to endpoints that are gone.
+const PROTOCOLS: [Protocol; 3] = [Protocol::Udp, Protocol::Tcp, Protocol::Sctp];
+
 /// The number of the newest change that can have left flows of a protocol behind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Marks {
     udp: u64,
     tcp: u64,
+    sctp: u64,
 }
 
 impl Marks {
     fn of(&mut self, protocol: Protocol) -> &mut u64 {
-        if protocol == Protocol::Udp { &mut self.udp } else { &mut self.tcp }
+        match protocol {
+            Protocol::Udp => &mut self.udp,
+            Protocol::Tcp => &mut self.tcp,
+            Protocol::Sctp => &mut self.sctp,
+        }
+    }
+
+    /// Whether nothing is left of what was asked.
+    fn reach(mut self, mut asked: Marks) -> bool {
+        PROTOCOLS.into_iter().all(|protocol| *self.of(protocol) >= *asked.of(protocol))
     }
 }
 
@@ -97,7 +112,7 @@ impl Observer {
         let asked = self.orders.borrow().marks;
         let done = |progress: &Progress| {
             let marks = if settled { progress.settled } else { progress.looked };
-            marks.udp >= asked.udp && marks.tcp >= asked.tcp
+            marks.reach(asked)
         };
         self.progress.clone().wait_for(done).await.ok().map(|progress| *progress)
     }
@@ -150,7 +165,8 @@ impl Reconciler {
     /// frontends `gone`.
     pub(super) fn adopted(&mut self, now: &Frontends, gone: &BTreeSet<(FrontendAddr, u16)>) {
         let gone = gone.iter().map(|(addr, port)| (*addr, Protocol::Udp, *port)).collect();
-        self.tell(now, gone, &BTreeSet::from([Protocol::Udp, Protocol::Tcp]));
+        let sctp = now.iter().any(|frontend| frontend.protocol == Protocol::Sctp).then_some(Protocol::Sctp);
+        self.tell(now, gone, &[Protocol::Udp, Protocol::Tcp].into_iter().chain(sctp).collect());
     }
 
     /// Cluster IPs come from these ranges now.
@@ -162,18 +178,17 @@ impl Reconciler {
     fn tell(&mut self, now: &Frontends, gone: Vec<(FrontendAddr, Protocol, u16)>, protocols: &BTreeSet<Protocol>) {
         self.number += 1;
         let number = self.number;
-        let settled = self.progress.borrow().settled;
+        let mut settled = self.progress.borrow().settled;
         self.orders.send_modify(|order| {
             order.wanted.now = now.clone();
             order.wanted.next = None;
-            order.wanted.gone.extend(gone.into_iter().map(|id| (id, number)));
-            for protocol in [Protocol::Udp, Protocol::Tcp].into_iter().filter(|one| protocols.contains(one)) {
-                *order.marks.of(protocol) = number;
+            for protocol in protocols {
+                *order.marks.of(*protocol) = number;
             }
-            let looked_after = settled.udp.min(settled.tcp);
-            if !order.wanted.gone.is_empty() && order.wanted.gone.values().all(|number| *number <= looked_after) {
-                order.wanted.gone.clear();
-            }
+            let known = std::mem::take(&mut order.wanted.gone).into_iter();
+            let gone =
+                known.filter(|(id, number)| *number > *settled.of(id.1)).chain(gone.into_iter().map(|id| (id, number)));
+            order.wanted.gone = gone.collect();
         });
     }
 }
@@ -186,8 +201,8 @@ struct Walker {
     done: Progress,
     /// When to look a second time, and which change that settles.
     second: BTreeMap<Protocol, (Instant, u64)>,
-    /// Half-open TCP that is stale, and since when we know.
-    suspects: BTreeMap<Name, Instant>,
+    /// What is half-open and stale, and since when we know.
+    suspects: BTreeMap<Protocol, BTreeMap<Name, Instant>>,
     rest_until: Instant,
     failures: u32,
 }
@@ -211,7 +226,7 @@ impl Walker {
         loop {
             let mut asked = self.orders.borrow_and_update().marks;
             let mut next: Option<Instant> = None;
-            for protocol in [Protocol::Udp, Protocol::Tcp] {
+            for protocol in PROTOCOLS {
                 let fresh = *asked.of(protocol) > *self.done.looked.of(protocol);
                 let second = self.second.get(&protocol).map(|(at, _)| *at);
                 let at = if fresh { Some(self.rest_until) } else { second.map(|at| at.max(self.rest_until)) };
@@ -246,7 +261,7 @@ impl Walker {
                     *self.done.settled.of(protocol) = number;
                 }
                 *self.done.looked.of(protocol) = asked;
-                let suspects = protocol == Protocol::Tcp && !self.suspects.is_empty();
+                let suspects = self.suspects.contains_key(&protocol);
                 if *self.done.settled.of(protocol) < asked || suspects {
                     self.second.entry(protocol).or_insert_with(|| (Instant::now() + SETTLE, asked));
                 }
@@ -267,8 +282,8 @@ impl Walker {
         self.rest_until = Instant::now() + pause;
     }
 
-    /// Deletes what is stale and answers how many UDP entries that were. Half-open
-    /// TCP only if it was so [`SETTLE`] ago.
+    /// Deletes what is stale and answers how many UDP entries that were. What is
+    /// half-open only if it was so [`SETTLE`] ago.
     fn sweep(&mut self, protocol: Protocol) -> io::Result<usize> {
         let begun = Instant::now();
         let mut link = match self.link.take() {
@@ -285,13 +300,14 @@ impl Walker {
             }
         })?;
         let mut found = stale.len();
-        if protocol == Protocol::Tcp {
+        if protocol != Protocol::Udp {
             found = 0;
-            let known = std::mem::take(&mut self.suspects);
+            let known = self.suspects.remove(&protocol).unwrap_or_default();
             let since = |name: &Name| known.get(name).copied().unwrap_or(begun);
             let is_old = |name: &Name| begun.duration_since(since(name)) >= SETTLE;
             let young = stale.iter().filter(|(_, name)| !is_old(name));
-            self.suspects = young.map(|(_, name)| (name.clone(), since(name))).collect();
+            let young: BTreeMap<Name, Instant> = young.map(|(_, name)| (name.clone(), since(name))).collect();
+            self.suspects.extend((!young.is_empty()).then_some((protocol, young)));
             stale.retain(|(_, name)| is_old(name));
         }
         for (flow, name) in stale {

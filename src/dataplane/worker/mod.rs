@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::addresses;
-use super::conntrack::{Observer, Reconciler};
+use super::conntrack::{self, Observer, Reconciler};
 use super::firewalls::{self, Site};
 use super::hairpin;
 use super::kernel;
@@ -34,7 +34,7 @@ use super::sift::SetAside;
 use super::table::{Book, Data, Edit, SetName, Slot, endpoint_ips, range_slots};
 use super::{Ceiling, DataplaneError, Options, Refusals, Report};
 use crate::desired::Contribution;
-use crate::model::{BoxAddresses, IpFamily};
+use crate::model::{BoxAddresses, IpFamily, Protocol};
 use stand_in::StoodIn;
 
 /// So many endpoints are looked up by asking the kernel for each, 50 microseconds a
@@ -80,6 +80,8 @@ pub(super) struct Worker {
     /// Services that the kernel refuses: the book has what it holds of them.
     set_aside: SetAside,
     refused: watch::Sender<Refusals>,
+    /// Conntrack knows SCTP.
+    pub(super) tracks_sctp: bool,
     pub(super) warnings: Vec<String>,
 }
 
@@ -106,6 +108,7 @@ impl Worker {
             owned &= kernel::preflight(&mut nft, family, &options).map_err(preflight_error)?;
         }
         warnings.extend(options.forward_mark.and_then(firewalls::hidden));
+        let tracks_sctp = conntrack::knows(&mut nft, Protocol::Sctp);
         if !owned {
             warnings.push("the kernel (before 6.9) cannot guard our tables; foreign changes are repaired".to_owned());
         }
@@ -135,6 +138,7 @@ impl Worker {
             unsettled: true,
             set_aside: SetAside::default(),
             refused: watch::Sender::default(),
+            tracks_sctp,
             warnings,
         })
     }
