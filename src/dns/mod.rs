@@ -24,6 +24,7 @@ mod exchange;
 mod forward;
 mod guard;
 mod hosts;
+mod kept;
 mod listen;
 mod local;
 mod probe;
@@ -48,6 +49,7 @@ mod tests;
 
 pub use authority::{DOMAIN_LENGTH_MAX, OptionsError, PodMode, TTL_SECONDS_MAX};
 pub use counters::{Count, LATENCY_BOUNDS, Latency, Totals};
+pub use kept::{MARK, MARK_LIVE, kept_path, mark};
 pub use listen::ListenError;
 pub use probe::probe;
 pub use remote::{RemoteHealth, Upstream};

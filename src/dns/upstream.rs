@@ -14,6 +14,7 @@ use std::time::Duration;
 use hickory_proto::rr::Name;
 use tokio::time::Instant;
 
+use super::kept::{in_force, kept_path};
 use super::remote::{Remote, RemoteHealth, Upstream};
 use super::resolvers::{parse, search};
 
@@ -170,7 +171,7 @@ impl Directory {
         let first = known.looked.is_none();
         known.looked = Some(Instant::now());
         let files: Vec<PathBuf> = self.files.iter().flat_map(|path| files_of(path)).collect();
-        let stamps: Vec<Stamp> = files.iter().map(|path| stamp(path)).collect();
+        let stamps: Vec<Stamp> = files.iter().flat_map(|path| [stamp(path), stamp(&kept_path(path))]).collect();
         if first || stamps != known.stamps {
             known.stamps = stamps;
             self.read(&files, &mut known, first);
@@ -179,7 +180,8 @@ impl Directory {
     }
 
     fn read(&self, files: &[PathBuf], known: &mut Known, first: bool) {
-        let texts: Vec<String> = files.iter().map(|path| read_file(path, FILE_BYTES_MAX)).collect();
+        let texts = files.iter().map(|path| (path.as_path(), read_file(path, FILE_BYTES_MAX))).collect();
+        let texts = in_force(texts, |kept| read_file(kept, FILE_BYTES_MAX));
         known.search = texts.iter().map(|text| search(text)).find(|names| !names.is_empty()).unwrap_or_default().into();
         let named = texts.iter().map(|text| self.usable(parse(text).into_iter().map(Upstream::from).collect()));
         let upstreams = named.into_iter().find(|servers| !servers.is_empty()).unwrap_or_default();
@@ -282,6 +284,21 @@ mod tests {
         std::fs::remove_file(&real).unwrap();
         tokio::time::advance(LOOK_PAUSE).await;
         assert_eq!(shown(&directory.servers()), ["192.0.2.8:53"], "the lease");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_stood_in_resolv_conf_before_us_is_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (conf, kept) = (dir.path().join("resolv.conf"), dir.path().join("resolv.conf.edgesvc"));
+        std::fs::write(&conf, "# edgesvc-dns: file 0\nsearch svc.x lan\nnameserver 10.43.0.10\nnameserver 192.0.2.7\n")
+            .unwrap();
+        let own = vec!["10.43.0.10:53".parse().unwrap()];
+        let directory = Directory::new(Upstreams::Files(vec![conf]), vec![], own);
+        assert_eq!(shown(&directory.servers()), ["192.0.2.7:53"], "the file itself, where nothing is kept");
+        std::fs::write(&kept, "search lan\nnameserver 192.0.2.8\nnameserver 192.0.2.9\n").unwrap();
+        tokio::time::advance(LOOK_PAUSE).await;
+        assert_eq!(shown(&directory.servers()), ["192.0.2.8:53", "192.0.2.9:53"]);
+        assert_eq!(directory.search().iter().map(Name::to_string).collect::<Vec<_>>(), ["lan."]);
     }
 
     #[tokio::test]
