@@ -77,6 +77,12 @@ impl Forwarding {
     }
 }
 
+/// Who a server with these addresses of its own would ask now, for people.
+pub fn in_use(upstreams: Upstreams, own: Vec<SocketAddr>) -> Vec<String> {
+    let servers = Directory::new(upstreams, vec![], own).servers();
+    servers.iter().map(|remote| remote.upstream.to_string()).collect()
+}
+
 /// The upstreams in effect.
 #[derive(Debug)]
 pub(crate) struct Directory {
