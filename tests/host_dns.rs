@@ -70,10 +70,10 @@ impl Drop for Running {
 
 /// A box whose resolv.conf names an upstream, with a Service that answers.
 struct Box {
-    world: World,
-    home: Arc<Home>,
     _upstream: Running,
     _backend: Server,
+    world: World,
+    home: Arc<Home>,
 }
 
 impl Box {
@@ -91,7 +91,7 @@ impl Box {
             other => Err(format!("{other:?}")),
         });
         std::fs::write(home.path("asked"), "").unwrap();
-        Box { world, home, _upstream: upstream, _backend: backend }
+        Box { _upstream: upstream, _backend: backend, world, home }
     }
 
     fn edgesvc(&self, flags: &[&str]) -> Edgesvc<'_> {
@@ -239,7 +239,8 @@ fn mounted_read_only_and_missing_files_are_met_honestly() {
     host.sh("cp /etc/resolv.conf /run/mounted && mount --bind /run/mounted /etc/resolv.conf");
     dns("setup").ok();
     assert!(host.conf().contains("nameserver fd43::a\n"), "{}", host.conf());
-    host.reaches(&["web.default"]);
+    let found = host.world.run(NODE, &["getent", "ahostsv6", "web.default"]).ok();
+    assert!(found.starts_with("fd43::"), "{found}");
     dns("undo").ok();
     assert_eq!(host.sh("cat /run/mounted; umount /etc/resolv.conf; ls /etc | grep edgesvc || true"), FORMER);
     host.sh("mount -o remount,bind,ro /etc");

@@ -163,14 +163,15 @@ async fn ask(config: &Config, wish: &Wish) -> Answers {
 /// Tells systemd-resolved of our link where the box was set up so: its settings end
 /// with the link, at the latest when the box is started anew.
 pub(super) async fn keep(config: Config, mut addresses: watch::Receiver<BoxAddresses>) {
-    let Record::Namespace(namespace) = host_dns::read_record(&config.data_dir) else { return };
-    let wish = wish(&config, Some(namespace));
     let mut told = None;
     loop {
         let link = nix::net::if_::if_nametoindex(LINK_NAME).ok();
         if link.is_some() && link != told {
-            tell(&wish).await;
             told = link;
+            // Read anew: it may have been set up while we ran.
+            if let Record::Namespace(namespace) = host_dns::read_record(&config.data_dir) {
+                tell(&wish(&config, Some(namespace))).await;
+            }
         }
         // A link that is made anew gets its addresses anew.
         if addresses.changed().await.is_err() {
