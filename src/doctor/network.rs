@@ -285,7 +285,7 @@ pub(super) fn resolvers(facts: &Facts) -> Finding {
 pub(super) fn names_on_the_box(facts: &Facts) -> Finding {
     let name = "names on the box";
     match &facts.host_dns {
-        None => ok(name, "programs of the box do not find Services by name (edgesvc dns setup)"),
+        None => ok(name, "not set up, or not to be seen without root (edgesvc dns setup)"),
         Some(faults) if faults.is_empty() => ok(name, "programs of the box find Services by name"),
         Some(faults) => warning(
             name,

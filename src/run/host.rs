@@ -168,10 +168,7 @@ pub(super) async fn keep(config: Config, mut addresses: watch::Receiver<BoxAddre
         let link = nix::net::if_::if_nametoindex(LINK_NAME).ok();
         if link.is_some() && link != told {
             told = link;
-            // Read anew: it may have been set up while we ran.
-            if let Record::Namespace(namespace) = host_dns::read_record(&config.data_dir) {
-                tell(&wish(&config, Some(namespace))).await;
-            }
+            tell(&config).await;
         }
         // A link that is made anew gets its addresses anew.
         if addresses.changed().await.is_err() {
@@ -180,12 +177,13 @@ pub(super) async fn keep(config: Config, mut addresses: watch::Receiver<BoxAddre
     }
 }
 
-/// Until it takes it: it may start after us.
-async fn tell(wish: &Wish) {
+/// Until it takes it: it may start after us. The record is read each time: the box
+/// may have been set up while we ran, and it may be undone while we wait.
+async fn tell(config: &Config) {
     let mut pause = RETRY_PAUSE_MIN;
-    loop {
+    while let Record::Namespace(namespace) = host_dns::read_record(&config.data_dir) {
         let (sender, answer) = oneshot::channel();
-        let wish = wish.clone();
+        let wish = wish(config, Some(namespace));
         // A thread of its own: one that waits for systemd-resolved must not hold up our end.
         std::thread::spawn(move || drop(sender.send(host_dns::apply(&wish))));
         match answer.await {
