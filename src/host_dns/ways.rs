@@ -53,6 +53,9 @@ pub(super) fn resolved_setup(facts: &Facts, paths: &Paths, wish: &Wish) -> Resul
     if !facts.link {
         plan.notes.push(without_link());
     }
+    if asks_resolved_itself(facts) {
+        plan.notes.push("nsswitch.conf asks systemd-resolved itself (nss-resolve), which searches single words only: call Services of other namespaces by their whole name, or take `resolve` out there".to_owned());
+    }
     let stub = facts.resolv_conf.as_ref().and_then(|file| super::resolv_conf::parsed(&file.text).server());
     if !stub.is_some_and(is_resolved) && !asks_resolved_itself(facts) {
         plan.notes.push("/etc/resolv.conf does not name systemd-resolved: programs do not ask it; make it a link to /run/systemd/resolve/stub-resolv.conf, or --with file".to_owned());
