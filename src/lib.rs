@@ -24,6 +24,7 @@
 //! * [`relay`]: the userspace proxy: carries connections in this process.
 //! * [`dns`]: answers from the zone, forwards the rest.
 //! * [`doctor`]: what on the box keeps Services from working, and what mends it.
+//! * [`host_dns`]: names of Services for programs of the box itself, and back.
 //! * [`env`]: Services as the environment variables programs are given. Pure.
 //! * [`cli`]: what the user types; talks to the API like any client.
 //! * [`run`]: opens, wires, starts and stops the rooms in order.
@@ -41,6 +42,7 @@ pub mod desired;
 pub mod dns;
 pub mod doctor;
 pub mod env;
+pub mod host_dns;
 pub mod manifest;
 pub mod model;
 pub mod relay;

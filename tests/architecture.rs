@@ -35,7 +35,8 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("lb", &["model", "desired", "clock"]),
     // What acts for it (`run`, `dataplane`) is handed in by main.
     ("cli", &["model", "manifest", "config", "env", "clock"]),
-    ("doctor", &["config", "dataplane", "clock"]),
+    ("doctor", &["config", "dataplane", "host_dns", "clock"]),
+    ("host_dns", &["dataplane", "dns"]),
     ("env", &["model"]),
     ("clock", &[]),
 ];
@@ -49,6 +50,13 @@ const PURE: &[&str] = &[
     "src/relay/aging.rs",
     "src/relay/plan.rs",
     "src/env/",
+    "src/host_dns/block.rs",
+    "src/host_dns/facts.rs",
+    "src/host_dns/plan.rs",
+    "src/host_dns/report.rs",
+    "src/host_dns/resolv_conf.rs",
+    "src/host_dns/ways.rs",
+    "src/host_dns/wish.rs",
     "src/api/kinds/",
     "src/api/patch/",
     "src/api/codec/",

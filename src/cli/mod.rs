@@ -26,6 +26,7 @@ mod fleet;
 mod format;
 mod get;
 mod grant;
+mod host_dns;
 mod jsonpath;
 mod kubeconfig;
 mod manifests;
@@ -60,6 +61,7 @@ use clap::error::{ContextKind, ContextValue};
 use client::{Client, Endpoint};
 pub use doctor::{DaemonAnswer, Examination};
 use exit::{Code, Failure};
+pub use host_dns::{HostDns, HostDnsVerb};
 pub use trace::Question;
 
 use crate::config::{self, ConfigError, defaults};
@@ -75,6 +77,8 @@ pub struct Daemon {
     pub doctor: fn(Examination) -> Result<Told, Failure>,
     /// `edgesvc trace`.
     pub trace: fn(Question) -> Result<Told, Failure>,
+    /// `edgesvc dns …`.
+    pub host_dns: fn(HostDns) -> Result<Told, Failure>,
 }
 
 /// What a diagnostic command has to say, and whether all is well.
@@ -149,6 +153,7 @@ fn dispatch(verb: Verb, daemon: &Daemon) -> Result<(), Failure> {
         Verb::Check(settings) => output::print(&configuration(&settings)?.to_string()),
         Verb::Dataplane(DataplaneCommand::Diff(server)) => block_on(async move { dataplane::diff(&server).await }),
         Verb::Dataplane(DataplaneCommand::Here(verb)) => output::print(&(daemon.dataplane)(verb)?),
+        Verb::Dns(verb) => host_dns::dns(verb, daemon),
         Verb::Doctor(args) => doctor::doctor(args, daemon),
         Verb::Top(args) => block_on(top::top(args)),
         Verb::Trace(args) => trace::trace(args, daemon),

@@ -115,13 +115,13 @@ impl Forwarder {
         own: Vec<std::net::SocketAddr>,
         counters: Arc<Counters>,
     ) -> Result<Arc<Forwarder>, TlsError> {
-        let Forwarding { upstreams, stubs, hosts, ca_file } = forwarding;
+        let Forwarding { upstreams, stubs, hosts, ca_file, resolv_conf } = forwarding;
         let named = if let Upstreams::Named(named) = &upstreams { named.as_slice() } else { &[] };
         let over_tls = named.iter().chain(stubs.iter().map(|(_, upstream)| upstream));
         let tls = connector(over_tls, ca_file.as_deref())?;
         Ok(Arc::new(Forwarder {
             tls,
-            directory: Directory::new(upstreams, stubs, own),
+            directory: Directory::new(upstreams, stubs, own).with_resolv_conf(resolv_conf),
             hosts: Hosts::new(hosts),
             cache: Mutex::default(),
             flights: Mutex::default(),

@@ -145,8 +145,45 @@ impl Responder {
             }
             Answer::Elsewhere => {
                 let query = query.clone();
-                self.elsewhere(request, query, client)
+                match self.short(zone, &query, client, rng) {
+                    Some(Answer::Here(reply)) => self.finish(&request, &reply, client),
+                    Some(Answer::Chase { reply, target }) => {
+                        self.chase(request, Query::query(Name::clone(&target), query_type), reply, client)
+                    }
+                    Some(Answer::Elsewhere) | None => self.elsewhere(request, query, client),
+                }
             }
+        }
+    }
+
+    /// A Service that a program of the box calls `<service>.<namespace>`, as an alias
+    /// of its whole name, where the box was set up to ask us. The C library asks for that as it stands before it looks
+    /// at its search list: upstreams would be told of every Service, and a box
+    /// without a line would wait for them; musl never gets to the search list.
+    fn short(&self, zone: &Zone, query: &Query, client: &Client, rng: &mut Rng) -> Option<Answer> {
+        let forwarder = self.forwarder.as_ref()?;
+        let asks = matches!(query.query_type, RecordType::A | RecordType::AAAA);
+        if !asks
+            || client.guard.is_some()
+            || !forwarder.directory.is_box(client.addr)
+            || !forwarder.directory.box_asks_us()
+        {
+            return None;
+        }
+        let whole = search::whole(&self.authority, query.name())?;
+        if forwarder.hosts.entries().addresses(&query.name().to_lowercase()).is_some() {
+            return None;
+        }
+        let alias = |reply: Reply| {
+            let cname = Data::Cname(whole.clone().into());
+            let mut reply = reply.owned_by(&Owner::Name(whole.clone().into()));
+            reply.answers.insert(0, Record { owner: Owner::Question, ttl: self.authority.ttl, data: cname });
+            reply
+        };
+        match answer(&self.authority, zone, &whole, query.query_type, rng) {
+            Answer::Here(reply) if reply.code == ResponseCode::NoError => Some(Answer::Here(alias(reply))),
+            Answer::Chase { reply, target } => Some(Answer::Chase { reply: alias(reply), target }),
+            Answer::Here(_) | Answer::Elsewhere => None,
         }
     }
 

@@ -90,6 +90,12 @@ pub(crate) fn apex(range: IpNet, net: IpNet) -> Option<(IpNet, Name)> {
     Some((zone, under(kept.chain(suffix), &Name::root())?))
 }
 
+/// The reverse zone of a range that is one, without a final dot.
+pub fn zone_of(range: IpNet) -> Option<String> {
+    let (zone, name) = apex(range, range)?;
+    (zone == range.trunc()).then(|| name.to_string().trim_end_matches('.').to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -29,10 +29,38 @@ pub(crate) fn path(authority: &Authority, namespace: &str, name: &Name, box_sear
     Some(names.collect())
 }
 
+/// The whole name of a Service that is called `<service>.<namespace>`, or
+/// `<service>.<namespace>.svc`.
+pub(crate) fn whole(authority: &Authority, name: &Name) -> Option<Name> {
+    let lower = name.to_lowercase();
+    let labels: Vec<&[u8]> = lower.iter().collect();
+    match labels.as_slice() {
+        [service, namespace] | [service, namespace, b"svc"] => {
+            Name::from_labels([*service, *namespace]).ok()?.append_domain(&authority.services).ok()
+        }
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::dns::PodMode;
+
+    #[test]
+    fn short_names_are_completed() {
+        let authority = Authority::new("cluster.local", 30, PodMode::Verified, vec![]).unwrap();
+        for (name, expected) in [
+            ("Web.shop.", Some("web.shop.svc.cluster.local.")),
+            ("web.shop.svc.", Some("web.shop.svc.cluster.local.")),
+            ("web.", None),
+            (".", None),
+            ("www.example.com.", None),
+        ] {
+            let found = whole(&authority, &Name::from_ascii(name).unwrap()).map(|name| name.to_string());
+            assert_eq!(found.as_deref(), expected, "{name}");
+        }
+    }
 
     #[test]
     fn the_rest_of_a_search_path_is_what_the_resolver_would_ask() {

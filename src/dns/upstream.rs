@@ -14,6 +14,7 @@ use std::time::Duration;
 use hickory_proto::rr::Name;
 use tokio::time::Instant;
 
+use super::kept::{in_force, kept_path};
 use super::remote::{Remote, RemoteHealth, Upstream};
 use super::resolvers::{parse, search};
 
@@ -67,13 +68,22 @@ pub struct Forwarding {
     pub hosts: Option<PathBuf>,
     /// Certificates of authorities for servers over TLS; `None` is the system's.
     pub ca_file: Option<PathBuf>,
+    /// The resolv.conf(5) by which programs of the box ask. While it names us, they may leave
+    /// the cluster's domain out of names of Services.
+    pub resolv_conf: Option<PathBuf>,
 }
 
 impl Forwarding {
     /// These servers for every name, and nothing else.
     pub fn to(upstreams: Upstreams) -> Forwarding {
-        Forwarding { upstreams, stubs: vec![], hosts: None, ca_file: None }
+        Forwarding { upstreams, stubs: vec![], hosts: None, ca_file: None, resolv_conf: None }
     }
+}
+
+/// Who a server with these addresses of its own would ask now, for people.
+pub fn in_use(upstreams: Upstreams, own: Vec<SocketAddr>) -> Vec<String> {
+    let servers = Directory::new(upstreams, vec![], own).servers();
+    servers.iter().map(|remote| remote.upstream.to_string()).collect()
 }
 
 /// The upstreams in effect.
@@ -84,6 +94,17 @@ pub(crate) struct Directory {
     /// The longest domains first.
     stubs: Vec<(Name, Servers)>,
     known: Mutex<Known>,
+    /// The file that says whom the box asks, if that matters.
+    resolv_conf: Option<PathBuf>,
+    asks_us: Mutex<AsksUs>,
+}
+
+/// Whether the box asks us, as of a look.
+#[derive(Debug, Default)]
+struct AsksUs {
+    looked: Option<Instant>,
+    stamp: Stamp,
+    yes: bool,
 }
 
 /// Servers to ask, in order.
@@ -120,12 +141,18 @@ impl Directory {
             Upstreams::Files(files) => (files, vec![]),
             Upstreams::Named(named) => (vec![], named),
         };
-        let mut directory = Directory { files, own, stubs, known: Mutex::new(Known::default()) };
+        let (known, asks_us) = (Mutex::new(Known::default()), Mutex::default());
+        let mut directory = Directory { files, own, stubs, known, resolv_conf: None, asks_us };
         let servers = directory.usable(named).into_iter().map(Remote::new).collect();
         if let Ok(known) = directory.known.get_mut() {
             known.servers = servers;
         }
         directory
+    }
+
+    /// With the file that says whom programs of the box ask.
+    pub(crate) fn with_resolv_conf(self, resolv_conf: Option<PathBuf>) -> Directory {
+        Directory { resolv_conf, ..self }
     }
 
     /// The servers to ask about a name in lower case, in order.
@@ -150,6 +177,23 @@ impl Directory {
         self.known().generation
     }
 
+    /// Whether programs of the box ask us, by its resolv.conf. Looks at it at most once a
+    /// second.
+    pub(crate) fn box_asks_us(&self) -> bool {
+        let Some(path) = &self.resolv_conf else { return false };
+        let mut known = self.asks_us.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.looked.is_none_or(|at| at.elapsed() >= LOOK_PAUSE) {
+            known.looked = Some(Instant::now());
+            let now = stamp(path);
+            if now != known.stamp {
+                let named = parse(&read_file(path, FILE_BYTES_MAX));
+                (known.stamp, known.yes) =
+                    (now, named.iter().any(|server| self.own.iter().any(|own| own.ip() == server.ip())));
+            }
+        }
+        known.yes
+    }
+
     /// Whether a question from there comes from the box itself.
     pub(crate) fn is_box(&self, addr: IpAddr) -> bool {
         addr.is_loopback() || self.own.iter().any(|own| own.ip() == addr)
@@ -170,7 +214,7 @@ impl Directory {
         let first = known.looked.is_none();
         known.looked = Some(Instant::now());
         let files: Vec<PathBuf> = self.files.iter().flat_map(|path| files_of(path)).collect();
-        let stamps: Vec<Stamp> = files.iter().map(|path| stamp(path)).collect();
+        let stamps: Vec<Stamp> = files.iter().flat_map(|path| [stamp(path), stamp(&kept_path(path))]).collect();
         if first || stamps != known.stamps {
             known.stamps = stamps;
             self.read(&files, &mut known, first);
@@ -179,7 +223,8 @@ impl Directory {
     }
 
     fn read(&self, files: &[PathBuf], known: &mut Known, first: bool) {
-        let texts: Vec<String> = files.iter().map(|path| read_file(path, FILE_BYTES_MAX)).collect();
+        let texts = files.iter().map(|path| (path.as_path(), read_file(path, FILE_BYTES_MAX))).collect();
+        let texts = in_force(texts, |kept| read_file(kept, FILE_BYTES_MAX));
         known.search = texts.iter().map(|text| search(text)).find(|names| !names.is_empty()).unwrap_or_default().into();
         let named = texts.iter().map(|text| self.usable(parse(text).into_iter().map(Upstream::from).collect()));
         let upstreams = named.into_iter().find(|servers| !servers.is_empty()).unwrap_or_default();
@@ -282,6 +327,21 @@ mod tests {
         std::fs::remove_file(&real).unwrap();
         tokio::time::advance(LOOK_PAUSE).await;
         assert_eq!(shown(&directory.servers()), ["192.0.2.8:53"], "the lease");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_stood_in_resolv_conf_before_us_is_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (conf, kept) = (dir.path().join("resolv.conf"), dir.path().join("resolv.conf.edgesvc"));
+        std::fs::write(&conf, "# edgesvc-dns: file 0\nsearch svc.x lan\nnameserver 10.43.0.10\nnameserver 192.0.2.7\n")
+            .unwrap();
+        let own = vec!["10.43.0.10:53".parse().unwrap()];
+        let directory = Directory::new(Upstreams::Files(vec![conf]), vec![], own);
+        assert_eq!(shown(&directory.servers()), ["192.0.2.7:53"], "the file itself, where nothing is kept");
+        std::fs::write(&kept, "search lan\nnameserver 192.0.2.8\nnameserver 192.0.2.9\n").unwrap();
+        tokio::time::advance(LOOK_PAUSE).await;
+        assert_eq!(shown(&directory.servers()), ["192.0.2.8:53", "192.0.2.9:53"]);
+        assert_eq!(directory.search().iter().map(Name::to_string).collect::<Vec<_>>(), ["lan."]);
     }
 
     #[tokio::test]

@@ -53,6 +53,8 @@ pub struct Facts {
     pub dns_sockets: Vec<SocketAddr>,
     /// Servers of /etc/resolv.conf, and those kept behind a stub.
     pub resolvers: (Vec<IpAddr>, Vec<IpAddr>),
+    /// Whether programs of the box find Services, and what of that is not in effect.
+    pub host_dns: Option<Vec<String>>,
     /// The time, and when this program was built.
     pub now: OffsetDateTime,
     /// See `now`.

@@ -12,6 +12,7 @@ use super::facts::{Daemon, Disk, Facts, LinkFact, Validity};
 use crate::clock;
 use crate::config::{Config, ProxyMode};
 use crate::dataplane;
+use crate::host_dns::{self, Paths, Wish};
 
 const NET: &str = "/proc/sys/net";
 /// What is read below /proc/sys/net.
@@ -60,6 +61,7 @@ pub fn gather(config: &Config, config_fault: Option<String>, daemon: Daemon) -> 
         addrs: addrs(),
         dns_sockets: dns_sockets(),
         resolvers: resolvers(),
+        host_dns: host_dns(config),
         now: clock::now(),
         built: clock::BUILD_DATE,
         certificates: certificates(&config.data_dir.join("pki")),
@@ -165,7 +167,8 @@ fn route6(line: &str) -> Option<(IpNet, String)> {
     (link != "lo").then(|| (net, link.to_owned()))
 }
 
-fn dns_sockets() -> Vec<SocketAddr> {
+/// Sockets that listen on port 53.
+pub fn dns_sockets() -> Vec<SocketAddr> {
     let mut found = Vec::new();
     for (file, state) in [("udp", "07"), ("tcp", "0A"), ("udp6", "07"), ("tcp6", "0A")] {
         let table = text(&format!("/proc/net/{file}")).unwrap_or_default();
@@ -200,7 +203,26 @@ fn resolvers() -> (Vec<IpAddr>, Vec<IpAddr>) {
     };
     let mut behind = servers("/run/systemd/resolve/resolv.conf");
     behind.extend(servers("/run/NetworkManager/no-stub-resolv.conf"));
+    // Beside a file of ours: what stood there before.
+    behind.extend(servers("/etc/resolv.conf.edgesvc"));
     (servers("/etc/resolv.conf"), behind)
+}
+
+fn host_dns(config: &Config) -> Option<Vec<String>> {
+    let paths = Paths::of_box(config.data_dir.clone());
+    let facts = host_dns::look(&paths);
+    let wish = Wish::of(
+        config.cluster_dns.clone(),
+        config.cluster_domain.clone(),
+        host_dns::namespace(&facts),
+        &config.service_cluster_ip_ranges,
+    );
+    (!host_dns::ways_set_up(&facts).is_empty()).then(|| host_dns::faults(&facts, &paths, &wish))
+}
+
+/// The server that programs of the box ask first.
+pub fn first_resolver() -> Option<IpAddr> {
+    resolvers().0.first().copied()
 }
 
 fn certificates(dir: &Path) -> Vec<(String, Result<Validity, String>)> {

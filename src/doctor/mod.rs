@@ -13,7 +13,7 @@ mod state;
 mod tests;
 
 pub use facts::{Daemon, Disk, Facts, LinkFact, Validity};
-pub use gather::gather;
+pub use gather::{dns_sockets, first_resolver, gather};
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +70,7 @@ fn failure(check: &'static str, cause: impl Into<String>, mend: impl Into<String
 }
 
 /// Every check, in the order in which a box is set up.
-const CHECKS: [fn(&Facts) -> Finding; 25] = [
+const CHECKS: [fn(&Facts) -> Finding; 26] = [
     state::configuration,
     state::daemon,
     state::versions,
@@ -96,6 +96,7 @@ const CHECKS: [fn(&Facts) -> Finding; 25] = [
     network::mtu,
     network::dns_port,
     network::resolvers,
+    network::names_on_the_box,
 ];
 
 /// All findings.

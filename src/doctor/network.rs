@@ -281,6 +281,20 @@ pub(super) fn resolvers(facts: &Facts) -> Finding {
     warning(name, "/etc/resolv.conf names no server: names outside the cluster domain are not found", mend)
 }
 
+/// Programs of the box find Services if that was asked for.
+pub(super) fn names_on_the_box(facts: &Facts) -> Finding {
+    let name = "names on the box";
+    match &facts.host_dns {
+        None => ok(name, "not set up, or not to be seen without root (edgesvc dns setup)"),
+        Some(faults) if faults.is_empty() => ok(name, "programs of the box find Services by name"),
+        Some(faults) => warning(
+            name,
+            format!("programs of the box were to find Services by name: {}", faults.join("; ")),
+            "`edgesvc dns status` says more; `edgesvc dns setup` again, or `edgesvc dns undo`",
+        ),
+    }
+}
+
 /// systemd-resolved's own addresses.
 fn is_stub(addr: IpAddr) -> bool {
     matches!(addr, IpAddr::V4(v4) if v4.octets() == [127, 0, 0, 53] || v4.octets() == [127, 0, 0, 54])

@@ -49,6 +49,7 @@ fn healthy() -> Facts {
             ("10.43.0.10".parse().unwrap(), "edgesvc0".to_owned()),
         ],
         dns_sockets: Vec::new(),
+        host_dns: Some(Vec::new()),
         resolvers: (vec!["192.0.2.53".parse().unwrap()], Vec::new()),
         now: datetime!(2026-06-01 00:00 UTC),
         built: datetime!(2026-01-01 00:00 UTC),

@@ -7,8 +7,9 @@ use ipnet::IpNet;
 use tokio::sync::watch;
 
 use crate::cli::exit::{Code, Failure};
-use crate::config::{Config, ProxyMode};
+use crate::config::{Config, ProxyMode, defaults};
 use crate::dataplane::{self, Dataplane};
+use crate::host_dns::{self, Paths};
 use crate::model::{BoxAddresses, IpFamily, Protocol};
 use crate::relay::{self, Relay};
 
@@ -79,10 +80,15 @@ pub(super) fn cleanup() -> Result<String, Failure> {
         Err(error) if error.is_unavailable() && !error.is_permission() => {}
         Err(error) => return Err(failure(&error)),
     }
+    let mut told: String = removed.iter().map(|what| format!("removed {what}\n")).collect();
     if removed.is_empty() {
-        return Ok("nothing to remove\n".to_owned());
+        told.push_str("nothing to remove\n");
     }
-    Ok(removed.iter().map(|what| format!("removed {what}\n")).collect())
+    // Its address is gone now: every name would wait for an answer that cannot come.
+    if host_dns::ways_set_up(&host_dns::look(&Paths::of_box(defaults::DATA_DIR.into()))).is_empty() {
+        return Ok(told);
+    }
+    Ok(told + "note: programs of this box still ask edgesvc for names: `edgesvc dns undo`\n")
 }
 
 /// Takes as many file descriptors as connections need, if the box lets us: with the

@@ -10,19 +10,17 @@ use crate::dns::{self, Upstream};
 use crate::model::{Kind, Object, ObjectKey, Revision};
 use crate::store::{Snapshot, Store};
 
+/// By what programs of the box resolve names.
+const RESOLV_CONF: &str = "/etc/resolv.conf";
+
 /// The server's options.
 pub(super) fn options(config: &Config, store: Store) -> dns::Options {
-    let upstream = |server: &DnsServer| Upstream { addr: server.addr, tls: server.tls.clone() };
-    let upstreams = if config.upstream_dns.is_empty() {
-        dns::Upstreams::system()
-    } else {
-        dns::Upstreams::Named(config.upstream_dns.iter().map(upstream).collect())
-    };
     let forwarding = dns::Forwarding {
-        upstreams,
+        upstreams: upstreams(config),
         stubs: config.dns_stub_zones.iter().map(|zone| (zone.domain.clone(), upstream(&zone.server))).collect(),
         hosts: config.dns_hosts.clone(),
         ca_file: config.dns_ca_file.clone(),
+        resolv_conf: Some(RESOLV_CONF.into()),
     };
     dns::Options {
         domain: config.cluster_domain.clone(),
@@ -43,6 +41,19 @@ pub(super) fn options(config: &Config, store: Store) -> dns::Options {
         autopath: config.dns_autopath,
         query_log: config.dns_query_log,
     }
+}
+
+/// Who answers other names.
+pub(super) fn upstreams(config: &Config) -> dns::Upstreams {
+    if config.upstream_dns.is_empty() {
+        dns::Upstreams::system()
+    } else {
+        dns::Upstreams::Named(config.upstream_dns.iter().map(upstream).collect())
+    }
+}
+
+fn upstream(server: &DnsServer) -> Upstream {
+    Upstream { addr: server.addr, tls: server.tls.clone() }
 }
 
 /// Whether DNS needs to know the addresses of Pods.

@@ -2,6 +2,7 @@
 //! from the table of settings, so that flag, variable and file key never differ.
 
 mod diagnose;
+mod host;
 mod read;
 mod write;
 
@@ -19,6 +20,7 @@ use super::token::KubeconfigVerb;
 use crate::config::{Inputs, SETTINGS};
 
 pub use diagnose::{Doctor, Json, Status, Top, Trace};
+pub use host::{DnsVerb, Setup, State, Undo};
 pub use read::{ApiResources, Describe, Diff, Explain, Get, Version, Wait};
 pub use write::{Apply, Change, Create, Delete, Edit, Manner, Modify, Patch, Replace, Targets};
 
@@ -178,6 +180,9 @@ pub enum Verb {
     /// Give roles to ServiceAccounts, and take them away
     #[command(subcommand)]
     Grant(GrantVerb),
+    /// Let programs of this box find Services by name, and take it back
+    #[command(subcommand)]
+    Dns(DnsVerb),
     /// Look at, export or remove what edgesvc put into the kernel
     #[command(subcommand)]
     Dataplane(DataplaneCommand),

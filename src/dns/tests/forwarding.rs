@@ -490,6 +490,42 @@ async fn the_search_path_of_a_pod_is_completed_in_one_question() {
 }
 
 #[tokio::test]
+async fn a_program_of_the_box_may_call_a_service_by_its_short_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("hosts");
+    std::fs::write(&path, "192.0.2.5 unnamed.dns\n").unwrap();
+    let upstream = Upstream::start(answers).await;
+    let start = |conf: &str, nameserver: &str| {
+        let conf = dir.path().join(conf);
+        std::fs::write(&conf, format!("nameserver {nameserver}\n")).unwrap();
+        let hosts = Some(path.clone());
+        let forwarding = Forwarding { hosts, resolv_conf: Some(conf), ..named(vec![upstream.addr]) };
+        serve_with(Options { forwarding: Some(forwarding), ..Options::default() })
+    };
+    let (server, other) = (start("ours", "127.0.0.1"), start("other", "192.0.2.1"));
+    let foreign = show(&ask_udp(other.addr, &question("my-service.dns.", RecordType::A)).await);
+    assert_eq!((foreign.as_str(), upstream.asked()), ("nxdomain:  | soa", 1), "the box asks somebody else");
+    let shown = async |name: &str, qtype| show(&ask_udp(server.addr, &question(name, qtype)).await);
+    let whole = "my-service.dns.svc.cluster.local.";
+    for name in ["my-service.dns.", "My-Service.DNS.svc."] {
+        let expected = format!("ok: {name} 30 CNAME {whole}; {whole} 30 A 10.96.0.100");
+        assert_eq!(shown(name, RecordType::A).await, expected);
+        assert_eq!(shown(name, RecordType::AAAA).await, format!("ok: {name} 30 CNAME {whole} | soa"));
+    }
+    assert_eq!(shown("unnamed.dns.", RecordType::A).await, "ok: unnamed.dns. 30 A 192.0.2.5", "the hosts file first");
+    assert_eq!(upstream.asked(), 1);
+    let external = shown("ext.dns.", RecordType::A).await;
+    assert!(external.starts_with("ok: ") && external.contains("web.example.net. 60 A 192.0.2.80"), "{external}");
+    assert_eq!(upstream.asked(), 2);
+    for (name, qtype) in
+        [("nope.dns.", RecordType::A), ("my-service.dns.", RecordType::TXT), ("my-service.", RecordType::A)]
+    {
+        assert_eq!(shown(name, qtype).await, "nxdomain:  | soa", "{name} {qtype}");
+    }
+    assert_eq!(upstream.asked(), 5, "what is no Service is an upstream's to say");
+}
+
+#[tokio::test]
 async fn a_client_that_asks_for_what_nobody_answers_keeps_no_other_waiting() {
     fn slow(asked: &Message, tcp: bool) -> Option<Message> {
         if asked.queries[0].name.to_ascii().starts_with("www") { answers(asked, tcp) } else { None }
