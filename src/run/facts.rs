@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use crate::config::Config;
 use crate::controller::Facts;
 use crate::dataplane::addresses;
+use crate::desired;
 use crate::model::{BoxAddress, BoxAddresses};
 
 /// The facts with these addresses of the box; the others stay as they are for the
@@ -27,6 +28,11 @@ pub(super) fn facts(config: &Config, addresses: &[BoxAddress]) -> Facts {
         node_ports: Some(config.node_port_range.clone()),
         api_listen: config.listen,
     }
+}
+
+/// What of it contributions depend on.
+pub(super) fn desired(config: &Config, facts: &Facts) -> desired::Facts {
+    desired::Facts { node_name: facts.node_name.as_str().into(), external_ip_cidrs: config.external_ip_cidrs.clone() }
 }
 
 /// Follows the box's addresses until nobody is left who wants to know.

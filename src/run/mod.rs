@@ -38,6 +38,7 @@ use crate::controller;
 use crate::dataplane::{self, health_check};
 use crate::desired::{self, Tracker};
 use crate::dns;
+use crate::mdns;
 use crate::relay::{self, Relay};
 use crate::store::{self, Health, OpenError, Store};
 pub use diagnose::{doctor, trace};
@@ -136,11 +137,9 @@ impl Running {
         let (zone, zones) = watch::channel(dns::Zone::default());
         let (lag, lags) = watch::channel(None);
         let (busy, at_work) = watch::channel(None);
+        let (advertised, wanted) = watch::channel(mdns::Wanted::new());
         let (checked, health_checks) = watch::channel(health_check::Checks::new());
-        let desired_facts = desired::Facts {
-            node_name: facts.node_name.as_str().into(),
-            external_ip_cidrs: config.external_ip_cidrs.clone(),
-        };
+        let desired_facts = facts::desired(config, &facts);
         let carriers = carry::open(config, desired::service_ranges(&store.snapshot()), &addresses).await?;
         let kernel_options = carriers.dataplane.as_ref().map(|_| carry::dataplane_options(config, Vec::new()));
         let (notices, noticed) = mpsc::channel(reports::WAITING_MAX);
@@ -153,6 +152,7 @@ impl Running {
             notices,
             zone,
             namespaces: OrdSet::new(),
+            advertised,
             checks: checked,
             ranges: Arc::default(),
             pods: naming::wants_pods(config).then(naming::Pods::default),
@@ -175,11 +175,12 @@ impl Running {
         };
         let reporter = Reporter { store: store.clone(), facts: facts.clone() };
         serve_health_checks(config, inputs, reporter.clone(), &stopped, &mut tasks);
-        tasks.spawn(until(stopped.clone(), reporter.relay(noticed)));
+        tasks.spawn(until(stopped.clone(), reporter.clone().relay(noticed)));
+        let lan = serve_lan(config, wanted, addresses.clone(), reporter, &stopped, &mut tasks);
         let checks = checks(&store, lags, report_refused(&follower, &store, &facts, &stopped, &mut tasks));
         let tally = kernel_options.as_ref().map(|options| kernel::tally(store.clone(), desired_facts.clone(), options));
         let kernel = kernel::answers(store.clone(), kernel_options, facts.clone(), desired_facts);
-        let metrics = telemetry::metrics(&numbers, store.clone(), dns_numbers, relayed, tally);
+        let metrics = telemetry::metrics(&numbers, store.clone(), dns_numbers, relayed, lan, tally);
         let options = api_options(config, &facts, &checks, metrics, kernel, report_faults(&store, &facts));
         let api = Server::bind(options, store.clone(), stopped.clone()).await.map_err(|error| api_failure(&error))?;
         let api_address = api.address();
@@ -313,6 +314,26 @@ fn serve_health_checks(
         tasks.spawn(until(stopped.clone(), server));
         tasks.spawn(until(stopped.clone(), reporter.checks(refused)));
     }
+}
+
+/// Says to the LAN what Services want said there. It ends by itself after the stop, when
+/// it has taken that back.
+fn serve_lan(
+    config: &Config,
+    wanted: watch::Receiver<mdns::Wanted>,
+    addresses: watch::Receiver<crate::model::BoxAddresses>,
+    reporter: Reporter,
+    stopped: &watch::Receiver<bool>,
+    tasks: &mut JoinSet<()>,
+) -> mdns::Numbers {
+    let numbers = mdns::Numbers::default();
+    let (notices, noticed) = mpsc::channel(reports::WAITING_MAX);
+    let options =
+        mdns::Options { links: config.mdns_links.clone(), nodeport_addresses: config.nodeport_addresses.clone() };
+    let inputs = mdns::Inputs { options, wanted, addresses, notices, numbers: numbers.clone() };
+    tasks.spawn(mdns::serve(inputs, turned(stopped.clone())));
+    tasks.spawn(until(stopped.clone(), reporter.lan(noticed)));
+    numbers
 }
 
 fn start_dns(
