@@ -231,6 +231,20 @@ fn names_that_are_none_are_refused_by_field_and_where_they_mean_nothing_one_is_w
 }
 
 #[test]
+fn a_load_balancer_is_at_its_own_address_and_port() {
+    let world = World::new();
+    let edgesvc = start(&world, &Arc::new(Home::new()));
+    edgesvc.apply(&stream(&[one(), shop("shop", "").replace("type: NodePort", "type: LoadBalancer")]));
+    // Until it has one it is a node port.
+    knows(&world, "shop.local", &[NODE_ADDRESS]);
+    let status = r#"{"status": {"loadBalancer": {"ingress": [{"ip": "192.168.5.77"}]}}}"#;
+    edgesvc.kubectl(&["patch", "service", "web", "--subresource=status", "--type=merge", "-p", status]).ok();
+    knows(&world, "shop.local", &["192.168.5.77"]);
+    let srv = ask(&world, &json!({"questions": [[INSTANCE, "SRV"]]}));
+    assert_eq!(srv[0]["answers"][0]["data"], "0 0 80 shop.local");
+}
+
+#[test]
 fn each_link_is_told_its_own_address() {
     let world = World::new();
     let edgesvc = Edgesvc::start_in(&world, &Arc::new(Home::new()), &["--mdns-links", "c0,br0"]);

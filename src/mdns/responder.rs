@@ -29,6 +29,8 @@ const ECHOES_MAX: usize = 64;
 const CONFLICTS_MAX: u32 = 15;
 const CONFLICTS_WITHIN: Duration = Duration::from_secs(10);
 const CONFLICTS_PAUSE: Duration = Duration::from_secs(5);
+/// A name that is contradicted twice within so long is given up.
+const CONTRADICTED_WITHIN: Duration = Duration::from_secs(60);
 /// Bytes of the longest `-N` behind a name.
 const NUMBER_BYTES_MAX: usize = 11;
 
@@ -51,6 +53,8 @@ struct Claim {
     told: u32,
     conflicts: u32,
     since: Moment,
+    /// When another said last that a name is its own which was ours.
+    contradicted: Option<Moment>,
 }
 
 impl Claim {
@@ -120,8 +124,11 @@ impl Responder {
     /// at once.
     pub(super) fn set_wanted(&mut self, now: Moment, wanted: &Wanted) {
         let at = self.start(now);
-        let gone: Vec<ObjectKey> =
-            self.claims.keys().filter(|service| !wanted.contains_key(*service)).cloned().collect();
+        // Names that are given up are free before others are taken.
+        let is_over = |(service, claim): &(&ObjectKey, &Claim)| {
+            wanted.get(*service).is_none_or(|wanted| wanted.name != claim.wanted.name)
+        };
+        let gone: Vec<ObjectKey> = self.claims.iter().filter(is_over).map(|(service, _)| service.clone()).collect();
         for service in gone {
             self.claims.remove(&service);
             self.sync(now, &service, at);
@@ -136,10 +143,9 @@ impl Responder {
                 self.refuse(service);
                 continue;
             }
-            let kept = self.claims.remove(service).filter(|claim| claim.wanted.name == wanted.name);
-            let new = Claim { wanted: Arc::clone(wanted), number: 1, told: 1, conflicts: 0, since: now };
-            let claim = kept.map_or(new, |kept| Claim { wanted: Arc::clone(wanted), ..kept });
-            self.claims.insert(service.clone(), claim);
+            let new =
+                Claim { wanted: Arc::clone(wanted), number: 1, told: 1, conflicts: 0, since: now, contradicted: None };
+            self.claims.entry(service.clone()).or_insert(new).wanted = Arc::clone(wanted);
             self.refused.remove(service);
             self.step_aside(service);
             self.sync(now, service, at);
@@ -207,8 +213,9 @@ impl Responder {
             let Some(owned) = presence.names.get(&name) else { continue };
             let (service, answered) = (owned.service.clone(), owned.is_answered());
             self.numbers.conflicts.inc();
-            let at = now + self.claims.get_mut(&service).map(|claim| claim.conflict(now)).unwrap_or_default();
-            if answered {
+            let Some(claim) = self.claims.get_mut(&service) else { continue };
+            let at = now + claim.conflict(now);
+            if answered && claim.asks_again(now) {
                 // Whoever still has it after another round of probes keeps it (section 9).
                 let Responder { rng, out, wake, .. } = self;
                 presence.probe_again(&mut Turn { now, rng, out, wake }, &name, at);
@@ -290,6 +297,14 @@ impl Responder {
 }
 
 impl Claim {
+    /// Whether a name of ours that another has too is probed for again. Once: some
+    /// responders answer no probes for hosts, and it would go to and fro for ever.
+    fn asks_again(&mut self, now: Moment) -> bool {
+        let again = self.contradicted.is_none_or(|last| last == now || now > last + CONTRADICTED_WITHIN);
+        self.contradicted = Some(now);
+        again
+    }
+
     /// Counts a conflict, and answers how long to wait before the next try.
     fn conflict(&mut self, now: Moment) -> Duration {
         // Who is slow stays so until a name is had.

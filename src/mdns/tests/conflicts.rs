@@ -61,12 +61,36 @@ fn who_is_contradicted_asks_again_and_keeps_the_name_if_nobody_answers() {
     lan.run(millis(5000));
     assert_eq!(lan.sent.iter().filter(|sent| !sent.read().response).count(), 3);
     assert_eq!(lan.names(0), ["shop.local."]);
+    lan.run(Duration::from_secs(60));
     lan.hear(NEIGHBOUR.parse().unwrap(), &other);
     lan.run(millis(100));
     lan.hear(NEIGHBOUR.parse().unwrap(), &other);
     lan.run(millis(5000));
     assert_eq!(lan.names(0), ["shop-2.local."]);
     assert!(lan.ask(NEIGHBOUR, &asking(&[("shop.local", A)])).is_empty());
+}
+
+#[test]
+fn who_is_contradicted_by_one_that_answers_no_probes_gives_way_the_second_time() {
+    let mut lan = Lan::settled("shop", &["http"]);
+    let other = response(vec![a_record("shop.local", 120, [192, 0, 2, 66])]);
+    for name in ["shop.local.", "shop-2.local."] {
+        lan.hear(NEIGHBOUR.parse().unwrap(), &other);
+        lan.run(millis(5000));
+        assert!(lan.names(0).contains(&name.to_owned()), "{:?}", lan.names(0));
+    }
+}
+
+#[test]
+fn a_name_that_one_service_gives_up_is_free_for_another_at_the_same_time() {
+    let mut lan = Lan::default();
+    lan.join(&[("b", service("shop", &[]))]);
+    lan.run(millis(5000));
+    let after = wanted(&[("a", service("shop", &[])), ("b", service("store", &[]))]);
+    lan.with(0, |responder, now| responder.set_wanted(now, &after));
+    lan.run(millis(5000));
+    assert_eq!(lan.names(0), ["shop.local.", "store.local."]);
+    assert_eq!(lan.hosts[0].notices, []);
 }
 
 #[test]
