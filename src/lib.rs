@@ -10,6 +10,7 @@
 //!                              |               +--state--> desired --> dataplane -> kernel (netlink)
 //!                 kubectl watch <---events-----+              |------> relay     -> sockets
 //!                                                             |------> dns       -> clients
+//!                                                             |------> mdns      -> the LAN
 //! ```
 //!
 //! * [`model`]: the domain in Kubernetes' words. Pure.
@@ -23,6 +24,7 @@
 //! * [`dataplane`]: makes the kernel equal to desired, over netlink.
 //! * [`relay`]: the userspace proxy: carries connections in this process.
 //! * [`dns`]: answers from the zone, forwards the rest.
+//! * [`mdns`]: names of Services on the LAN, and what is found under them.
 //! * [`doctor`]: what on the box keeps Services from working, and what mends it.
 //! * [`host_dns`]: names of Services for programs of the box itself, and back.
 //! * [`env`]: Services as the environment variables programs are given. Pure.
@@ -44,6 +46,7 @@ pub mod doctor;
 pub mod env;
 pub mod host_dns;
 pub mod manifest;
+pub mod mdns;
 pub mod model;
 pub mod relay;
 pub mod run;

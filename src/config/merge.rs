@@ -121,6 +121,7 @@ impl Reading {
             dns_pod_records: self.one("dns-pod-records", value::pod_records).unwrap_or(super::PodRecords::Disabled),
             dns_autopath: self.one("dns-autopath", value::switch).unwrap_or_default(),
             dns_query_log: self.one("dns-query-log", value::switch).unwrap_or_default(),
+            mdns_links: self.mdns_links(),
             cluster_cidrs: self.list("cluster-cidr", value::network),
             external_ip_cidrs: self.list("external-ip-cidrs", value::network),
             load_balancer_pool: self.list("load-balancer-pool", value::address_range),
@@ -247,6 +248,11 @@ impl Reading {
             }
         }
         addresses
+    }
+
+    fn mdns_links(&mut self) -> Option<Vec<String>> {
+        const NAME: &str = "mdns-links";
+        if self.given(NAME).words == ["none"] { None } else { Some(self.list(NAME, value::link)) }
     }
 
     fn tenth_addresses(&mut self, ranges: &[IpNet]) -> Vec<IpAddr> {

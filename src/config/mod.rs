@@ -74,6 +74,9 @@ pub struct Config {
     pub dns_autopath: bool,
     /// Logs each DNS question.
     pub dns_query_log: bool,
+    /// Links where Services may have a name on the LAN; empty means those of the default
+    /// routes, `None` no link.
+    pub mdns_links: Option<Vec<String>>,
     /// Networks of pods, reached without masquerade.
     pub cluster_cidrs: Vec<IpNet>,
     /// Where `spec.externalIPs` may lie; empty refuses all.
@@ -132,6 +135,7 @@ impl Config {
             "dns-pod-records" => self.dns_pod_records.as_str().to_owned(),
             "dns-autopath" => self.dns_autopath.to_string(),
             "dns-query-log" => self.dns_query_log.to_string(),
+            "mdns-links" => self.mdns_links.as_ref().map_or_else(|| "none".to_owned(), |links| joined(links)),
             "cluster-cidr" => joined(&self.cluster_cidrs),
             "external-ip-cidrs" => joined(&self.external_ip_cidrs),
             "load-balancer-pool" => joined(&self.load_balancer_pool),

@@ -55,7 +55,7 @@ macro_rules! setting {
 }
 
 /// Every setting, in the order of help, file and reports (design section 14).
-pub const SETTINGS: [Setting; 28] = [
+pub const SETTINGS: [Setting; 29] = [
     setting!("data-dir", "DIR", defaults::DATA_DIR, "", "Where the store, the certificates and admin.kubeconfig live"),
     setting!(
         "run-dir",
@@ -148,6 +148,13 @@ pub const SETTINGS: [Setting; 28] = [
         "Answers a Pod's first question of a search path with what the last would find"
     ),
     setting!("dns-query-log", "true|false", defaults::DNS_QUERY_LOG, "", "Logs each DNS question at level info"),
+    setting!(
+        "mdns-links",
+        "LINK[,LINK...]|none",
+        "",
+        "the links of the default routes",
+        "Links where Services with the annotation edgesvc.io/mdns have a name on the LAN"
+    ),
     setting!("cluster-cidr", "CIDR[,CIDR...]", "", "none", "Networks of pods, reached without masquerade"),
     setting!(
         "external-ip-cidrs",
@@ -184,7 +191,7 @@ pub const SETTINGS: [Setting; 28] = [
 
 /// The setting of a name.
 pub(super) fn find(name: &str) -> Option<&'static Setting> {
-    static TABLE: [Setting; 28] = SETTINGS;
+    static TABLE: [Setting; 29] = SETTINGS;
     TABLE.iter().find(|setting| setting.name == name)
 }
 

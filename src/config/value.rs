@@ -197,6 +197,14 @@ pub(super) fn domain(text: &str) -> Result<String, String> {
     if faults.is_empty() { Ok(text.to_owned()) } else { Err(faults.join("; ")) }
 }
 
+/// The name of a link.
+pub(super) fn link(text: &str) -> Result<String, String> {
+    match node_port_address(text) {
+        Ok(NodePortAddress::Link(name)) if name != "none" => Ok(name),
+        _ => Err("must be the name of a link such as eth0, or none alone".to_owned()),
+    }
+}
+
 /// Whether traffic is counted too.
 pub(super) fn counters(text: &str) -> Result<bool, String> {
     match text {

@@ -6,6 +6,8 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
+use nix::net::if_::InterfaceFlags;
+use nix::sys::socket::SockaddrStorage;
 use tokio::sync::watch;
 
 use super::Options;
@@ -24,6 +26,10 @@ const LOOK_EVERY: Duration = Duration::from_secs(60);
 const AFAR: [IpAddr; 2] =
     [IpAddr::V4(Ipv4Addr::new(203, 0, 113, 1)), IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1))];
 
+/// What a link is that carries multicast.
+const MULTICASTING: InterfaceFlags =
+    InterfaceFlags::IFF_UP.union(InterfaceFlags::IFF_RUNNING).union(InterfaceFlags::IFF_MULTICAST);
+
 /// Reads them.
 ///
 /// # Errors
@@ -31,25 +37,40 @@ const AFAR: [IpAddr; 2] =
 pub fn read() -> io::Result<BoxAddresses> {
     let mut found: Vec<BoxAddress> = Vec::new();
     for interface in nix::ifaddrs::getifaddrs()? {
-        let Some(at) = interface.address else { continue };
-        let v4 = at.as_sockaddr_in().map(|at| IpAddr::V4(at.ip()));
-        let Some(addr) = v4.or_else(|| at.as_sockaddr_in6().map(|at| IpAddr::V6(at.ip()))) else { continue };
+        let read = |at: SockaddrStorage| {
+            let v4 = at.as_sockaddr_in().map(|at| IpAddr::V4(at.ip()));
+            v4.or_else(|| at.as_sockaddr_in6().map(|at| IpAddr::V6(at.ip())))
+        };
+        let Some(addr) = interface.address.and_then(read) else { continue };
+        let prefix_len = interface.netmask.and_then(read).map_or(0, prefix_len);
+        let multicast =
+            interface.flags.contains(MULTICASTING) && !interface.flags.contains(InterfaceFlags::IFF_LOOPBACK);
         // An IPv4 address may carry a label such as eth0:1.
         let link = interface.interface_name.split(':').next().unwrap_or_default().to_owned();
         // A link that went meanwhile took its addresses along.
         let Ok(index) = nix::net::if_::if_nametoindex(link.as_str()) else { continue };
-        found.push(BoxAddress { addr, link, index, primary: false });
+        found.push(BoxAddress { addr, link, index, prefix_len, multicast, routed: false, primary: false });
     }
     for afar in AFAR {
         let by_route = source_towards(afar);
         let fits = |one: &BoxAddress| one.addr.is_ipv4() == afar.is_ipv4() && is_reachable(one);
         let first = found.iter().position(|one| fits(one) && Some(one.addr) == by_route);
         if let Some(one) = first.or_else(|| found.iter().position(fits)).and_then(|at| found.get_mut(at)) {
+            one.routed = first.is_some();
             one.primary = true;
         }
     }
     found.sort_by_key(|one| (!one.primary, one.index));
     Ok(found.into())
+}
+
+/// The bits of a netmask.
+fn prefix_len(mask: IpAddr) -> u8 {
+    let bits = match mask {
+        IpAddr::V4(mask) => u32::from(mask).count_ones(),
+        IpAddr::V6(mask) => u128::from(mask).count_ones(),
+    };
+    u8::try_from(bits).unwrap_or_default()
 }
 
 /// Whether others may reach it: not loopback, of one link only, or on our own link.

@@ -171,6 +171,41 @@ pub struct ServiceRecords {
     /// The ready endpoints, sorted; a headless Service answers with them, others
     /// by endpoint name only.
     pub endpoints: Vec<EndpointRecord>,
+    /// What the LAN is told, if the Service asks for it and somebody serves it.
+    pub advertised: Option<Arc<Advertised>>,
+}
+
+/// A Service under a name of its own on the LAN.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Advertised {
+    /// The name it asks for, without the domain.
+    pub name: Box<str>,
+    /// The addresses of the name.
+    pub reach: Reach,
+    /// Its ports that have a kind, sorted.
+    pub instances: Vec<Instance>,
+}
+
+/// Where clients of the LAN reach a Service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// At the box's own addresses of these families, sorted.
+    Box(Vec<IpFamily>),
+    /// At these addresses, sorted.
+    Addresses(Vec<IpAddr>),
+}
+
+/// One port, as clients of the LAN look for it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Instance {
+    /// The service name, `http` for instance.
+    pub kind: Box<str>,
+    /// The protocol.
+    pub protocol: Protocol,
+    /// Where clients connect to.
+    pub port: u16,
+    /// The Service's port, where an earlier one is of the same kind.
+    pub among: Option<u16>,
 }
 
 /// A named or unnamed port.

@@ -7,6 +7,7 @@
 //! holds: contributions are sorted and unique, so equal contributions mean that
 //! neither the kernel nor the zone has to change.
 
+mod advertised;
 mod contribution;
 mod ranges;
 mod records;
@@ -20,8 +21,8 @@ mod fixture;
 mod tests;
 
 pub use contribution::{
-    AffinityOwner, Balance, Contribution, EndpointRecord, Frontend, FrontendAddr, HealthCheck, PortRecord,
-    ServiceRecords, Verdict,
+    Advertised, AffinityOwner, Balance, Contribution, EndpointRecord, Frontend, FrontendAddr, HealthCheck, Instance,
+    PortRecord, Reach, ServiceRecords, Verdict,
 };
 pub use ranges::service_ranges;
 pub use service::{Facts, contribution, misplaced, unserved};

@@ -25,6 +25,7 @@ pub(super) fn service_records(service: &Service, slices: &[&Arc<Object>]) -> Ser
         external_name: external.then(|| service.spec.external_name.clone()),
         ports: ports.collect(),
         endpoints: if external { Vec::new() } else { ready_endpoints(slices) },
+        advertised: None,
     }
 }
 

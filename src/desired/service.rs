@@ -7,7 +7,10 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use super::contribution::{AffinityOwner, Balance, Contribution, Frontend, FrontendAddr, HealthCheck, Verdict};
+use super::advertised::advertised;
+use super::contribution::{
+    AffinityOwner, Balance, Contribution, Frontend, FrontendAddr, HealthCheck, ServiceRecords, Verdict,
+};
 use super::ranges::service_ranges;
 use super::records::service_records;
 use super::selection::{Here, PortEndpoints, Slice, Taker, ready_here};
@@ -97,13 +100,15 @@ pub(super) fn contribution_of(
         health =
             service.health_check_port().map(|port| HealthCheck { port, local_endpoints: ready_here(&slices, here) });
     }
+    let advertised = advertised(object, service, &frontends).map(Arc::new);
+    let records = ServiceRecords { advertised, ..service_records(service, slices) };
     Some(Contribution {
         key: object.key.clone(),
         cluster_ips,
         frontends,
         relayed: object.meta.annotations.get(PROXY_MODE_ANNOTATION) == Some(RELAY),
         health,
-        records: Arc::new(service_records(service, slices)),
+        records: Arc::new(records),
     })
 }
 
@@ -249,7 +254,7 @@ fn affinity_owner(service: &Service, family: IpFamily, port: &ServicePort, facts
 
 /// Load-balancer addresses that are ours to answer: ipMode Proxy means that the
 /// load balancer rewrites the destination itself.
-fn load_balancer_addrs(service: &Service, family: IpFamily) -> impl Iterator<Item = IpAddr> + '_ {
+pub(super) fn load_balancer_addrs(service: &Service, family: IpFamily) -> impl Iterator<Item = IpAddr> + '_ {
     let ingress = match service.spec.r#type {
         ServiceType::LoadBalancer => service.status.load_balancer.ingress.as_slice(),
         ServiceType::ClusterIP | ServiceType::NodePort | ServiceType::ExternalName => &[],

@@ -9,6 +9,7 @@ pub mod endpoints;
 pub mod ip_address;
 pub mod kind;
 pub mod labels;
+pub mod mdns;
 pub mod name;
 pub mod net;
 pub mod node_port_address;

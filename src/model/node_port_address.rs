@@ -22,8 +22,14 @@ pub struct BoxAddress {
     pub link: String,
     /// The link's index.
     pub index: u32,
-    /// Whether the default route of its family sends from it; without one, the first
-    /// that others can reach.
+    /// The bits of its network.
+    pub prefix_len: u8,
+    /// Whether its link can multicast to neighbours now: it is up, has a carrier, and is
+    /// not loopback.
+    pub multicast: bool,
+    /// Whether the default route of its family sends from it.
+    pub routed: bool,
+    /// The same; without a default route, the first that others can reach.
     pub primary: bool,
 }
 

@@ -42,7 +42,15 @@ fn picker(backing: Arc<Backing>) -> Picker {
 }
 
 fn addresses() -> Vec<BoxAddress> {
-    let one = |addr, link: &str, index, primary| BoxAddress { addr: ip(addr), link: link.to_owned(), index, primary };
+    let one = |addr, link: &str, index, primary| BoxAddress {
+        addr: ip(addr),
+        link: link.to_owned(),
+        index,
+        prefix_len: 24,
+        multicast: false,
+        routed: primary,
+        primary,
+    };
     vec![one("192.168.5.1", "eth0", 2, true), one("fd05::1", "eth0", 2, true), one("10.9.0.1", "br0", 3, false)]
 }
 

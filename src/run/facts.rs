@@ -32,7 +32,7 @@ pub(super) fn facts(config: &Config, addresses: &[BoxAddress]) -> Facts {
     }
 }
 
-/// What Services depend on besides the store.
+/// What of it contributions depend on.
 pub(super) fn desired(config: &Config, facts: &Facts, unsupported: BTreeMap<Protocol, String>) -> desired::Facts {
     let external_ip_cidrs = config.external_ip_cidrs.clone();
     desired::Facts { node_name: facts.node_name.as_str().into(), external_ip_cidrs, unsupported }

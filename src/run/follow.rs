@@ -22,6 +22,7 @@ use crate::dataplane::health_check::Checks;
 use crate::dataplane::{Dataplane, DataplaneError, Refusals};
 use crate::desired::{self, Tracker};
 use crate::dns;
+use crate::mdns;
 use crate::model::{ObjectKey, Protocol};
 use crate::relay::{Notice, Relay};
 use crate::store::Snapshot;
@@ -41,6 +42,8 @@ pub(super) struct Follower {
     pub(super) notices: mpsc::Sender<Notice>,
     pub(super) zone: watch::Sender<dns::Zone>,
     pub(super) namespaces: OrdSet<Arc<str>>,
+    /// What the LAN is told.
+    pub(super) advertised: watch::Sender<mdns::Wanted>,
     /// The health-check ports of Services.
     pub(super) checks: watch::Sender<Checks>,
     /// The ranges that kernel and zone were told last.
@@ -74,6 +77,7 @@ impl Follower {
         self.tell_left_out(snapshot, &changes);
         self.tell_zone(snapshot, &changes);
         self.zone.send_modify(|zone| zone.apply(dns::Change::Synced, seconds()));
+        self.tell_lan(&changes);
         self.report();
         self.tell_lag(self.fault());
         self.at_revision(snapshot);
@@ -119,6 +123,7 @@ impl Follower {
             self.tell_checks(&changes);
             self.tell_left_out(&snapshot, &changes);
             self.tell_zone(&snapshot, &changes);
+            self.tell_lan(&changes);
             self.report();
             if tried && refusal.is_none() {
                 if let Some(relay) = &mut self.relay {
@@ -237,6 +242,23 @@ impl Follower {
                 match health(&change.after) {
                     Some(check) => checks.insert(change.key.clone(), check),
                     None => checks.remove(&change.key),
+                };
+            }
+        });
+    }
+
+    fn tell_lan(&self, changes: &[desired::Change]) {
+        let said =
+            |side: &Option<Arc<desired::Contribution>>| side.as_ref().and_then(|side| side.records.advertised.clone());
+        let moved: Vec<_> = changes.iter().filter(|change| said(&change.before) != said(&change.after)).collect();
+        if moved.is_empty() {
+            return;
+        }
+        self.advertised.send_modify(|wanted| {
+            for change in moved {
+                match said(&change.after) {
+                    Some(advertised) => wanted.insert(change.key.clone(), advertised),
+                    None => wanted.remove(&change.key),
                 };
             }
         });

@@ -40,6 +40,7 @@ use crate::controller;
 use crate::dataplane::{self, health_check};
 use crate::desired::{self, Tracker};
 use crate::dns;
+use crate::mdns;
 use crate::relay::{self, Relay};
 use crate::store::{self, Health, OpenError, Store};
 pub use diagnose::{doctor, trace};
@@ -139,6 +140,7 @@ impl Running {
         let (zone, zones) = watch::channel(dns::Zone::default());
         let (lag, lags) = watch::channel(None);
         let (busy, at_work) = watch::channel(None);
+        let (advertised, wanted) = watch::channel(mdns::Wanted::new());
         let (checked, health_checks) = watch::channel(health_check::Checks::new());
         let carriers = carry::open(config, desired::service_ranges(&store.snapshot()), &addresses).await?;
         let desired_facts = facts::desired(config, &facts, carriers.unsupported());
@@ -153,6 +155,7 @@ impl Running {
             notices,
             zone,
             namespaces: OrdSet::new(),
+            advertised,
             checks: checked,
             ranges: Arc::default(),
             pods: naming::wants_pods(config).then(naming::Pods::default),
@@ -177,12 +180,13 @@ impl Running {
         };
         let reporter = Reporter { store: store.clone(), facts: facts.clone() };
         serve_health_checks(config, inputs, reporter.clone(), &stopped, &mut tasks);
-        tasks.spawn(until(stopped.clone(), reporter.relay(noticed)));
+        tasks.spawn(until(stopped.clone(), reporter.clone().relay(noticed)));
+        let lan = serve_lan(config, wanted, addresses.clone(), reporter, &stopped, &mut tasks);
         let (told, known) = watch::channel(facts.clone());
         let refused = report_refused(&follower, &store, &told, &stopped, &mut tasks);
         let checks = checks(&store, lags, refused.clone());
         let tally = kernel_options.as_ref().map(|options| kernel::tally(store.clone(), desired_facts.clone(), options));
-        let metrics = telemetry::metrics(&numbers, store.clone(), dns_numbers, relayed, tally);
+        let metrics = telemetry::metrics(&numbers, store.clone(), dns_numbers, relayed, lan, tally);
         let (store_asked, options) = (store.clone(), kernel_options);
         let kernel =
             kernel::Sources { store: store_asked, options, facts: facts.clone(), desired_facts, refused, relays };
@@ -321,6 +325,26 @@ fn serve_health_checks(
         tasks.spawn(until(stopped.clone(), server));
         tasks.spawn(until(stopped.clone(), reporter.checks(refused)));
     }
+}
+
+/// Says to the LAN what Services want said there. It ends by itself after the stop, when
+/// it has taken that back.
+fn serve_lan(
+    config: &Config,
+    wanted: watch::Receiver<mdns::Wanted>,
+    addresses: watch::Receiver<crate::model::BoxAddresses>,
+    reporter: Reporter,
+    stopped: &watch::Receiver<bool>,
+    tasks: &mut JoinSet<()>,
+) -> mdns::Numbers {
+    let numbers = mdns::Numbers::default();
+    let (notices, noticed) = mpsc::channel(reports::WAITING_MAX);
+    let options =
+        mdns::Options { links: config.mdns_links.clone(), nodeport_addresses: config.nodeport_addresses.clone() };
+    let inputs = mdns::Inputs { options, wanted, addresses, notices, numbers: numbers.clone() };
+    tasks.spawn(mdns::serve(inputs, turned(stopped.clone())));
+    tasks.spawn(until(stopped.clone(), reporter.lan(noticed)));
+    numbers
 }
 
 fn start_dns(

@@ -4,6 +4,7 @@ use tokio::sync::mpsc;
 
 use crate::controller::{self, Facts, Report};
 use crate::dataplane::health_check;
+use crate::mdns;
 use crate::model::{Kind, ObjectKey};
 use crate::relay::Notice;
 use crate::store::Store;
@@ -31,6 +32,13 @@ impl Reporter {
     pub(super) async fn relay(self, mut inbox: mpsc::Receiver<Notice>) {
         while let Some(Notice { service, reason, note }) = inbox.recv().await {
             self.warn(&service, "edgesvc-relay", reason, note).await;
+        }
+    }
+
+    /// Those of names on the LAN.
+    pub(super) async fn lan(self, mut inbox: mpsc::Receiver<mdns::Notice>) {
+        while let Some(mdns::Notice { service, reason, note }) = inbox.recv().await {
+            self.warn(&service, "edgesvc-mdns", reason, note).await;
         }
     }
 

@@ -19,6 +19,7 @@ use crate::cli::exit::{Code, Failure};
 use crate::config::{Config, LogFormat};
 use crate::dataplane::Count;
 use crate::dns;
+use crate::mdns;
 use crate::model::Kind;
 use crate::relay;
 use crate::store::Store;
@@ -66,6 +67,7 @@ pub(super) fn metrics(
     store: Store,
     names: Option<dns::Numbers>,
     relay: Option<relay::Numbers>,
+    lan: mdns::Numbers,
     tally: Option<Tally>,
 ) -> crate::api::server::Metrics {
     let mut registry = Registry::with_prefix("edgesvc");
@@ -76,6 +78,14 @@ pub(super) fn metrics(
     registry.register_collector(Box::new(StoreNumbers(store)));
     if let Some(numbers) = names {
         registry.register_collector(Box::new(DnsNumbers(numbers)));
+    }
+    for (name, help, counter) in [
+        ("mdns_received", "Packets of the LAN on the port of multicast DNS, while it is open", lan.received),
+        ("mdns_ignored", "Those that are no queries or answers", lan.ignored),
+        ("mdns_sent", "Packets that said names of Services to the LAN", lan.sent),
+        ("mdns_conflicts", "Names of Services on the LAN that another had too", lan.conflicts),
+    ] {
+        registry.register(name, help, counter);
     }
     if let Some(tally) = tally {
         registry.register_collector(Box::new(tally));

@@ -9,6 +9,7 @@ use super::super::Scene;
 use super::super::address::{ip_warning, range_warning};
 use super::super::read::{annotation, list, present, text, texts};
 use super::{TOPOLOGY_HINTS, is_external_name, kind_of};
+use crate::model::mdns::MDNS_ANNOTATION;
 
 /// The warnings about the spec.
 pub(super) fn spec(scene: &Scene<'_>, value: &Value) -> Vec<String> {
@@ -18,6 +19,13 @@ pub(super) fn spec(scene: &Scene<'_>, value: &Value) -> Vec<String> {
     if annotation(value, TOPOLOGY_HINTS).is_some() {
         warnings.push(format!(
             "annotation {TOPOLOGY_HINTS} is deprecated, please use service.kubernetes.io/topology-mode instead"
+        ));
+    }
+    let reachable = matches!(kind_of(value), "NodePort" | "LoadBalancer");
+    if annotation(value, MDNS_ANNOTATION).is_some() && !reachable {
+        warnings.push(format!(
+            "annotation {MDNS_ANNOTATION} has no effect on a Service of type {}: the LAN reaches NodePort and LoadBalancer",
+            kind_of(value)
         ));
     }
     if !headless {

@@ -499,3 +499,28 @@ fn our_own_annotations_are_known_words_and_numbers() {
     assert_eq!(refusal(Kind::EndpointSlice, weight, "heavy", slice), on(weight, INV));
     assert_eq!(refusal(Kind::Endpoints, weight, "-1", json!({})), on(weight, INV));
 }
+
+#[test]
+fn a_name_on_the_lan_is_one_label_and_has_no_effect_where_the_lan_reaches_nothing() {
+    let create = |name: &str, kind: &str| {
+        let mut world = World::single();
+        let made = world.create(
+            Kind::Service,
+            json!({"metadata": {"name": "a", "namespace": "t", "annotations": {"edgesvc.io/mdns": name}},
+                "spec": {"type": kind, "externalName": "a.example", "ports": [{"port": 80}]}}),
+        );
+        (made.err().map(|refused| faults(Err(refused))).unwrap_or_default(), world.warnings)
+    };
+    for bad in ["", "shop.local", "Shop", "a b", "-a", &"a".repeat(64)] {
+        assert_eq!(create(bad, "NodePort").0, [("metadata.annotations[edgesvc.io/mdns]".to_owned(), INV)], "{bad:?}");
+    }
+    for (kind, warned) in [("NodePort", false), ("LoadBalancer", false), ("ClusterIP", true), ("ExternalName", true)] {
+        let (faults, warnings) = create("shop-1", kind);
+        assert_eq!(faults, [], "{kind}");
+        assert_eq!(
+            warnings.iter().any(|text| text.contains("edgesvc.io/mdns has no effect")),
+            warned,
+            "{kind}: {warnings:?}"
+        );
+    }
+}
