@@ -2,7 +2,7 @@
 
 use super::facts::Facts;
 use super::{Finding, failure, ok, unknown, warning};
-use crate::dataplane::{OWNED_TABLES, Probed};
+use crate::dataplane::{Feature, OWNED_TABLES, Probed};
 
 /// Shares of the conntrack table in use, in percent, at which to warn and to fail.
 const CONNTRACK_WARN: u64 = 80;
@@ -17,12 +17,23 @@ pub(super) fn features(facts: &Facts) -> Finding {
         Probed::Denied(why) => return from_config(facts, why),
         Probed::Features(features) => features,
     };
-    let missing: Vec<String> = features
-        .iter()
-        .filter(|feature| feature.name != OWNED_TABLES)
-        .filter_map(|feature| Some(format!("{} ({}: {})", feature.name, feature.config, feature.missing.as_ref()?)))
-        .collect();
+    let lacks = |optional: bool| -> Vec<String> {
+        let told =
+            |feature: &Feature| Some(format!("{} ({}: {})", feature.name, feature.config, feature.missing.as_ref()?));
+        let features = features.iter().filter(|feature| feature.name != OWNED_TABLES);
+        features.filter(|feature| feature.is_optional() == optional).filter_map(told).collect()
+    };
+    let missing = lacks(false);
     if missing.is_empty() {
+        let optional = lacks(true);
+        if !optional.is_empty() {
+            let cause = format!("lacks {}; sets of the box's addresses do instead", optional.join("; "));
+            return warning(
+                name,
+                cause,
+                "nothing has to be done; with these options changes of addresses cost nothing",
+            );
+        }
         return ok(name, "has everything the dataplane needs");
     }
     let cause = format!("lacks {}", missing.join("; "));
@@ -64,7 +75,8 @@ pub(super) fn owned_tables(facts: &Facts) -> Finding {
         Some(feature) if feature.missing.is_none() => {
             ok(name, "the kernel guards our tables (flags owner and persist)")
         }
-        Some(_) | None => warning(
+        None => ok(name, "nothing to guard: see kernel"),
+        Some(_) => warning(
             name,
             "the kernel (before 6.9) cannot guard our tables: `nft flush ruleset` of others removes them, and edgesvc puts them back",
             "Linux 6.9 or later; until then let firewalls reload by table",

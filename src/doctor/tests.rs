@@ -123,6 +123,10 @@ const STATE: &[Case] = &[
     (|f| f.now = datetime!(2025-01-01 00:00 UTC), "certificates", Level::Failure, "begins on 2026-01-01", "restart"),
 ];
 
+fn lacking(name: &'static str) -> Probed {
+    Probed::Features(vec![Feature { name, config: "CONFIG_X", missing: Some("no".to_owned()) }])
+}
+
 const KERNEL: &[Case] = &[
     (
         |f| {
@@ -137,7 +141,8 @@ const KERNEL: &[Case] = &[
         "masquerade (CONFIG_NFT_MASQ: no)",
         "load their modules",
     ),
-    (|f| f.kernel = Probed::Features(Vec::new()), "table owner", Level::Warning, "before 6.9", "Linux 6.9"),
+    (|f| f.kernel = lacking(OWNED_TABLES), "table owner", Level::Warning, "before 6.9", "Linux 6.9"),
+    (|f| f.kernel = lacking("types of addresses"), "kernel", Level::Warning, "do instead", "nothing has to be done"),
     (
         |f| {
             f.kernel = Probed::Denied("no".to_owned());
