@@ -134,7 +134,7 @@ pub enum DataplaneError {
     #[error("the kernel lacks {missing}: build it in, load its module, or use another --proxy-mode")]
     Unsupported {
         /// The CONFIG_ lines.
-        missing: &'static str,
+        missing: String,
         /// What was refused.
         source: CommitError,
     },

@@ -1,11 +1,13 @@
 //! What the kernel can do of what we need, expression by expression, in
 //! transactions that leave nothing.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
 use super::conntrack;
 use super::kernel::{delete_table, new_chain, new_table};
 use super::netlink::Link;
 use super::netlink::batch::commit;
-use super::table::{Chain, Expr, Hook, Verdict};
+use super::table::{Chain, Expr, Hook, Verdict, octets};
 use crate::model::{IpFamily, Protocol};
 
 /// The table of the probes; never committed for longer than its transaction.
@@ -52,18 +54,24 @@ fn probe_here() -> Probed {
         Ok(link) => link,
         Err(error) => return Probed::Denied(error.to_string()),
     };
-    let mut found = Vec::new();
-    for (name, config, chains, flags) in cases() {
-        let mut ops = vec![new_table(PROBE, IpFamily::V4, flags)];
-        ops.extend(chains.iter().flat_map(|chain| new_chain(PROBE, IpFamily::V4, chain)));
-        ops.push(delete_table(PROBE, IpFamily::V4));
+    let mut found: Vec<Feature> = Vec::new();
+    // A module may be there for one family and not for the other.
+    for (family, (name, config, chains, flags)) in
+        IpFamily::BOTH.into_iter().flat_map(|family| cases(family).into_iter().map(move |case| (family, case)))
+    {
+        let mut ops = vec![new_table(PROBE, family, flags)];
+        ops.extend(chains.iter().flat_map(|chain| new_chain(PROBE, family, chain)));
+        ops.push(delete_table(PROBE, family));
         let missing = match commit(&mut link, &ops) {
             Ok(()) => None,
             Err(error) if error.errno() == Some(nix::libc::EPERM) => return Probed::Denied(error.to_string()),
             Err(error) => Some(error.to_string()),
         };
         let nothing_works = missing.is_some() && found.is_empty();
-        found.push(Feature { name, config, missing });
+        match found.iter_mut().find(|feature| feature.name == name) {
+            Some(feature) => feature.missing = feature.missing.take().or(missing),
+            None => found.push(Feature { name, config, missing }),
+        }
         if nothing_works {
             return Probed::Features(found);
         }
@@ -74,20 +82,29 @@ fn probe_here() -> Probed {
     Probed::Features(found)
 }
 
+/// The lines of the kernel's configuration whose features it lacks and that we cannot do
+/// without; empty where none is known.
+pub(super) fn lacking() -> String {
+    let Probed::Features(features) = probe_here() else { return String::new() };
+    let lacks = |feature: &&Feature| feature.missing.is_some() && feature.without().is_none();
+    features.iter().filter(lacks).map(|feature| feature.config).collect::<Vec<_>>().join(", ")
+}
+
 type Case = (&'static str, &'static str, Vec<Chain>, u32);
 
-fn cases() -> Vec<Case> {
+fn cases(family: IpFamily) -> Vec<Case> {
     let plain = |exprs: Vec<Expr>| vec![Chain { name: "probe".to_owned(), hook: None, rules: vec![exprs] }];
     let nat = |number, exprs: Vec<Expr>| {
         let hook = Some(Hook { kind: "nat", number, priority: -100 });
         vec![Chain { name: "probe".to_owned(), hook, rules: if exprs.is_empty() { vec![] } else { vec![exprs] } }]
     };
-    let dnat = vec![
-        Expr::Immediate { word: 0, value: vec![127, 0, 0, 1] },
-        Expr::Dnat { family: IpFamily::V4, addr: 0, port: None },
-    ];
+    let localhost: IpAddr = match family {
+        IpFamily::V4 => Ipv4Addr::LOCALHOST.into(),
+        IpFamily::V6 => Ipv6Addr::LOCALHOST.into(),
+    };
+    let dnat = vec![Expr::Immediate { word: 0, value: octets(localhost) }, Expr::Dnat { family, addr: 0, port: None }];
     vec![
-        ("tables", "CONFIG_NF_TABLES, CONFIG_NF_TABLES_IPV4", vec![], 0),
+        ("tables", "CONFIG_NF_TABLES, CONFIG_NF_TABLES_IPV4, CONFIG_NF_TABLES_IPV6", vec![], 0),
         ("rules that stop packets", "CONFIG_NF_TABLES", plain(vec![Expr::Verdict(Verdict::Drop)]), 0),
         (
             "conntrack",
@@ -99,7 +116,7 @@ fn cases() -> Vec<Case> {
         ("masquerade", "CONFIG_NFT_MASQ", nat(4, vec![Expr::Masquerade]), 0),
         ("refusal", "CONFIG_NFT_REJECT, CONFIG_NFT_REJECT_IPV4, CONFIG_NFT_REJECT_IPV6", plain(vec![Expr::Reset]), 0),
         (
-            "types of addresses",
+            ADDRESS_TYPES,
             "CONFIG_NFT_FIB, CONFIG_NFT_FIB_IPV4, CONFIG_NFT_FIB_IPV6",
             plain(vec![Expr::AddressType { flags: 2, word: 0 }]),
             0,
@@ -119,9 +136,23 @@ fn cases() -> Vec<Case> {
     ]
 }
 
-/// Can be done without: changes by others are repaired.
+/// Features that can be done without ([`Feature::without`]).
 pub const OWNED_TABLES: &str = "tables that nobody else can change";
-/// Can be done without: Services balanced by sh or dh are balanced at random.
+/// See [`OWNED_TABLES`].
 pub const HASH: &str = "choice by address";
-/// Can be done without: ports of SCTP are left out.
+/// See [`OWNED_TABLES`].
 pub const SCTP: &str = "SCTP in conntrack";
+const ADDRESS_TYPES: &str = "types of addresses";
+
+impl Feature {
+    /// What happens where it is not there; `None`: the dataplane needs it.
+    pub fn without(&self) -> Option<&'static str> {
+        match self.name {
+            OWNED_TABLES => Some("tables are watched, and repaired"),
+            ADDRESS_TYPES => Some("sets of the box's addresses are kept"),
+            HASH => Some("Services balanced by sh or dh are balanced at random"),
+            SCTP => Some("ports of SCTP are left out"),
+            _ => None,
+        }
+    }
+}

@@ -2,7 +2,7 @@
 
 use super::facts::Facts;
 use super::{Finding, failure, ok, unknown, warning};
-use crate::dataplane::{Feature, HASH, OWNED_TABLES, Probed, SCTP};
+use crate::dataplane::{Feature, OWNED_TABLES, Probed, SCTP};
 
 /// What the check of SCTP is called.
 const SCTP_CHECK: &str = "SCTP";
@@ -13,9 +13,8 @@ const CONNTRACK_FULL: u64 = 98;
 const UDP_TIMEOUT_MIN_S: u64 = 10;
 const UDP_STREAM_TIMEOUT_MIN_S: u64 = 30;
 
-/// What its lack means, and what mends it.
-const WITHOUT_HASH: &str =
-    "build the option in or load its module; until then Services balanced by sh or dh are balanced at random";
+/// What mends the lack of what can be done without.
+const SPARED: &str = "build these options in or load their modules; without them the rest is served";
 
 pub(super) fn features(facts: &Facts) -> Finding {
     let name = "kernel";
@@ -25,12 +24,16 @@ pub(super) fn features(facts: &Facts) -> Finding {
     };
     let told =
         |feature: &Feature| Some(format!("{} ({}: {})", feature.name, feature.config, feature.missing.as_ref()?));
-    let needed = features.iter().filter(|feature| ![OWNED_TABLES, HASH, SCTP].contains(&feature.name));
+    let needed = features.iter().filter(|feature| feature.without().is_none());
     let missing: Vec<String> = needed.filter_map(told).collect();
     if missing.is_empty() {
-        return match features.iter().filter(|feature| feature.name == HASH).find_map(told) {
-            None => ok(name, "has everything the dataplane needs"),
-            Some(hash) => warning(name, format!("lacks {hash}"), WITHOUT_HASH),
+        // The others have checks of their own.
+        let spared = features.iter().filter(|feature| ![OWNED_TABLES, SCTP].contains(&feature.name));
+        let spared: Vec<String> =
+            spared.filter_map(|feature| Some(format!("{}: {}", told(feature)?, feature.without()?))).collect();
+        return match spared.is_empty() {
+            true => ok(name, "has everything the dataplane needs"),
+            false => warning(name, format!("lacks {}", spared.join("; ")), SPARED),
         };
     }
     let cause = format!("lacks {}", missing.join("; "));
@@ -40,17 +43,8 @@ pub(super) fn features(facts: &Facts) -> Finding {
 
 /// Without the right to ask: what the kernel's configuration says.
 fn from_config(facts: &Facts, why: &str) -> Finding {
-    const NEEDED: [&str; 9] = [
-        "NF_TABLES",
-        "NF_TABLES_IPV4",
-        "NFT_CT",
-        "NFT_NAT",
-        "NFT_MASQ",
-        "NFT_REJECT",
-        "NFT_FIB_IPV4",
-        "NFT_NUMGEN",
-        "NF_CONNTRACK",
-    ];
+    const NEEDED: [&str; 8] =
+        ["NF_TABLES", "NF_TABLES_IPV4", "NFT_CT", "NFT_NAT", "NFT_MASQ", "NFT_REJECT", "NFT_NUMGEN", "NF_CONNTRACK"];
     let Some(config) = &facts.kernel_config else { return unknown("kernel", why) };
     let set = |option: &&str| {
         config.lines().any(|line| line == format!("CONFIG_{option}=y") || line == format!("CONFIG_{option}=m"))
@@ -58,9 +52,14 @@ fn from_config(facts: &Facts, why: &str) -> Finding {
     let missing: Vec<String> =
         NEEDED.iter().filter(|option| !set(option)).map(|option| format!("CONFIG_{option}")).collect();
     if missing.is_empty() {
-        return match set(&"NFT_HASH") {
+        let spared: Vec<String> = ["NFT_FIB_IPV4", "NFT_HASH"]
+            .iter()
+            .filter(|option| !set(option))
+            .map(|option| format!("CONFIG_{option}"))
+            .collect();
+        return match spared.is_empty() {
             true => ok("kernel", "its configuration has everything the dataplane needs"),
-            false => warning("kernel", "its configuration lacks CONFIG_NFT_HASH", WITHOUT_HASH),
+            false => warning("kernel", format!("its configuration lacks {}", spared.join(", ")), SPARED),
         };
     }
     failure("kernel", format!("its configuration lacks {}", missing.join(", ")), "build these options in")
@@ -75,7 +74,8 @@ pub(super) fn owned_tables(facts: &Facts) -> Finding {
         Some(feature) if feature.missing.is_none() => {
             ok(name, "the kernel guards our tables (flags owner and persist)")
         }
-        Some(_) | None => warning(
+        None => ok(name, "nothing to guard: see kernel"),
+        Some(_) => warning(
             name,
             "the kernel (before 6.9) cannot guard our tables: `nft flush ruleset` of others removes them, and edgesvc puts them back",
             "Linux 6.9 or later; until then let firewalls reload by table",

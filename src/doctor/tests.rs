@@ -140,6 +140,10 @@ const STATE: &[Case] = &[
     (|f| f.now = datetime!(2025-01-01 00:00 UTC), "certificates", Level::Failure, "begins on 2026-01-01", "restart"),
 ];
 
+fn lacking(name: &'static str) -> Probed {
+    Probed::Features(vec![Feature { name, config: "CONFIG_X", missing: Some("no".to_owned()) }])
+}
+
 const KERNEL: &[Case] = &[
     (
         |f| {
@@ -154,17 +158,15 @@ const KERNEL: &[Case] = &[
         "masquerade (CONFIG_NFT_MASQ: no)",
         "load their modules",
     ),
+    (|f| f.kernel = lacking(HASH), "kernel", Level::Warning, "balanced at random", "build these options in"),
+    (|f| f.kernel = lacking(OWNED_TABLES), "table owner", Level::Warning, "before 6.9", "Linux 6.9"),
     (
-        |f| {
-            let missing = Some("no".to_owned());
-            f.kernel = Probed::Features(vec![Feature { name: HASH, config: "CONFIG_NFT_HASH", missing }]);
-        },
+        |f| f.kernel = lacking("types of addresses"),
         "kernel",
         Level::Warning,
-        "CONFIG_NFT_HASH: no",
-        "balanced at random",
+        "addresses are kept",
+        "load their modules",
     ),
-    (|f| f.kernel = Probed::Features(Vec::new()), "table owner", Level::Warning, "before 6.9", "Linux 6.9"),
     (
         |f| {
             f.kernel = Probed::Denied("no".to_owned());
