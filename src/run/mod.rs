@@ -187,10 +187,9 @@ impl Running {
         let checks = checks(&store, lags, refused.clone());
         let tally = kernel_options.as_ref().map(|options| kernel::tally(store.clone(), desired_facts.clone(), options));
         let metrics = telemetry::metrics(&numbers, store.clone(), dns_numbers, relayed, lan, tally);
-        let (store_asked, options) = (store.clone(), kernel_options);
-        let kernel =
-            kernel::Sources { store: store_asked, options, facts: facts.clone(), desired_facts, refused, relays };
-        let kernel = kernel::answers(kernel);
+        let (asked, options) = (store.clone(), kernel_options);
+        let sources = kernel::Sources { store: asked, options, facts: facts.clone(), desired_facts, refused, relays };
+        let kernel = kernel::answers(sources);
         let options = api_options(config, &facts, &checks, metrics, kernel, report_faults(&store, &facts));
         let api = Server::bind(options, store.clone(), stopped.clone()).await.map_err(|error| api_failure(&error))?;
         let api_address = api.address();
@@ -201,9 +200,7 @@ impl Running {
         tasks.spawn(until(stopped.clone(), facts::follow(addresses, told)));
         tasks.spawn(controller::run(store.clone(), known, turned(stopped.clone())));
         tasks.spawn(until(stopped, memory::follow(store.subscribe())));
-        let asked = config.cluster_dns.first().map(|addr| SocketAddr::new(*addr, defaults::DNS_PORT));
-        let dns = asked.map(|at| (at, config.cluster_domain.clone()));
-        let watchdog = Watchdog { store: store.clone(), kernel: at_work, dns };
+        let watchdog = Watchdog { store: store.clone(), kernel: at_work, dns: first_dns(config) };
         Ok(Running { store, shutdown, tasks, checks, watchdog, api_address })
     }
 
@@ -325,6 +322,12 @@ fn serve_health_checks(
         tasks.spawn(until(stopped.clone(), server));
         tasks.spawn(until(stopped.clone(), reporter.checks(refused)));
     }
+}
+
+/// Where DNS answers, and for which domain.
+fn first_dns(config: &Config) -> Option<(SocketAddr, String)> {
+    let addr = config.cluster_dns.first()?;
+    Some((SocketAddr::new(*addr, defaults::DNS_PORT), config.cluster_domain.clone()))
 }
 
 /// Says to the LAN what Services want said there. It ends by itself after the stop, when
