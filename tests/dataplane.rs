@@ -6,7 +6,11 @@
 
 mod support;
 
-use support::{Edgesvc, Home, NODE, World, pod, service, stream};
+use std::time::Duration;
+
+use support::{Edgesvc, Home, NODE, World, eventually, pod, service, stream};
+
+const SOON: Duration = Duration::from_secs(15);
 
 #[test]
 fn the_kernel_equals_the_store_and_without_a_daemon_nobody_knows() {
@@ -15,8 +19,10 @@ fn the_kernel_equals_the_store_and_without_a_daemon_nobody_knows() {
     let pods = [pod("one", "web", "10.9.0.11", 8080), pod("two", "web", "10.9.0.12", 8080)];
     let more = "  type: NodePort\n  sessionAffinity: ClientIP\n";
     edgesvc.apply(&stream(&[pods[0].clone(), pods[1].clone(), service("web", "web", 80, "8080", more)]));
-    let same = edgesvc.cli(&["dataplane", "diff"]);
-    assert_eq!((same.code, same.stdout.as_str()), (0, ""), "{same:?}");
+    eventually(SOON, || {
+        let same = edgesvc.cli(&["dataplane", "diff"]);
+        (same.code == 0 && same.stdout.is_empty()).then_some(()).ok_or_else(|| format!("{same:?}"))
+    });
     let home = std::sync::Arc::clone(&edgesvc.home);
     drop(edgesvc);
     let without = home.cli(&world, &["dataplane", "diff"]);
@@ -55,8 +61,10 @@ fn a_dry_run_shows_the_transaction_that_apply_then_makes() {
     assert_eq!(read.code, 0, "{read:?}\n{elements}");
     // What was shown is what happens.
     edgesvc.cli(&["apply", "-f", &manifest]).ok();
-    let now = edgesvc.home.tool(&world, &["dataplane", "show"]).ok();
-    assert!(now.contains("10.43.0.77:80 -> 10.9.0.11:8080 10.9.0.12:8080"), "{now}");
+    eventually(SOON, || {
+        let now = edgesvc.home.tool(&world, &["dataplane", "show"]).ok();
+        now.contains("10.43.0.77:80 -> 10.9.0.11:8080 10.9.0.12:8080").then_some(()).ok_or(now)
+    });
     let again = edgesvc.cli(&words).ok();
     assert!(again.contains("# the kernel stays as it is"), "{again}");
 }
