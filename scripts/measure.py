@@ -53,18 +53,26 @@ def print_table(binary):
         print(f"| {what} | {figure} |")
 
 
+# The daemon closes what asks nothing for longer.
+IDLE_SECONDS_MAX = 15
+
+
 class Api(http.client.HTTPConnection):
     """One connection to the daemon's socket."""
 
     def __init__(self, home):
         super().__init__("localhost")
         self.path = f"{home}/run/edgesvc.sock"
+        self.used = time.monotonic()
 
     def connect(self):
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.connect(self.path)
 
     def ask(self, method, url, body=None, kind="application/json"):
+        if time.monotonic() - self.used > IDLE_SECONDS_MAX:
+            self.close()
+        self.used = time.monotonic()
         self.request(method, url, body and json.dumps(body), {"Content-Type": kind})
         answer = self.getresponse()
         text = answer.read()

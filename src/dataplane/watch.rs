@@ -30,6 +30,11 @@ const FIREWALLS_SETTLE: Duration = Duration::from_millis(20);
 pub(super) struct Notices(Option<AsyncFd<Link>>);
 
 impl Notices {
+    /// Not asked for yet.
+    fn none() -> Notices {
+        Notices(None)
+    }
+
     pub(super) fn open(protocol: isize, groups: &[u32]) -> Notices {
         let open = || -> io::Result<AsyncFd<Link>> {
             let link = Link::open(protocol)?;
@@ -62,7 +67,7 @@ impl Notices {
 
 /// Serves until every handle is gone.
 pub(super) async fn serve(mut worker: Worker, mut inbox: mpsc::Receiver<Request>) {
-    let tables = Notices::open(netlink_sys::protocols::NETLINK_NETFILTER, &[TABLE_GROUP]);
+    let mut tables = Notices::none();
     let routes = Notices::open(netlink_sys::protocols::NETLINK_ROUTE, &LINK_GROUPS);
     let mut addresses = worker.addresses();
     let mut turns = worker.orders();
@@ -73,8 +78,13 @@ pub(super) async fn serve(mut worker: Worker, mut inbox: mpsc::Receiver<Request>
             request = inbox.recv() => match request {
                 Some(Request::Converge(contributions, answer)) => {
                     let report = worker.converge(&contributions).await;
-                    converged |= report.is_ok();
+                    let first = !converged && report.is_ok();
+                    converged |= first;
                     reply(answer, report);
+                    if first {
+                        tables = watch_tables(&mut worker);
+                        firewalls_due.get_or_insert_with(Instant::now);
+                    }
                 }
                 Some(Request::Apply(changes, answer)) => reply(answer, worker.apply(&changes).await),
                 Some(Request::Ranges(ranges, answer)) => reply(answer, worker.follow_ranges(ranges, converged).await),
@@ -130,6 +140,17 @@ async fn ordered(turns: &mut Option<mpsc::Receiver<Order>>) -> Order {
         },
         None => pending().await,
     }
+}
+
+/// Only once they are made: the kernel writes a message of some kilobytes for every element,
+/// to us too, and the first install of 10,000 Services would take several times as long.
+fn watch_tables(worker: &mut Worker) -> Notices {
+    let notices = Notices::open(netlink_sys::protocols::NETLINK_NETFILTER, &[TABLE_GROUP]);
+    // Whoever may change them can have done so before we listened.
+    if !worker.is_guarded() {
+        repair(worker);
+    }
+    notices
 }
 
 async fn until(at: Option<Instant>) {
