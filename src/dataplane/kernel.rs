@@ -297,11 +297,12 @@ impl Held {
     }
 }
 
-/// What makes or takes over the tables of one family.
-pub(super) fn install(held: &Held, family: IpFamily, options: &Options, owned: bool) -> Stages {
+/// What makes the tables of one family, or takes them over where they are `ours`
+/// ([`Held::is_ours`]).
+pub(super) fn install(held: &Held, ours: bool, family: IpFamily, options: &Options, owned: bool) -> Stages {
     let flags = if owned { OWNED } else { 0 };
     let mut stages = Stages::default();
-    if held.is_ours(family, options, owned) {
+    if ours {
         stages.ahead.push(new_table(TABLE, family, flags));
     } else {
         stages = static_ops(TABLE, family, options, flags);

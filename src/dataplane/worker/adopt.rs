@@ -62,7 +62,7 @@ impl Worker {
         for family in IpFamily::BOTH {
             let held = kernel::read_held(&mut self.nft, family).map_err(DataplaneError::Socket)?;
             let ours = held.is_ours(family, &self.options, self.owned);
-            stages.extend(kernel::install(&held, family, &self.options, self.owned));
+            stages.extend(kernel::install(&held, ours, family, &self.options, self.owned));
             self.retired.forget(family);
             let edit = if ours {
                 taken_over += 1;
