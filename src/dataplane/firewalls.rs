@@ -2,8 +2,8 @@
 //!
 //! What one table accepts another may still drop: Docker's `FORWARD` has the policy
 //! DROP and closes ports of containers that are not published, ufw and hand-written
-//! rules do the like. Packets of Services carry a bit in their mark from our chain
-//! `mark-forwarded` on. Where a chain of somebody else would drop what reaches its
+//! rules do the like. Where forwarded packets meet a chain of somebody else at all, those
+//! of Services carry a bit in their mark, from our chain `mark-forwarded` on. Where a chain of somebody else would drop what reaches its
 //! end, one rule that accepts this bit is put there: behind everything the
 //! administrator wrote, before what drops the rest. It is put back when it is gone,
 //! and taken away by cleanup. Tables that have an owner (firewalld's since 2.1) are
@@ -29,7 +29,7 @@ const OWNED: u32 = 2;
 const INET: u8 = 1;
 /// Families whose packets are ours: ip, ip6, inet.
 const FAMILIES: [(u8, &str); 3] = [(2, "ip"), (10, "ip6"), (INET, "inet")];
-/// Rules of one chain that are looked at; a longer chain is left alone.
+/// A chain with more rules is left as it is.
 const RULES_MAX: usize = 10_000;
 
 /// A chain of somebody else.
@@ -115,7 +115,7 @@ impl Site {
 
     /// What makes the chain accept packets with this bit, or no more where there is none.
     pub(super) fn steps(&self, bit: Option<u32>) -> Vec<Step> {
-        if self.owned {
+        if self.owned || self.rules.len() > RULES_MAX {
             return Vec::new();
         }
         let ours = |rule: &&ForeignRule| matches!(rule.kind, RuleKind::Ours(_));
@@ -282,7 +282,6 @@ pub(super) fn read(link: &mut Link) -> io::Result<Vec<Site>> {
     }
     let docker: BTreeSet<(u8, String)> =
         sites.iter().filter(|site| site.chain == DOCKER_USER).map(|site| (site.family, site.table.clone())).collect();
-    sites.retain(|site| site.rules.len() <= RULES_MAX);
     for site in &mut sites {
         // Packets meet Docker's chain for users before anything of this one.
         if site.chain != DOCKER_USER && docker.contains(&(site.family, site.table.clone())) {
@@ -297,10 +296,25 @@ fn split(message: &[u8]) -> (u8, &[u8]) {
     (message.first().copied().unwrap_or_default(), message.get(4..).unwrap_or_default())
 }
 
+/// Whether forwarded packets of this family meet any rule of somebody else, who may look at
+/// their mark.
+pub(super) fn are_met(sites: &[Site], family: IpFamily) -> bool {
+    sites.iter().any(|site| site.is_met_by(family)) || legacy(family)
+}
+
+/// Whether there are rules of iptables-legacy, which nftables does not show.
+pub(super) fn legacy(family: IpFamily) -> bool {
+    let file = match family {
+        IpFamily::V4 => "/proc/net/ip_tables_names",
+        IpFamily::V6 => "/proc/net/ip6_tables_names",
+    };
+    let tables = std::fs::read_to_string(file).unwrap_or_default();
+    tables.lines().any(|table| ["filter", "mangle"].contains(&table))
+}
+
 /// Firewalls that nftables does not show, so that nothing can be put into them.
 pub(super) fn hidden(bit: u32) -> Option<String> {
-    let legacy = std::fs::read_to_string("/proc/net/ip_tables_names").unwrap_or_default();
-    legacy.lines().any(|table| table == "filter").then(|| {
+    legacy(IpFamily::V4).then(|| {
         format!(
             "the kernel also has rules of iptables-legacy, which nftables does not show; should they drop what is \
              forwarded, run: iptables-legacy -I FORWARD -m mark --mark {bit:#x}/{bit:#x} -j ACCEPT"

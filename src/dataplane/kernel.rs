@@ -200,16 +200,23 @@ fn static_ops(table: &str, family: IpFamily, options: &Options, flags: u32) -> S
 /// `edit` puts there. Its chains come before those of ours at every hook: what it
 /// translates is settled when ours is replaced.
 pub(super) fn stand_in(family: IpFamily, edit: &Edit, options: &Options, owned: bool) -> Stages {
-    let mut chains = static_chains(family, options);
-    chains.iter_mut().filter_map(|chain| chain.hook.as_mut()).for_each(|hook| hook.priority -= 1);
+    let chains: Vec<Chain> = static_chains(family, options).into_iter().map(before_ours).collect();
     let mut stages = table_ops(STAND_IN, family, if owned { OWNER } else { 0 }, &chains);
     stages.ahead.extend(edit_ops_of(STAND_IN, edit, options));
     stages
 }
 
-/// The operations that take the table that stands in away from the packets.
-pub(super) fn step_back(family: IpFamily, options: &Options) -> Vec<Op> {
-    let hooked = static_chains(family, options).into_iter().filter(|chain| chain.hook.is_some());
+/// A chain of the table that stands in.
+fn before_ours(mut chain: Chain) -> Chain {
+    chain.hook.iter_mut().for_each(|hook| hook.priority -= 1);
+    chain
+}
+
+/// The operations that take the table that stands in, with what `edit` put there, away
+/// from the packets.
+pub(super) fn step_back(family: IpFamily, edit: &Edit, options: &Options) -> Vec<Op> {
+    let dynamic = edit.chains_added().map(|(family, name)| dynamic_chain(family, name, options));
+    let hooked = static_chains(family, options).into_iter().chain(dynamic).filter(|chain| chain.hook.is_some());
     hooked.flat_map(|chain| remove_chain(STAND_IN, family, &chain.name)).collect()
 }
 
@@ -420,7 +427,8 @@ pub(super) fn edit_ops(edit: &Edit, options: &Options) -> Vec<Op> {
 fn edit_ops_of(table: &str, edit: &Edit, options: &Options) -> Vec<Op> {
     let mut ops = Vec::new();
     for (family, name) in edit.chains_added() {
-        ops.extend(new_chain(table, family, &dynamic_chain(family, name, options)));
+        let chain = dynamic_chain(family, name, options);
+        ops.extend(new_chain(table, family, &if table == STAND_IN { before_ours(chain) } else { chain }));
     }
     ops.extend(element_ops(table, message::DELSETELEM, edit.removed().map(|slot| (slot, None))));
     ops.extend(element_ops(table, message::NEWSETELEM, edit.added().map(|(slot, data)| (slot, Some(data)))));

@@ -3,8 +3,8 @@
 use super::Options;
 use super::kernel::word;
 use super::table::{
-    Affinity, ChainName, Data, Edit, Field, HASH_SEED, How, INSIDE_SLOTS, Key, Maps, OwnerKey, Remember, SetName, Side,
-    Slot, TABLE, Verdict, Way, address, shape,
+    Affinity, ChainName, Data, Edit, Field, HASH_SEED, Hooked, How, INSIDE_SLOTS, Key, Maps, OwnerKey, Remember,
+    SetName, Side, Slot, TABLE, Verdict, Way, address, shape,
 };
 use crate::model::{IpFamily, Protocol};
 
@@ -97,6 +97,30 @@ fn rules(family: IpFamily, name: ChainName, options: &Options) -> Vec<String> {
         ChainName::Way(way) => picks(ip, way, options),
         ChainName::Remember(Remember { both: true, .. }) => by_side(family, &next, options),
         ChainName::Remember(Remember { affinity, seconds, .. }) => remember(family, affinity, seconds),
+        ChainName::Hooked(hooked) => at_hook(ip, hooked, options),
+    }
+}
+
+/// Where a chain stands that every packet meets.
+fn hook(name: ChainName) -> &'static str {
+    match name {
+        ChainName::Way(_) | ChainName::Remember(_) => "",
+        ChainName::Hooked(Hooked::RememberForwarded) => " { type filter hook postrouting priority 90; policy accept; }",
+        ChainName::Hooked(Hooked::RememberLocal) => " { type filter hook input priority 0; policy accept; }",
+        ChainName::Hooked(Hooked::MarkForwarded) => " { type filter hook forward priority -5; policy accept; }",
+    }
+}
+
+fn at_hook(ip: &str, hooked: Hooked, options: &Options) -> Vec<String> {
+    let endpoints = SetName::EndpointIps.as_str();
+    match (hooked, options.forward_mark) {
+        (Hooked::RememberForwarded | Hooked::RememberLocal, _) => {
+            vec!["ct state new ct status dnat goto remember".to_owned()]
+        }
+        (Hooked::MarkForwarded, None) => Vec::new(),
+        (Hooked::MarkForwarded, Some(bit)) => ["daddr", "saddr"]
+            .map(|side| format!("ct status dnat {ip} {side} @{endpoints} meta mark set meta mark | 0x{bit:08x} return"))
+            .to_vec(),
     }
 }
 
@@ -168,7 +192,7 @@ fn protocol(protocol: Protocol) -> String {
 pub(super) fn script(edit: &Edit, options: &Options, link: LinkName<'_>) -> String {
     let mut lines = Vec::new();
     for (family, name) in edit.chains_added() {
-        lines.push(format!("add {}", chain(family, name)));
+        lines.push(format!("add {}{}", chain(family, name), hook(name)));
         let rule = |rule| format!("add rule {} {TABLE} {name} {rule}", word(family));
         lines.extend(rules(family, name, options).into_iter().map(rule));
     }

@@ -1,5 +1,6 @@
 //! Beside firewalls of others: Docker's, firewalld's, and hand-written ones.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use edgesvc::dataplane::{self, Ceiling, Dataplane, Options};
@@ -262,5 +263,56 @@ fn strict_reverse_path_filters_and_a_box_without_a_default_route_do_no_harm() {
             }
             assert_eq!(names(&ask(from, "udp", VIP, 80, 20)), set(&["b1", "b2"]), "{from}");
         }
+    });
+}
+
+/// Our base chains that every forwarded packet, or every one to the box, meets.
+fn hooked() -> BTreeSet<String> {
+    let text = sh("nft list table ip edgesvc; nft list table ip6 edgesvc");
+    let mut chain = "";
+    let mut found = BTreeSet::new();
+    for line in text.lines().map(str::trim) {
+        if let Some(name) = line.strip_prefix("chain ") {
+            chain = name.trim_end_matches(" {");
+        }
+        let every = ["hook forward", "hook postrouting", "hook input"].iter().any(|hook| line.contains(hook));
+        if line.starts_with("type filter") && every {
+            found.insert(chain.to_owned());
+        }
+    }
+    found
+}
+
+#[test]
+fn packets_meet_no_chain_of_ours_that_nothing_needs() {
+    in_world("firewalls::packets_meet_no_chain_of_ours_that_nothing_needs", || async {
+        let _server = serve("b1", 8080);
+        let plain = web(&[1], None);
+        let dataplane = with_web(plain.clone()).await;
+        assert_eq!(hooked(), set(&[]));
+        // A firewall, whatever it does, may look at the mark.
+        sh("nft 'table inet theirs { chain forward { type filter hook forward priority 0; }; }'");
+        until("packets are marked", || hooked() == set(&["mark-forwarded"])).await;
+        let (dataplane, report) = restart(dataplane, &[&plain]).await;
+        assert_eq!((report.operations, hooked()), (0, set(&["mark-forwarded"])), "and the next process adopts it");
+        // A client that is to be remembered.
+        let keeps = web(&[1], Some(10));
+        dataplane.apply(change(&plain, &keeps)).await.unwrap();
+        assert_eq!(hooked(), set(&["mark-forwarded", "remember-forwarded", "remember-local"]));
+        assert!(is_served(VIP) && is_served(VIP6));
+        sh("nft delete table inet theirs");
+        dataplane.apply(change(&keeps, &plain)).await.unwrap();
+        until("they are gone", || hooked().is_empty()).await;
+        assert!(is_served(VIP) && is_served(VIP6));
+        // Tables made anew serve the same, and so does the one that stands in meanwhile.
+        sh("nft 'table inet theirs { chain forward { type filter hook forward priority 0; }; }'");
+        dataplane.apply(change(&plain, &keeps)).await.unwrap();
+        let other = Options { forward_mark: Some(0x4000), ..options() };
+        let dataplane = take_over(dataplane, other, Ceiling::default()).await;
+        dataplane.converge(vec![Arc::new(keeps)]).await.unwrap();
+        assert_eq!(hooked(), set(&["mark-forwarded", "remember-forwarded", "remember-local"]));
+        assert!(sh("nft list table ip edgesvc").contains("0x00004000"));
+        until("nothing stands in any more", || !sh("nft list tables").contains("stand-in")).await;
+        assert!(is_served(VIP) && is_served(VIP6));
     });
 }

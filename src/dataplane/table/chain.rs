@@ -8,6 +8,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use super::hooked::Hooked;
 use super::set::SetName;
 use crate::model::Protocol;
 
@@ -18,6 +19,8 @@ pub(in crate::dataplane) enum ChainName {
     Way(Way),
     /// Remembers the endpoint.
     Remember(Remember),
+    /// Sees every packet.
+    Hooked(Hooked),
 }
 
 /// What is still to be done until the endpoint is chosen. The stages come in the order of
@@ -186,6 +189,7 @@ impl ChainName {
         for (both, affinity) in [(false, Affinity::Own), (true, shared)] {
             found.extend(ChainName::Remember(Remember { both, affinity, seconds: number }).reach());
         }
+        found.extend(Hooked::ALL.map(ChainName::Hooked));
         found.sort_unstable();
         found.dedup();
         found
@@ -197,6 +201,7 @@ impl ChainName {
         match self {
             ChainName::Way(way) => way.next().into_iter().map(ChainName::Way).collect(),
             ChainName::Remember(remember) => remember.next().into_iter().map(ChainName::Remember).collect(),
+            ChainName::Hooked(_) => Vec::new(),
         }
     }
 
@@ -211,6 +216,9 @@ impl ChainName {
 
     /// Reads the name of a chain; `None` for the static ones.
     pub(in crate::dataplane) fn parse(text: &str) -> Option<ChainName> {
+        if let Some(hooked) = Hooked::parse(text) {
+            return Some(ChainName::Hooked(hooked));
+        }
         let mut parts = text.split('-');
         let mut letters = parts.next()?.chars().peekable();
         let mut take = |letter| letters.next_if_eq(&letter).is_some();
@@ -262,6 +270,7 @@ impl fmt::Display for ChainName {
                 };
                 return write!(f, "t{how}-{seconds}{}", affinity.owner());
             }
+            ChainName::Hooked(hooked) => return f.write_str(hooked.as_str()),
         };
         let side = match way.side {
             Side::Others(_) => "",

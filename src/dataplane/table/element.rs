@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use super::book::FrontendId;
 use super::chain::{Affinity, ChainName, How, Owner, Place, Remember, Side, Way};
 use super::expr::Verdict;
+use super::hooked::Hooked;
 use super::layout::INSIDE_SLOTS;
 use super::owner::OwnerKey;
 use super::set::SetName;
@@ -149,6 +150,7 @@ pub(in crate::dataplane) fn of_frontend(frontend: &Frontend) -> (Vec<(Slot, Data
                 let both = inside.is_some() && affinity != Affinity::Own;
                 let chain = ChainName::Remember(Remember { both, affinity, seconds });
                 chains.extend(chain.reach());
+                chains.extend(Hooked::REMEMBER.map(ChainName::Hooked));
                 let verdict = Data::Verdict(Verdict::Goto(chain.to_string()));
                 elements.push((Slot::new(family, set, key.clone()), verdict));
             }

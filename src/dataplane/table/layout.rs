@@ -64,12 +64,12 @@ impl Words {
         if self.0 == IpFamily::V4 { 1 } else { 4 }
     }
 
-    fn saddr(self, word: u32) -> Expr {
+    pub(super) fn saddr(self, word: u32) -> Expr {
         let (offset, len) = if self.0 == IpFamily::V4 { (12, 4) } else { (8, 16) };
         Expr::Network { offset, len, word }
     }
 
-    fn daddr(self, word: u32) -> Expr {
+    pub(super) fn daddr(self, word: u32) -> Expr {
         let (offset, len) = if self.0 == IpFamily::V4 { (16, 4) } else { (24, 16) };
         Expr::Network { offset, len, word }
     }
@@ -148,7 +148,6 @@ pub(in crate::dataplane) fn static_chains(family: IpFamily, options: &Options) -
     let w = Words(family);
     let of_family = |net: &&IpNet| IpFamily::of(net.addr()) == family;
     let cidrs: Vec<IpNet> = options.cluster_cidrs.iter().filter(of_family).copied().collect();
-    let remember = joined([translated(true), vec![goto("remember")]]);
     let mut chains = vec![
         chain("refuse", refuse(family)),
         chain("dispatch", dispatch(w, options)),
@@ -156,26 +155,15 @@ pub(in crate::dataplane) fn static_chains(family: IpFamily, options: &Options) -
         chain("masquerading", masquerading(w, &cidrs, options)),
         base("prerouting", "nat", 0, -100, vec![vec![Expr::Verdict(Verdict::Jump("dispatch".to_owned()))]]),
         base("output", "nat", 3, -100, vec![vec![Expr::Verdict(Verdict::Jump("dispatch".to_owned()))]]),
-        base("remember-forwarded", "filter", 4, 90, vec![remember.clone()]),
-        base("remember-local", "filter", 1, 0, vec![remember]),
     ];
-    if let Some(bit) = options.forward_mark {
-        // Before filters: those of others may accept by it.
-        chains.push(base("mark-forwarded", "filter", 2, -5, marking(w, bit)));
-    }
     if options.count_traffic {
         chains.extend(super::traffic::counting(w));
     }
-    let names = untracked(w, options);
-    if !names.is_empty() {
-        // Before conntrack looks at a packet (nft's `raw`).
-        chains.push(base("untracked", "filter", 0, -300, names.clone()));
-        chains.push(base("untracked-local", "filter", 3, -300, names));
-    }
+    chains.extend(untracked(w, options));
     // A client that believes a redirect to the endpoint bypasses us.
     if family == IpFamily::V4 {
         let icmp = vec![l4proto(0), is(0, &[1]), Expr::Transport { offset: 0, len: 1, word: 0 }, is(0, &[5])];
-        let rule = joined([translated(false), icmp, vec![Expr::Verdict(Verdict::Drop)]]);
+        let rule = joined([icmp, translated(false), vec![Expr::Verdict(Verdict::Drop)]]);
         chains.push(base("redirects", "filter", 3, 0, vec![rule]));
     }
     let ours = vec![w.daddr(0), in_set(SetName::EndpointIps), goto("masquerading")];
@@ -184,22 +172,38 @@ pub(in crate::dataplane) fn static_chains(family: IpFamily, options: &Options) -
 }
 
 /// DNS is answered by a socket of the box: there is nothing to translate, and an
-/// entry for each question would fill the table of a small box.
-fn untracked(w: Words, options: &Options) -> Vec<Vec<Expr>> {
-    let mut rules = Vec::new();
-    for dns in options.cluster_dns.iter().filter(|addr| IpFamily::of(**addr) == w.0) {
-        for protocol in [Protocol::Udp, Protocol::Tcp] {
-            for (addr, offset) in [(w.daddr(0), 2), (w.saddr(0), 0)] {
-                let port = [Expr::Transport { offset, len: 2, word: 0 }, is(0, &53u16.to_be_bytes())];
-                let whose = [l4proto(0), is(0, &[protocol.number()]), addr, is(0, &octets(*dns))];
-                rules.push(joined([whose.to_vec(), port.to_vec(), vec![Expr::Notrack]]));
-            }
-        }
+/// entry for each question would fill the table of a small box. The address is looked at
+/// first: most packets are of somebody else. Answers leave from here; over lo they come
+/// in as they left.
+fn untracked(w: Words, options: &Options) -> Vec<Chain> {
+    let dns = options.cluster_dns.iter().filter(|addr| IpFamily::of(**addr) == w.0);
+    let rules = |sides: &[(Expr, &str)]| -> Vec<Vec<Expr>> {
+        // Who comes back is asked further: the box asks itself from that very address.
+        let jump = |chain: &str| Expr::Verdict(Verdict::Jump(chain.to_owned()));
+        let to = |(addr, chain): &(Expr, &str), dns| vec![addr.clone(), is(0, &octets(dns)), jump(chain)];
+        dns.clone().flat_map(|dns| sides.iter().map(|side| to(side, *dns))).collect()
+    };
+    let by_port = |offset| {
+        let of = |protocol: Protocol| {
+            let port = Expr::Transport { offset, len: 2, word: 0 };
+            vec![l4proto(0), is(0, &[protocol.number()]), port, is(0, &53u16.to_be_bytes()), Expr::Notrack]
+        };
+        [Protocol::Udp, Protocol::Tcp].map(of).to_vec()
+    };
+    if dns.clone().next().is_none() {
+        return Vec::new();
     }
-    rules
+    let (questions, answers) = ((w.daddr(0), "untrack-questions"), (w.saddr(0), "untrack-answers"));
+    vec![
+        chain(questions.1, by_port(2)),
+        chain(answers.1, by_port(0)),
+        // Before conntrack looks at a packet (nft's `raw`).
+        base("untracked", "filter", 0, -300, rules(std::slice::from_ref(&questions))),
+        base("untracked-local", "filter", 3, -300, rules(&[questions, answers])),
+    ]
 }
 
-fn in_set(set: SetName) -> Expr {
+pub(super) fn in_set(set: SetName) -> Expr {
     Expr::InSet { set: set.as_str(), word: 0, not: false }
 }
 
@@ -248,16 +252,6 @@ fn dispatch(w: Words, options: &Options) -> Vec<Vec<Expr>> {
         rules.push(joined([vec![w.daddr(0), in_set(SetName::NodePortIps)], node_port]));
     }
     rules
-}
-
-/// Both directions of a connection to an endpoint get the bit.
-fn marking(w: Words, bit: u32) -> Vec<Vec<Expr>> {
-    let sides = [w.daddr(0), w.saddr(0)];
-    let marked = || {
-        let bits = bit.to_ne_bytes().to_vec();
-        vec![Expr::Meta { key: 3, word: 0 }, Expr::SetBits { word: 0, bits }, Expr::SetMark { word: 0 }]
-    };
-    sides.map(|side| joined([translated(false), vec![side, in_set(SetName::EndpointIps)], marked()])).to_vec()
 }
 
 /// For Services with affinity: to the chain that knows the timeout. The protocol
@@ -334,6 +328,7 @@ pub(in crate::dataplane) fn dynamic_chain(family: IpFamily, name: ChainName, opt
         }
         ChainName::Remember(Remember { both: true, .. }) => by_side(w, &next, options),
         ChainName::Remember(Remember { affinity, seconds, .. }) => remember_for(w, seconds, affinity),
+        ChainName::Hooked(hooked) => return hooked.chain(family, options),
     };
     chain(&name.to_string(), rules)
 }

@@ -5,6 +5,7 @@ mod book;
 mod chain;
 mod element;
 mod expr;
+mod hooked;
 mod layout;
 mod owner;
 mod ranges;
@@ -22,6 +23,7 @@ pub(super) use element::{
     Data, Key, Slot, address, affinity_places, endpoint_data, frontend_at, live_chains, live_slot, octets, of_frontend,
 };
 pub(super) use expr::{Expr, Verdict, nfproto, rule_body};
+pub(super) use hooked::Hooked;
 pub(super) use layout::{
     ANCHOR, Chain, HASH_SEED, Hook, INSIDE_SLOTS, STAND_IN, TABLE, anchor_chain, dynamic_chain, is_ours, static_chains,
 };

@@ -57,6 +57,7 @@ fn led(chain: &str) -> String {
         None => return format!("chain {chain}"),
         Some(ChainName::Remember(_)) => return format!("{chain}, the client's endpoint is remembered"),
         Some(ChainName::Way(way)) => way,
+        Some(ChainName::Hooked(_)) => return chain.to_owned(),
     };
     let (count, inside) = match way.side {
         Side::Others(count) | Side::Both { others: count, .. } => (count, ""),

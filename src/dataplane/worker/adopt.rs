@@ -56,7 +56,7 @@ impl Worker {
         self.local = addresses::slots(&self.options, &self.addresses.borrow());
         desired.extend(self.local.iter().chain(&self.reserved).map(|slot| (slot.clone(), Data::Nothing)));
         desired.extend(self.bent.iter().map(|index| (hairpin::note(*index), Data::Nothing)));
-        let wanted: BTreeSet<_> = self.book.chains().collect();
+        let wanted: BTreeSet<_> = self.book.chains().chain(self.marks()).collect();
         let (mut stages, mut fillings, mut taken_over) = (Stages::default(), Vec::new(), 0);
         let (mut udp_gone, mut left) = (BTreeSet::new(), BTreeSet::new());
         for family in IpFamily::BOTH {

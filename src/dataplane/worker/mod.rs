@@ -31,7 +31,7 @@ use super::reserved;
 use super::retire::Retired;
 use super::routes::{Routes, Said};
 use super::sift::SetAside;
-use super::table::{Book, Data, Edit, SetName, Slot, endpoint_ips, range_slots};
+use super::table::{Book, ChainName, Data, Edit, Hooked, SetName, Slot, endpoint_ips, range_slots};
 use super::{Ceiling, DataplaneError, Options, Refusals, Report};
 use crate::desired::Contribution;
 use crate::model::{BoxAddresses, IpFamily, Protocol};
@@ -40,6 +40,8 @@ use stand_in::StoodIn;
 /// So many endpoints are looked up by asking the kernel for each, 50 microseconds a
 /// question; for more its tables are read.
 const ASKED_MAX: usize = 16;
+/// The chain that marks packets of Services for firewalls of others.
+const MARKS: ChainName = ChainName::Hooked(Hooked::MarkForwarded);
 
 /// The kernel's tables and what we asked them to hold.
 #[derive(Debug)]
@@ -69,6 +71,8 @@ pub(super) struct Worker {
     flows: Reconciler,
     /// Who says whose turn it is, where open connections decide.
     live: Follower,
+    /// Where packets of Services carry our mark.
+    marking: BTreeSet<IpFamily>,
     /// Foreign chains that drop packets of Services and cannot be changed.
     closed: BTreeSet<String>,
     /// Chains in the kernel that nothing leads to any more.
@@ -132,6 +136,7 @@ impl Worker {
             addresses: addresses::follow().map_err(DataplaneError::Link)?,
             local: BTreeSet::new(),
             reserved: BTreeSet::new(),
+            marking: BTreeSet::new(),
             closed: BTreeSet::new(),
             retired: Retired::default(),
             stood_in: None,
@@ -187,6 +192,7 @@ impl Worker {
         self.bridges = bridges(&ways);
         self.bent = self.bent_before()?;
         self.reserve_ports()?;
+        self.marking = self.firewalls().1;
         self.unsettled = true;
         self.forget_refused();
         let report = match self.restore() {
@@ -290,6 +296,11 @@ impl Worker {
             return Ok(());
         }
         self.links = links;
+        // Rules of iptables-legacy come without a notice.
+        let unmarked = |family: &IpFamily| firewalls::legacy(*family) && !self.marking.contains(family);
+        if self.options.forward_mark.is_some() && IpFamily::BOTH.iter().any(unmarked) {
+            self.follow_firewalls();
+        }
         self.restore_own_link().await?;
         let now: BTreeSet<u32> = links::shared_links(&self.links).collect();
         let mut edit = Edit::default();
@@ -369,9 +380,8 @@ impl Worker {
     /// Lets packets of Services pass the firewalls there are.
     pub(super) fn follow_firewalls(&mut self) {
         let bit = self.options.forward_mark;
-        let sites = firewalls::read(&mut self.nft);
-        let sites = sites.inspect_err(|error| tracing::warn!(%error, "firewalls could not be looked at"));
-        let sites = sites.unwrap_or_default();
+        let (sites, marking) = self.firewalls();
+        self.mark(marking);
         let closed: BTreeSet<String> = sites.iter().filter(|site| site.is_out_of_reach()).map(Site::at).collect();
         for chain in closed.difference(&self.closed).filter(|_| bit.is_some()) {
             tracing::warn!(chain, "a firewall drops what is forwarded, and only its owner can change that");
@@ -388,6 +398,35 @@ impl Worker {
                 Err(error) => tracing::warn!(%error, chain = site.at(), "packets of Services may be dropped there"),
             }
         }
+    }
+
+    /// The firewalls there are, and in which families they may look at our mark.
+    fn firewalls(&mut self) -> (Vec<Site>, BTreeSet<IpFamily>) {
+        let sites = firewalls::read(&mut self.nft);
+        let sites = sites.inspect_err(|error| tracing::warn!(%error, "firewalls could not be looked at"));
+        let sites = sites.unwrap_or_default();
+        let marks = |family: &IpFamily| self.options.forward_mark.is_some() && firewalls::are_met(&sites, *family);
+        let marking = IpFamily::BOTH.into_iter().filter(marks).collect();
+        (sites, marking)
+    }
+
+    /// Marks packets of Services in these families, and in no other.
+    fn mark(&mut self, now: BTreeSet<IpFamily>) {
+        let mut edit = Edit::default();
+        for family in IpFamily::BOTH {
+            edit.chain(family, MARKS, self.marking.contains(&family), now.contains(&family));
+        }
+        if std::mem::replace(&mut self.marking, now.clone()) == now {
+            return;
+        }
+        if let Err(error) = self.settle(&mut edit) {
+            tracing::warn!(%error, "packets of Services may not be marked");
+        }
+    }
+
+    /// The chains that mark.
+    fn marks(&self) -> impl Iterator<Item = (IpFamily, ChainName)> {
+        self.marking.iter().map(|family| (*family, MARKS))
     }
 
     /// When the next chain or table is to go.

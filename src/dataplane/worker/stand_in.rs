@@ -50,9 +50,9 @@ impl Worker {
 
     /// Takes it out of the packets' way: our tables are whole.
     pub(super) fn step_back(&mut self, fillings: &[Filling], left: &BTreeSet<IpFamily>) -> Result<(), DataplaneError> {
-        let replaced: BTreeSet<IpFamily> =
-            fillings.iter().filter(|filling| filling.replaces).map(|filling| filling.family).collect();
-        let back = replaced.iter().flat_map(|family| kernel::step_back(*family, &self.options));
+        let replacing = || fillings.iter().filter(|filling| filling.replaces);
+        let replaced: BTreeSet<IpFamily> = replacing().map(|filling| filling.family).collect();
+        let back = replacing().flat_map(|filling| kernel::step_back(filling.family, &filling.edit, &self.options));
         let done = left.difference(&replaced).map(|family| kernel::delete_table(STAND_IN, *family));
         let ops: Vec<Op> = back.chain(done).collect();
         self.stood_in = None;

@@ -59,7 +59,7 @@ fn a_node_port_has_no_address_and_affinity_a_chain_for_its_time() {
     assert_eq!(elements[0].0.set, SetName::NodePortEndpoints);
     assert_eq!(elements[1], (Slot::new(IpFamily::V6, SetName::AffinityNodePorts, key.clone()), goto("tb-60-udp-4660")));
     assert_eq!(elements[2], (Slot::new(IpFamily::V6, SetName::NodePorts, key.clone()), goto("pb-1-udp-4660")));
-    assert_eq!(chains, named(&["pb-1-udp-4660", "p-1", "tb-60-udp-4660"]));
+    assert_eq!(chains, named(&["pb-1-udp-4660", "p-1", "tb-60-udp-4660", "remember-forwarded", "remember-local"]));
 }
 
 #[test]
@@ -87,6 +87,8 @@ fn frontends_of_one_port_remember_together_and_policy_local_apart() {
         "tl-60-10.43.0.7-udp-53",
         "tb-60-10.43.0.7-udp-53",
         "tc-60-10.43.0.7-udp-53",
+        "remember-forwarded",
+        "remember-local",
     ];
     assert_eq!(of_frontend(&local).1, named(&chains));
     local.verdict = desired::Verdict::Drop;
@@ -104,7 +106,7 @@ fn source_ranges_are_merged_and_told_from_first_to_last_address() {
     assert_eq!(sources.len(), 1, "overlapping elements of an interval set are refused");
     assert_eq!(sources[0].0.key.start[12..], [10, 0, 0, 0]);
     assert_eq!(sources[0].0.key.end.as_ref().unwrap()[12..], [10, 0, 0, 255]);
-    assert_eq!(chains, named(&["fa-1", "a-1", "n-1", "t-5"]));
+    assert_eq!(chains, named(&["fa-1", "a-1", "n-1", "t-5", "remember-forwarded", "remember-local"]));
 }
 
 #[test]
