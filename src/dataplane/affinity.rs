@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use super::DataplaneError;
-use super::kernel;
+use super::kernel::{self, Found};
 use super::netlink::Link;
 use super::netlink::batch::commit;
 use super::table::{Data, SetName, Slot, TABLE, affinity_places, endpoint_data};
@@ -52,6 +52,21 @@ impl Live {
             }
         }
         Ok(())
+    }
+
+    /// What the table of a family, of whatever version of us, remembers and may go on to:
+    /// it goes with the table.
+    pub(super) fn remembered(&self, nft: &mut Link, family: IpFamily) -> Result<Vec<Found>, DataplaneError> {
+        let mut kept = Vec::new();
+        for set in [SetName::Affinity, SetName::SharedAffinity] {
+            match kernel::read_elements(nft, family, set) {
+                Err(error) if error.raw_os_error() == Some(nix::libc::ENOENT) => {}
+                found => kept.extend(found.map_err(DataplaneError::Socket)?),
+            }
+        }
+        let lives = |found: &Found| found.timeout_ms.zip(found.expires_ms).is_some_and(|(_, left)| left > 0);
+        kept.retain(|found| lives(found) && self.holds(&found.slot, &found.data));
+        Ok(kept)
     }
 }
 

@@ -11,6 +11,7 @@ use super::kernel;
 use super::links;
 use super::netlink::Link;
 use super::netlink::batch::commit;
+use super::notes;
 use super::ranges;
 use super::table::{ANCHOR, ChainName, Data, STAND_IN, SetName, Slot, TABLE, Verdict, address, frontend_at};
 use super::{on_lo as lo, reserved};
@@ -99,9 +100,9 @@ pub fn cleanup() -> Result<Vec<String>, DataplaneError> {
             removed.push(format!("our rule in {}", site.at()));
         }
     }
-    let bent = kernel::hairpin_ports(&mut link).map_err(DataplaneError::Socket)?;
-    let on_lo = kernel::on_lo(&mut link).map_err(DataplaneError::Socket)?;
-    let reserved = kernel::reserved_ports(&mut link).map_err(DataplaneError::Socket)?;
+    let bent = notes::hairpin_ports(&mut link).map_err(DataplaneError::Socket)?;
+    let on_lo = notes::on_lo(&mut link).map_err(DataplaneError::Socket)?;
+    let reserved = notes::reserved_ports(&mut link).map_err(DataplaneError::Socket)?;
     for family in IpFamily::BOTH {
         let held = kernel::read_held(&mut link, family).map_err(DataplaneError::Socket)?;
         for (table, there) in [(TABLE, held.present), (STAND_IN, held.stood_in), (ANCHOR, held.anchored)] {

@@ -7,7 +7,6 @@ use std::io;
 use super::Options;
 use super::netlink::batch::{APPEND, CREATE, CommitError, Op, Stages, body, commit, kind, message};
 use super::netlink::{Attrs, Link, attrs};
-use super::reserved;
 use super::table::{
     ANCHOR, Chain, ChainName, Data, Edit, Expr, Field, Key, Maps, STAND_IN, SetName, Slot, TABLE, Verdict,
     anchor_chain, dynamic_chain, nfproto, rule_body, shape, static_chains,
@@ -383,36 +382,6 @@ pub(super) fn read_frontends(link: &mut Link, family: IpFamily) -> io::Result<Ve
     Ok(slots)
 }
 
-/// The bridge ports noted as switched by us; none where there is no table.
-pub(super) fn hairpin_ports(link: &mut Link) -> io::Result<BTreeSet<u32>> {
-    let found = match read_set(link, IpFamily::V4, SetName::HairpinPorts) {
-        Err(error) if error.raw_os_error() == Some(nix::libc::ENOENT) => return Ok(BTreeSet::new()),
-        found => found?,
-    };
-    let index = |slot: &Slot| Some(u32::from_ne_bytes(slot.key.start.get(..4)?.try_into().ok()?));
-    Ok(found.keys().filter_map(index).collect())
-}
-
-/// The notes of what we put on `lo`, of both families; none where there is no table.
-pub(super) fn on_lo(link: &mut Link) -> io::Result<BTreeSet<Slot>> {
-    let mut notes = BTreeSet::new();
-    for family in IpFamily::BOTH {
-        match read_set(link, family, SetName::OnLo) {
-            Err(error) if error.raw_os_error() == Some(nix::libc::ENOENT) => {}
-            found => notes.extend(found?.into_keys()),
-        }
-    }
-    Ok(notes)
-}
-
-/// The ports noted as reserved by us; none where there is no table.
-pub(super) fn reserved_ports(link: &mut Link) -> io::Result<BTreeSet<u16>> {
-    match read_set(link, IpFamily::V4, SetName::ReservedPorts) {
-        Err(error) if error.raw_os_error() == Some(nix::libc::ENOENT) => Ok(BTreeSet::new()),
-        found => Ok(reserved::noted(found?.into_keys())),
-    }
-}
-
 /// The operations of an edit, by what may take effect apart.
 pub(super) fn edit_stages(edit: &Edit, options: &Options) -> Stages {
     let [ahead, switch, after] = edit.stages().map(|stage| edit_ops(&stage, options));
@@ -443,11 +412,23 @@ pub(super) fn element_ops<'a>(
     message: u16,
     elements: impl Iterator<Item = (&'a Slot, Option<&'a Data>)>,
 ) -> Vec<Op> {
+    listed(table, message, elements.map(|(slot, data)| ((slot.family, slot.set), element(slot, data))))
+}
+
+/// Puts entries that packets made in another table, with the time they have left.
+pub(super) fn entry_ops(table: &str, entries: &[Found]) -> Vec<Op> {
+    let entry = |found: &Found| {
+        let mut a = element(&found.slot, Some(&found.data));
+        a.be64(4, found.timeout_ms.unwrap_or_default()).be64(5, found.expires_ms.unwrap_or_default());
+        ((found.slot.family, found.slot.set), a)
+    };
+    listed(table, message::NEWSETELEM, entries.iter().map(entry))
+}
+
+fn listed(table: &str, message: u16, elements: impl Iterator<Item = ((IpFamily, SetName), Attrs)>) -> Vec<Op> {
     let mut lists: Vec<((IpFamily, SetName), Attrs)> = Vec::new();
-    for (slot, data) in elements {
-        let at = (slot.family, slot.set);
+    for (at, element) in elements {
         let fits = |list: &&mut ((IpFamily, SetName), Attrs)| list.0 == at && list.1.len() < ELEMENTS_BYTES_MAX;
-        let element = element(slot, data);
         match lists.last_mut().filter(fits) {
             Some((_, list)) => drop(list.nest(1, &element)),
             None => {

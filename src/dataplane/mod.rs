@@ -29,6 +29,7 @@ mod links;
 mod live;
 mod neighbours;
 mod netlink;
+mod notes;
 mod on_lo;
 mod portion;
 mod preflight;

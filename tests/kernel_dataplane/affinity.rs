@@ -1,6 +1,9 @@
 //! Affinity that the frontends of one Service port share, with real connections.
 
-use edgesvc::dataplane::Options;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use edgesvc::dataplane::{Ceiling, Dataplane, Options};
 use edgesvc::desired::{AffinityOwner, Balance, Contribution, Frontend, FrontendAddr, Verdict};
 use edgesvc::model::IpFamily;
 
@@ -99,6 +102,54 @@ fn a_client_keeps_its_endpoint_from_one_frontend_to_another() {
     });
 }
 
+/// Who answers one of the client's addresses over TCP, four times in turn.
+fn four_times(from: &str, addr: &str) -> BTreeSet<String> {
+    let output = python("client").args(["-c", CLIENT, "tcp", addr, "80", "4", from]).output().unwrap();
+    names(&String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect::<Vec<_>>())
+}
+
+#[test]
+fn tables_made_anew_remember_the_clients_of_those_before() {
+    in_world("affinity::tables_made_anew_remember_the_clients_of_those_before", || async {
+        let _servers = [serve("b1", 8080), serve("b2", 8080)];
+        let clients: Vec<String> = (10..18).map(|n| format!("10.1.9.{n}")).collect();
+        for addr in &clients {
+            sh(&format!("ip -n client address add {addr}/24 dev eth0"));
+        }
+        // One Service that shares its memory among frontends, one whose cluster IP is all.
+        let both = shared(&[1, 2], None);
+        let mut alone = on_tcp("alone", "10.43.0.90".parse().unwrap(), Vec::new());
+        alone.frontends[0].verdict = Verdict::Balance(Balance {
+            endpoints: endpoints(IpFamily::V4, &[1, 2]),
+            affinity_seconds: Some(300),
+            ..Balance::default()
+        });
+        let services = || vec![Arc::new(alone.clone()), Arc::new(both.clone())];
+        let mut dataplane = Dataplane::open(options()).unwrap();
+        dataplane.converge(services()).await.unwrap();
+        let ask_all = || -> Vec<BTreeSet<String>> {
+            clients.iter().flat_map(|from| [VIP, "10.43.0.90"].map(|vip| four_times(from, vip))).collect()
+        };
+        let held = ask_all();
+        assert!(held.iter().all(|answers| answers.len() == 1), "{held:?}");
+        assert_eq!(held.iter().flatten().cloned().collect::<BTreeSet<_>>(), set(&["b1", "b2"]), "they are spread");
+        for bit in [0x4000, 0x2000] {
+            let other = Options { forward_mark: Some(bit), ..options() };
+            dataplane = take_over(dataplane, other, Ceiling::default()).await;
+            dataplane.converge(services()).await.unwrap();
+            assert_eq!(ask_all(), held, "with the mark {bit:#x}");
+        }
+        // Whoever leads to an endpoint that went meanwhile is not taken along.
+        let less = shared(&[1], None);
+        let other = Options { forward_mark: Some(0x4000), ..options() };
+        let dataplane = take_over(dataplane, other, Ceiling::default()).await;
+        dataplane.converge(vec![Arc::new(less)]).await.unwrap();
+        assert!(sh("nft list map ip edgesvc shared-affinity").contains("10.1.1.2"));
+        assert!(!sh("nft list map ip edgesvc shared-affinity").contains("10.1.2.2"));
+        assert!(!sh("nft list map ip edgesvc affinity").contains("expires"), "its Service is gone");
+    });
+}
+
 #[test]
 fn policy_local_is_not_got_around_by_affinity() {
     in_world("affinity::policy_local_is_not_got_around_by_affinity", || async {
@@ -106,8 +157,8 @@ fn policy_local_is_not_got_around_by_affinity() {
         // b1 is here, b2 on another box. The client is outside; the node and b2 are inside.
         let far = shared(&[2], Some(&[]));
         let options = Options { cluster_cidrs: vec!["10.1.2.0/24".parse().unwrap()], ..options() };
-        let dataplane = edgesvc::dataplane::Dataplane::open(options).unwrap();
-        dataplane.converge(vec![std::sync::Arc::new(far.clone())]).await.unwrap();
+        let dataplane = Dataplane::open(options).unwrap();
+        dataplane.converge(vec![Arc::new(far.clone())]).await.unwrap();
         reach_external();
         let [v4, _] = &PLACES;
         // All are bound to the endpoint that is not here.

@@ -105,6 +105,7 @@ proto,addr,port,times=sys.argv[1],sys.argv[2],int(sys.argv[3]),int(sys.argv[4])
 f=socket.AF_INET6 if ':' in addr else socket.AF_INET
 for _ in range(times):
   s=socket.socket(f,socket.SOCK_STREAM if proto=='tcp' else socket.SOCK_DGRAM); s.settimeout(1.5)
+  if len(sys.argv)>5: s.bind((sys.argv[5],0))
   t=time.time()
   try:
     s.connect((addr,port))

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tokio::time::Instant;
 
-use super::super::kernel::{self, Held};
+use super::super::kernel::{self, Found, Held};
 use super::super::netlink::batch::{Stages, commit_staged};
-use super::super::table::{ChainName, Data, Edit, SetName, Slot, range_slots};
+use super::super::table::{ChainName, Data, Edit, SetName, Slot, TABLE, range_slots};
 use super::super::{DataplaneError, Report, addresses, affinity, conntrack, hairpin, links, on_lo};
 use super::{Worker, same_link};
 use crate::desired::FrontendAddr;
@@ -20,6 +20,8 @@ pub(super) struct Filling {
     /// Packets are served by another one so far.
     pub(super) replaces: bool,
     pub(super) edit: Edit,
+    /// Clients that the one before remembers.
+    pub(super) remembered: Vec<Found>,
 }
 
 /// What was found in the kernel and made of it.
@@ -78,11 +80,24 @@ impl Worker {
             // Without its marker a table was never finished, and serves nobody.
             let replaces = !ours && held.layout.is_some();
             left.extend(held.stood_in.then_some(family));
-            fillings.push(Filling { family, ours, replaces, edit });
+            let remembered = match replaces {
+                true => affinity::Live::of(self.book.frontends().iter()).remembered(&mut self.nft, family)?,
+                false => Vec::new(),
+            };
+            fillings.push(Filling { family, ours, replaces, edit, remembered });
         }
-        self.stand_in(&fillings, &left)?;
+        if let Err(error) = self.stand_in(&fillings, &left) {
+            forget_clients(error, &mut fillings)?;
+            self.stand_in(&fillings, &left)?;
+        }
         // Should that fail, it goes on standing in.
-        let operations = self.send_install(&stages, &fillings)? - taken_over;
+        let operations = match self.send_install(&stages, &fillings) {
+            Err(error) => {
+                forget_clients(error, &mut fillings)?;
+                self.send_install(&stages, &fillings)?
+            }
+            Ok(operations) => operations,
+        } - taken_over;
         self.step_back(&fillings, &left)?;
         self.unsettled = false;
         Ok(Adopted { operations, udp_gone })
@@ -93,7 +108,8 @@ impl Worker {
     fn send_install(&mut self, install: &Stages, fillings: &[Filling]) -> Result<usize, DataplaneError> {
         let stages_of = |options: &_, apart: bool| {
             let mut all = install.clone();
-            for Filling { ours, edit, .. } in fillings {
+            for Filling { ours, edit, remembered, .. } in fillings {
+                all.ahead.extend(kernel::entry_ops(TABLE, remembered));
                 match (ours, apart) {
                     (false, _) => all.ahead.extend(kernel::edit_ops(edit, options)),
                     (true, false) => all.switch.extend(kernel::edit_ops(edit, options)),
@@ -155,6 +171,17 @@ impl Worker {
         edit.extend(filling(family, wanted, desired));
         Ok(edit)
     }
+}
+
+/// Goes on without the clients that were remembered, should the kernel refuse them: tables
+/// that serve are worth more. The error is the caller's where there are none.
+fn forget_clients(error: DataplaneError, fillings: &mut [Filling]) -> Result<(), DataplaneError> {
+    if !error.is_refusal() || fillings.iter().all(|filling| filling.remembered.is_empty()) {
+        return Err(error);
+    }
+    tracing::warn!(%error, "clients of Services with affinity are balanced anew");
+    fillings.iter_mut().for_each(|filling| filling.remembered.clear());
+    Ok(())
 }
 
 /// Puts everything of a family into its table.

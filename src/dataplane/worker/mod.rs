@@ -2,6 +2,7 @@
 
 mod adopt;
 mod apply;
+mod passage;
 mod stand_in;
 mod turns;
 
@@ -17,13 +18,14 @@ use tokio::time::Instant;
 
 use super::addresses;
 use super::conntrack::{self, Observer, Reconciler};
-use super::firewalls::{self, Site};
+use super::firewalls;
 use super::hairpin;
 use super::kernel;
 use super::links::{self, BoxLinks, Way};
 use super::live::Follower;
 use super::netlink::Link;
 use super::netlink::batch::{CommitError, commit};
+use super::notes;
 use super::on_lo;
 use super::preflight::preflight_error;
 use super::ranges;
@@ -31,7 +33,7 @@ use super::reserved;
 use super::retire::Retired;
 use super::routes::{Routes, Said};
 use super::sift::SetAside;
-use super::table::{Book, ChainName, Data, Edit, Hooked, SetName, Slot, endpoint_ips, range_slots};
+use super::table::{Book, Data, Edit, SetName, Slot, endpoint_ips, range_slots};
 use super::{Ceiling, DataplaneError, Options, Refusals, Report};
 use crate::desired::Contribution;
 use crate::model::{BoxAddresses, IpFamily, Protocol};
@@ -40,8 +42,6 @@ use stand_in::StoodIn;
 /// So many endpoints are looked up by asking the kernel for each, 50 microseconds a
 /// question; for more its tables are read.
 const ASKED_MAX: usize = 16;
-/// The chain that marks packets of Services for firewalls of others.
-const MARKS: ChainName = ChainName::Hooked(Hooked::MarkForwarded);
 
 /// The kernel's tables and what we asked them to hold.
 #[derive(Debug)]
@@ -177,7 +177,7 @@ impl Worker {
         self.links = self.read_links().await.map_err(DataplaneError::Link)?;
         self.has_link = links::has_own(&self.links);
         if self.has_link {
-            let left = kernel::on_lo(&mut self.nft).map_err(DataplaneError::Socket)?;
+            let left = notes::on_lo(&mut self.nft).map_err(DataplaneError::Socket)?;
             on_lo::take_back(&left).map_err(DataplaneError::Link)?;
         }
         let mut book = Book::default();
@@ -326,7 +326,7 @@ impl Worker {
     /// Keeps node ports from the box's own connections. They are noted with the tables:
     /// should that fail, they are taken for somebody else's and stay reserved.
     fn reserve_ports(&mut self) -> Result<(), DataplaneError> {
-        let before = kernel::reserved_ports(&mut self.nft).map_err(DataplaneError::Socket)?;
+        let before = notes::reserved_ports(&mut self.nft).map_err(DataplaneError::Socket)?;
         match reserved::reserve(self.options.node_ports.as_ref(), &before) {
             Ok(ours) => self.reserved = reserved::notes(&ours),
             Err(error) => {
@@ -349,7 +349,7 @@ impl Worker {
 
     /// The bridge ports that a process before us switched to hairpin mode.
     fn bent_before(&mut self) -> Result<BTreeSet<u32>, DataplaneError> {
-        let ports = kernel::hairpin_ports(&mut self.nft).map_err(DataplaneError::Socket)?;
+        let ports = notes::hairpin_ports(&mut self.nft).map_err(DataplaneError::Socket)?;
         Ok(ports.into_iter().filter(|index| self.links.contains_key(index)).collect())
     }
 
@@ -375,58 +375,6 @@ impl Worker {
             }
         }
         Ok(())
-    }
-
-    /// Lets packets of Services pass the firewalls there are.
-    pub(super) fn follow_firewalls(&mut self) {
-        let bit = self.options.forward_mark;
-        let (sites, marking) = self.firewalls();
-        self.mark(marking);
-        let closed: BTreeSet<String> = sites.iter().filter(|site| site.is_out_of_reach()).map(Site::at).collect();
-        for chain in closed.difference(&self.closed).filter(|_| bit.is_some()) {
-            tracing::warn!(chain, "a firewall drops what is forwarded, and only its owner can change that");
-        }
-        self.closed = closed;
-        for site in sites {
-            let steps = site.steps(bit);
-            if steps.is_empty() {
-                continue;
-            }
-            // A chain of somebody else may be gone again: the next notice tells.
-            match commit(&mut self.nft, &site.ops(&steps, bit.unwrap_or_default())) {
-                Ok(()) => tracing::info!(chain = site.at(), ?steps, "our rule in a firewall of somebody else"),
-                Err(error) => tracing::warn!(%error, chain = site.at(), "packets of Services may be dropped there"),
-            }
-        }
-    }
-
-    /// The firewalls there are, and in which families they may look at our mark.
-    fn firewalls(&mut self) -> (Vec<Site>, BTreeSet<IpFamily>) {
-        let sites = firewalls::read(&mut self.nft);
-        let sites = sites.inspect_err(|error| tracing::warn!(%error, "firewalls could not be looked at"));
-        let sites = sites.unwrap_or_default();
-        let marks = |family: &IpFamily| self.options.forward_mark.is_some() && firewalls::are_met(&sites, *family);
-        let marking = IpFamily::BOTH.into_iter().filter(marks).collect();
-        (sites, marking)
-    }
-
-    /// Marks packets of Services in these families, and in no other.
-    fn mark(&mut self, now: BTreeSet<IpFamily>) {
-        let mut edit = Edit::default();
-        for family in IpFamily::BOTH {
-            edit.chain(family, MARKS, self.marking.contains(&family), now.contains(&family));
-        }
-        if std::mem::replace(&mut self.marking, now.clone()) == now {
-            return;
-        }
-        if let Err(error) = self.settle(&mut edit) {
-            tracing::warn!(%error, "packets of Services may not be marked");
-        }
-    }
-
-    /// The chains that mark.
-    fn marks(&self) -> impl Iterator<Item = (IpFamily, ChainName)> {
-        self.marking.iter().map(|family| (*family, MARKS))
     }
 
     /// When the next chain or table is to go.

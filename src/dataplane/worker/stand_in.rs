@@ -44,6 +44,7 @@ impl Worker {
                 stages.ahead.push(kernel::delete_table(STAND_IN, filling.family));
             }
             stages.extend(kernel::stand_in(filling.family, &filling.edit, &self.options, self.owned));
+            stages.ahead.extend(kernel::entry_ops(STAND_IN, &filling.remembered));
         }
         if stages.len() == 0 { Ok(()) } else { self.commit(|nft| commit_staged(nft, stages)) }
     }
