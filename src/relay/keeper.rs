@@ -10,12 +10,12 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
 use super::locals::Locals;
-use super::picker::{Backend, Backing, Live};
+use super::picker::{Affinity, Backend, Backing, Clients, Live};
 use super::plan::{Place, Seat, handed, seats};
 use super::site::Site;
 use super::socket::{open_tcp, open_udp};
 use super::{Drain, Gate, Numbers, Options, Shared, behind, tcp, udp};
-use crate::desired::{Balance, Change, Contribution, Frontend, FrontendAddr, Verdict};
+use crate::desired::{AffinityOwner, Balance, Change, Contribution, Frontend, FrontendAddr, Verdict};
 use crate::model::{BoxAddresses, IpFamily, ObjectKey, Protocol};
 
 /// The relay's sockets. Dropping it closes them; connections that are open stay
@@ -59,6 +59,16 @@ struct Served {
     share: Arc<Semaphore>,
     live: BTreeMap<(Protocol, SocketAddr), Arc<Live>>,
     listeners: BTreeMap<Seat, Listener>,
+    clients: BTreeMap<Holder, Clients>,
+}
+
+/// Who remembers clients together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Holder {
+    /// The frontends of a Service port.
+    Port(AffinityOwner),
+    /// One socket; clients inside apart where they go elsewhere.
+    Socket(Seat, bool),
 }
 
 #[derive(Debug)]
@@ -226,9 +236,11 @@ impl Relay {
             share: self.shared.share(),
             live: BTreeMap::new(),
             listeners: BTreeMap::new(),
+            clients: BTreeMap::new(),
         });
+        let remembered = std::mem::take(&mut served.clients);
         for (seat, frontend) in wanted {
-            let Some(backing) = served.backing(seat, frontend) else { continue };
+            let Some(backing) = served.backing(seat, frontend, &remembered) else { continue };
             if let Some(listener) = served.listeners.get(&seat) {
                 listener.backing.send_replace(Arc::new(backing));
                 continue;
@@ -354,7 +366,7 @@ impl Served {
     }
 
     /// What a frontend's connections may go to; none when it balances over nothing.
-    fn backing(&mut self, seat: Seat, frontend: &Frontend) -> Option<Backing> {
+    fn backing(&mut self, seat: Seat, frontend: &Frontend, remembered: &BTreeMap<Holder, Clients>) -> Option<Backing> {
         let outside = match &frontend.verdict {
             Verdict::Balance(balance) => Some(balance),
             Verdict::Refuse | Verdict::Drop => None,
@@ -373,19 +385,50 @@ impl Served {
             inside,
             kept: frontend.kept.clone(),
             schedule: balance.schedule,
-            affinity_ms: balance.affinity_seconds.map(|seconds| u64::from(seconds) * 1000),
+            affinity: self.affinity(seat, frontend, remembered),
             source_ranges,
             dest,
             share: Arc::clone(&self.share),
         })
     }
 
-    /// Forgets endpoints that are gone, once their last connection is.
+    /// How clients of a frontend are remembered; `remembered` has who was so far.
+    fn affinity(
+        &mut self,
+        seat: Seat,
+        frontend: &Frontend,
+        remembered: &BTreeMap<Holder, Clients>,
+    ) -> Option<Affinity> {
+        let ms = u64::from(frontend.affinity_seconds()?) * 1000;
+        let outside = match &frontend.verdict {
+            Verdict::Balance(balance) => balance.affinity_owner,
+            Verdict::Refuse | Verdict::Drop => None,
+        };
+        let inside = frontend.inside.as_ref().and_then(|balance| balance.affinity_owner);
+        let mut clients = |owner: Option<AffinityOwner>, inside| {
+            let holder = owner.map_or(Holder::Socket(seat, inside), Holder::Port);
+            let known = || remembered.get(&holder).cloned().unwrap_or_default();
+            self.clients.entry(holder).or_insert_with(known).clone()
+        };
+        let outside = clients(outside, false);
+        let inside = if frontend.inside.is_some() { clients(inside, true) } else { outside.clone() };
+        Some(Affinity { ms, clients: outside, inside })
+    }
+
+    /// Forgets endpoints that are gone, once their last connection is, and who is bound to
+    /// them.
     fn forget(&mut self, contribution: &Contribution) {
         let mut there = BTreeSet::new();
         for frontend in &contribution.frontends {
             there.extend(frontend.endpoints().map(|addr| (frontend.protocol, addr)));
         }
         self.live.retain(|at, live| there.contains(at) || !live.is_idle());
+        for (holder, clients) in &self.clients {
+            let protocol = match holder {
+                Holder::Port(owner) => owner.protocol,
+                Holder::Socket(seat, _) => seat.protocol,
+            };
+            clients.retain(|addr| there.contains(&(protocol, addr)));
+        }
     }
 }

@@ -2,8 +2,8 @@
 //! and endpoints that just failed. Whoever asks says what time it is.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ipnet::IpNet;
 use tokio::sync::Semaphore;
@@ -16,7 +16,7 @@ use crate::model::schedule::{Load, Scheduler};
 /// An endpoint that did not take a connection is passed over for so long, as long
 /// as there is another: without it every second client would wait for a dead one.
 pub(super) const AVOID_MS: u64 = 5_000;
-/// Clients a frontend remembers for affinity. Beyond, the one that would be
+/// Clients remembered together for affinity. Beyond, the one that would be
 /// forgotten first is: a network scan must not fill the memory.
 const AFFINITY_CLIENTS_MAX: usize = 65_536;
 
@@ -60,7 +60,7 @@ pub(super) struct Backing {
     /// Endpoints that get nothing new and go on with what they have, sorted.
     pub(super) kept: Vec<SocketAddr>,
     pub(super) schedule: Schedule,
-    pub(super) affinity_ms: Option<u64>,
+    pub(super) affinity: Option<Affinity>,
     /// Empty: every client may connect.
     pub(super) source_ranges: Vec<IpNet>,
     /// The address clients ask for, where the socket's own is another.
@@ -84,6 +84,49 @@ impl Backing {
     /// Whether an endpoint may go on with the sessions it has.
     pub(super) fn keeps(&self, addr: SocketAddr) -> bool {
         self.holds(addr) || self.kept.binary_search(&addr).is_ok()
+    }
+}
+
+/// How clients are remembered.
+#[derive(Clone, Debug)]
+pub(super) struct Affinity {
+    /// Since the last connection.
+    pub(super) ms: u64,
+    pub(super) clients: Clients,
+    /// Those of clients inside, where they go elsewhere.
+    pub(super) inside: Clients,
+}
+
+/// Clients and the endpoints they are bound to, of all frontends that share them.
+#[derive(Clone, Debug)]
+pub(super) struct Clients(Arc<Mutex<Aging<IpAddr, SocketAddr>>>);
+
+impl Default for Clients {
+    fn default() -> Clients {
+        Clients(Arc::new(Mutex::new(Aging::new(AFFINITY_CLIENTS_MAX))))
+    }
+}
+
+impl Clients {
+    fn with<T>(&self, act: impl FnOnce(&mut Aging<IpAddr, SocketAddr>) -> T) -> T {
+        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Where a client is bound to.
+    fn bound(&self, client: IpAddr, now: u64) -> Option<SocketAddr> {
+        self.with(|clients| {
+            while clients.pop_due(now).is_some() {}
+            clients.get(&client).copied()
+        })
+    }
+
+    fn bind(&self, client: IpAddr, addr: SocketAddr, until: u64) {
+        self.with(|clients| clients.put(client, addr, until));
+    }
+
+    /// Forgets clients whose endpoint is gone.
+    pub(super) fn retain(&self, there: impl Fn(SocketAddr) -> bool) {
+        self.with(|clients| clients.retain(|_, addr| there(*addr)));
     }
 }
 
@@ -117,28 +160,22 @@ pub(super) struct Picker {
     scheduler: Scheduler,
     /// Clients inside have a round of their own.
     inside: Scheduler,
-    affinity: Aging<IpAddr, SocketAddr>,
 }
 
 impl Picker {
     pub(super) fn new(backing: Arc<Backing>, site: Site) -> Picker {
         let [scheduler, inside] = [(); 2].map(|()| Scheduler::new(backing.schedule));
-        Picker { backing, site, scheduler, inside, affinity: Aging::new(AFFINITY_CLIENTS_MAX) }
+        Picker { backing, site, scheduler, inside }
     }
 
     pub(super) fn backing(&self) -> &Arc<Backing> {
         &self.backing
     }
 
-    /// Takes over other endpoints; a client whose endpoint is gone is forgotten.
+    /// Takes over other endpoints.
     pub(super) fn adopt(&mut self, backing: Arc<Backing>) {
         if backing.schedule != self.scheduler.schedule() {
             [self.scheduler, self.inside] = [(); 2].map(|()| Scheduler::new(backing.schedule));
-        }
-        if backing.affinity_ms.is_some() {
-            self.affinity.retain(|_, addr| backing.holds(*addr));
-        } else {
-            self.affinity = Aging::new(AFFINITY_CLIENTS_MAX);
         }
         self.backing = backing;
     }
@@ -148,13 +185,15 @@ impl Picker {
     pub(super) fn choose(&mut self, client: IpAddr, local: IpAddr, tried: &[SocketAddr], now: u64) -> Option<Chosen> {
         let untried = |backend: &&Backend| !tried.contains(&backend.addr);
         let good = |backend: &&Backend| !backend.live.is_avoided(now);
-        let (backends, scheduler) = match &self.backing.inside {
-            Some(backends) if self.site.is_inside(client, local) => (backends, &mut self.inside),
-            Some(_) | None => (&self.backing.backends, &mut self.scheduler),
+        let affinity = self.backing.affinity.as_ref();
+        let (backends, scheduler, clients) = match &self.backing.inside {
+            Some(backends) if self.site.is_inside(client, local) => {
+                (backends, &mut self.inside, affinity.map(|affinity| &affinity.inside))
+            }
+            Some(_) | None => (&self.backing.backends, &mut self.scheduler, affinity.map(|affinity| &affinity.clients)),
         };
         let others = backends.iter().filter(untried).nth(1).is_some();
-        while self.affinity.pop_due(now).is_some() {}
-        let bound = self.backing.affinity_ms.and_then(|_| self.affinity.get(&client).copied());
+        let bound = clients.and_then(|clients| clients.bound(client, now));
         let addr = match bound.filter(|addr| {
             let same = backends.iter().filter(untried).find(|backend| backend.addr == *addr);
             same.is_some_and(|backend| good(&backend) || !others)
@@ -173,8 +212,8 @@ impl Picker {
                 scheduler.choose(&loads, client, self.backing.dest.unwrap_or(local))?
             }
         };
-        if let Some(timeout) = self.backing.affinity_ms {
-            self.affinity.put(client, addr, now + timeout);
+        if let Some((clients, affinity)) = clients.zip(affinity) {
+            clients.bind(client, addr, now + affinity.ms);
         }
         let at = backends.binary_search_by_key(&addr, |backend| backend.addr).ok()?;
         let live = Arc::clone(&backends.get(at)?.live);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::sync::{Semaphore, watch};
 
 use super::Options;
-use super::picker::{AVOID_MS, Backend, Backing, Chosen, Picker};
+use super::picker::{AVOID_MS, Affinity, Backend, Backing, Chosen, Clients, Picker};
 use super::plan::{Place, Seat, handed, is_inside, seats, takes_node_ports};
 use super::site::Site;
 use crate::desired::{Balance, Contribution, Frontend, FrontendAddr, Verdict};
@@ -31,7 +31,13 @@ fn backing(schedule: Schedule, numbers: &[u8], affinity_ms: Option<u64>, from: O
         numbers.iter().map(|n| Backend { addr: endpoint(*n), weight: 1, live: live(endpoint(*n)) }).collect();
     let share = Arc::new(Semaphore::new(1));
     let (inside, kept, source_ranges) = (None, Vec::new(), Vec::new());
-    Arc::new(Backing { backends, inside, kept, schedule, affinity_ms, source_ranges, dest: None, share })
+    let known = from.and_then(|from| from.affinity.clone());
+    let affinity = affinity_ms.map(|ms| Affinity {
+        ms,
+        clients: known.map(|affinity| affinity.clients).unwrap_or_default(),
+        inside: Clients::default(),
+    });
+    Arc::new(Backing { backends, inside, kept, schedule, affinity, source_ranges, dest: None, share })
 }
 
 /// A picker on a box with the address 192.168.5.1 and Pods in 10.9.0.0/24.
@@ -206,7 +212,7 @@ fn clients_inside_have_a_choice_and_a_round_of_their_own() {
         inside: Some(all.backends.clone()),
         kept: vec![endpoint(9)],
         schedule: Schedule::RoundRobin,
-        affinity_ms: None,
+        affinity: None,
         source_ranges: Vec::new(),
         dest: None,
         share: Arc::clone(&all.share),

@@ -143,6 +143,11 @@ fn affinity_keeps_a_client_and_others_go_elsewhere() {
     assert!(met.iter().all(|name| *name == met[0]), "{met:?}");
     let other = names(&world, "backend1", &host, 80, 20);
     assert!(other.iter().all(|name| *name == other[0]) && other[0] != met[0], "{met:?} {other:?}");
+    // By the other addresses of the port too, in turn with a client that is bound elsewhere.
+    for (client, gate, mine) in [(CLIENT, "192.168.5.1", &met[0]), ("backend1", "10.9.0.1", &other[0])] {
+        let met = names(&world, client, gate, 30080, 5);
+        assert!(met.iter().all(|name| name == mine), "{client} by the node port: {met:?}, not {mine}");
+    }
     // Its endpoint goes: the client moves, and stays there.
     let left: Vec<u8> = (11..14).filter(|host| format!("backend{}", host - 10) != met[0]).collect();
     edgesvc.apply(&slice(4, &left));
