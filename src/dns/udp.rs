@@ -58,11 +58,7 @@ pub(crate) async fn serve(socket: net::UdpSocket, shared: Shared, elsewhere: Han
             }
             let question = packet.get(..length).unwrap_or_default();
             let client = shared.client(peer.ip(), Transport::Udp);
-            // Whoever begins something in answering begins it there.
-            let entered = elsewhere.enter();
-            let outcome = shared.responder.respond(&zone, question, &client, &mut rng);
-            drop(entered);
-            match outcome {
+            match shared.responder.respond(&zone, question, &client, &mut rng) {
                 Outcome::Silence => {}
                 Outcome::Pending(question) => {
                     // Without a place to wait the question is lost, as datagrams may
