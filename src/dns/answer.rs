@@ -5,7 +5,7 @@
 //! SOA; owner names repeat the question, names in record data are lower case.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use fastrand::Rng;
@@ -165,15 +165,19 @@ impl Lookup<'_> {
             Part::Whole => Ports::All,
             Part::Port { name, protocol } => Ports::Named { name, protocol },
             Part::Host(host) => {
-                let named: Vec<_> = records.endpoints.iter().filter(|endpoint| has_host(endpoint, host)).collect();
-                return self.endpoints(namespace, service, &named, Ports::All);
+                // Only the canonical spelling is a name: `0-0-1` forms of IPv6 are not.
+                let spelled = undashed(host).filter(|addr| dashed(*addr) == host);
+                let named = records.endpoints.iter().filter(|endpoint| match &endpoint.hostname {
+                    Some(hostname) => hostname.eq_ignore_ascii_case(host),
+                    None => spelled == Some(endpoint.addr),
+                });
+                return self.endpoints(namespace, service, named, Ports::All);
             }
         };
         if records.headless {
             let serves =
                 |endpoint: &&EndpointRecord| ports == Ports::All || endpoint.ports.iter().any(|p| ports.has(p));
-            let serving: Vec<_> = records.endpoints.iter().filter(serves).collect();
-            return self.endpoints(namespace, service, &serving, ports);
+            return self.endpoints(namespace, service, records.endpoints.iter().filter(serves), ports);
         }
         if ports != Ports::All && !records.ports.iter().any(|port| ports.has(port)) {
             return Found::Missing;
@@ -212,13 +216,20 @@ impl Lookup<'_> {
     }
 
     /// What some endpoints of a Service answer; none of them means no such name.
-    fn endpoints(&mut self, namespace: &str, service: &str, endpoints: &[&EndpointRecord], wanted: Ports<'_>) -> Found {
-        if endpoints.is_empty() {
+    fn endpoints<'e>(
+        &mut self,
+        namespace: &str,
+        service: &str,
+        endpoints: impl Iterator<Item = &'e EndpointRecord>,
+        wanted: Ports<'_>,
+    ) -> Found {
+        let mut endpoints = endpoints.peekable();
+        if endpoints.peek().is_none() {
             Found::Missing
         } else if self.qtype == RecordType::SRV {
-            self.endpoint_ports(namespace, service, endpoints, wanted)
+            self.endpoint_ports(namespace, service, &endpoints.collect::<Vec<_>>(), wanted)
         } else {
-            self.addresses(endpoints.iter().map(|endpoint| endpoint.addr))
+            self.addresses(endpoints.map(|endpoint| endpoint.addr))
         }
     }
 
@@ -268,21 +279,13 @@ impl Lookup<'_> {
 
     /// The addresses of the family asked for, each once, in random order.
     fn addresses(&mut self, addresses: impl Iterator<Item = IpAddr>) -> Found {
-        let wanted = |addr: &IpAddr| match self.qtype {
-            RecordType::A => addr.is_ipv4(),
-            RecordType::AAAA => addr.is_ipv6(),
-            _ => false,
-        };
-        let mut kept: Vec<IpAddr> = addresses.filter(wanted).collect();
-        if kept.len() > 1 {
-            // Endpoints stand in order already; cluster IPs need not.
-            if !kept.is_sorted() {
-                kept.sort_unstable();
-            }
-            kept.dedup();
-            self.rng.shuffle(&mut kept);
+        let mut data = Data::addresses(self.qtype, addresses);
+        match &mut data {
+            Some(Data::A(kept)) => shuffle_once(kept, Ipv4Addr::to_bits, self.rng),
+            Some(Data::Aaaa(kept)) => shuffle_once(kept, Ipv6Addr::to_bits, self.rng),
+            _ => {}
         }
-        Found::contents(kept.into_iter().map(Data::address).collect())
+        Found::contents(data.into_iter().collect())
     }
 
     /// PTR questions and others about reverse names. Those nobody holds are
@@ -423,11 +426,16 @@ impl Ports<'_> {
     }
 }
 
-fn has_host(endpoint: &EndpointRecord, label: &str) -> bool {
-    match &endpoint.hostname {
-        Some(hostname) => hostname.eq_ignore_ascii_case(label),
-        // Only the canonical spelling is a name: `0-0-1` forms of IPv6 are not.
-        None => undashed(label) == Some(endpoint.addr) && dashed(endpoint.addr) == label,
+/// Each address once, in random order. Compared as the numbers they are: byte by byte
+/// it would take as long as all the rest.
+fn shuffle_once<T: Copy, N: Ord>(addresses: &mut Vec<T>, bits: impl Fn(T) -> N, rng: &mut Rng) {
+    if addresses.len() > 1 {
+        // Endpoints stand in order already; cluster IPs need not.
+        if !addresses.is_sorted_by_key(|addr| bits(*addr)) {
+            addresses.sort_unstable_by_key(|addr| bits(*addr));
+        }
+        addresses.dedup_by_key(|addr| bits(*addr));
+        rng.shuffle(addresses);
     }
 }
 

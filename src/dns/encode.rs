@@ -9,6 +9,8 @@
 //! Always true: the bytes are no longer than the limit; what does not fit is cut
 //! at whole records and TC is set; OPT is never cut.
 
+use std::net::{Ipv4Addr, Ipv6Addr};
+
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::{Name, RecordType};
 
@@ -106,34 +108,73 @@ impl Writer<'_> {
 
     /// Writes records until one does not fit; answers how many did.
     fn section(&mut self, records: &[Record]) -> u16 {
-        let mut count = 0;
+        let mut count: usize = 0;
         for record in records {
             if self.truncated {
                 break;
             }
-            let start = self.bytes.len();
-            let target = self.record(record);
-            if self.bytes.len() > self.bytes_max || count == u16::MAX {
-                self.bytes.truncate(start);
-                self.truncated = true;
+            count += match &record.data {
+                Data::A(addresses) => self.addresses(record, addresses.iter().map(Ipv4Addr::octets)),
+                Data::Aaaa(addresses) => self.addresses(record, addresses.iter().map(Ipv6Addr::octets)),
+                _ => self.record(record),
+            };
+        }
+        // A record has more than ten bytes, so a message holds fewer than count here.
+        u16::try_from(count).unwrap_or(u16::MAX)
+    }
+
+    /// Writes the record of each address until one does not fit; answers how many
+    /// did. All but the address is made once and then repeated: a headless Service
+    /// has hundreds.
+    fn addresses<const N: usize>(&mut self, record: &Record, addresses: impl Iterator<Item = [u8; N]>) -> usize {
+        let start = self.bytes.len();
+        self.head(record);
+        self.word(u16::try_from(N).unwrap_or_default());
+        let head = start..self.bytes.len();
+        self.targets.push(0);
+        let mut count = 0;
+        for address in addresses {
+            let end = self.bytes.len();
+            if count > 0 {
+                self.bytes.extend_from_within(head.clone());
+            }
+            self.bytes.extend_from_slice(&address);
+            if self.bytes.len() > self.bytes_max {
+                self.cut(if count > 0 { end } else { start });
                 break;
             }
-            self.targets.push(target);
             count += 1;
         }
         count
     }
 
-    /// Writes a record; answers where its SRV target stands.
-    fn record(&mut self, record: &Record) -> u16 {
-        let question = u16::try_from(HEADER_BYTES).unwrap_or_default();
-        // Nearly every record is one of these, and a headless Service has hundreds:
-        // one write instead of seven.
-        if let (Owner::Question, Data::A(addr)) = (&record.owner, &record.data) {
-            let ([a, b, c, d], [e, f, g, h]) = (record.ttl.to_be_bytes(), addr.octets());
-            self.bytes.extend_from_slice(&[0xC0, 12, 0, 1, 0, 1, a, b, c, d, 0, 4, e, f, g, h]);
+    /// Writes any other record, if it fits; answers how many it wrote.
+    fn record(&mut self, record: &Record) -> usize {
+        let start = self.bytes.len();
+        self.head(record);
+        let length_at = self.bytes.len();
+        self.word(0);
+        let target = self.data(&record.data);
+        let length = u16::try_from(self.bytes.len() - length_at - 2).unwrap_or(u16::MAX);
+        if let Some(place) = self.bytes.get_mut(length_at..length_at + 2) {
+            place.copy_from_slice(&length.to_be_bytes());
+        }
+        if self.bytes.len() > self.bytes_max {
+            self.cut(start);
             return 0;
         }
+        self.targets.push(target);
+        1
+    }
+
+    fn cut(&mut self, end: usize) {
+        self.bytes.truncate(end);
+        self.truncated = true;
+    }
+
+    /// Writes whose record it is, its type, class and TTL.
+    fn head(&mut self, record: &Record) {
+        let question = u16::try_from(HEADER_BYTES).unwrap_or_default();
         match &record.owner {
             Owner::Question => self.word(POINTER_MARK | question),
             Owner::Name(name) => self.name(name),
@@ -148,20 +189,13 @@ impl Writer<'_> {
         self.word(record.data.record_type().into());
         self.word(CLASS_IN);
         self.long(record.ttl);
-        let length_at = self.bytes.len();
-        self.word(0);
-        let target = self.data(&record.data);
-        let length = u16::try_from(self.bytes.len() - length_at - 2).unwrap_or(u16::MAX);
-        if let Some(place) = self.bytes.get_mut(length_at..length_at + 2) {
-            place.copy_from_slice(&length.to_be_bytes());
-        }
-        target
     }
+
     /// Writes the content of a record; answers where its SRV target stands.
     fn data(&mut self, data: &Data) -> u16 {
         match data {
-            Data::A(addr) => self.bytes.extend_from_slice(&addr.octets()),
-            Data::Aaaa(addr) => self.bytes.extend_from_slice(&addr.octets()),
+            // Written by `addresses`.
+            Data::A(_) | Data::Aaaa(_) => {}
             Data::Cname(name) | Data::Ptr(name) | Data::Ns(name) => self.name(name),
             Data::Srv(srv) => {
                 self.word(0);

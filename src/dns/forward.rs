@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use hickory_proto::op::{Edns, Message, OpCode, Query};
 use hickory_proto::rr::{DNSClass, Name, RecordType};
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
@@ -57,6 +58,8 @@ pub(crate) struct Forwarder {
     /// Told when a server is found to loop.
     loops: Notify,
     counters: Arc<Counters>,
+    /// Where upstreams are waited for, whoever begins it: threads that answer wait for nobody.
+    runtime: Handle,
 }
 
 impl std::fmt::Debug for Forwarder {
@@ -109,7 +112,8 @@ impl Question {
 }
 
 impl Forwarder {
-    /// Reads the authorities that upstreams over TLS need; nothing is asked yet.
+    /// Reads the authorities that upstreams over TLS need; nothing is asked yet. Must be
+    /// called within the runtime.
     pub(crate) fn new(
         forwarding: Forwarding,
         own: Vec<std::net::SocketAddr>,
@@ -129,6 +133,7 @@ impl Forwarder {
             probes: Mutex::default(),
             loops: Notify::new(),
             counters,
+            runtime: Handle::current(),
         }))
     }
 
@@ -235,7 +240,7 @@ impl Forwarder {
         drop(flights);
         let (this, question) = (Arc::clone(self), question.clone());
         // Its own task: a client that goes away does not take the answer from others.
-        tokio::spawn(async move {
+        self.runtime.spawn(async move {
             let landed = this.fetch(&question, &servers).await.map(Arc::new).ok_or(());
             let now = Instant::now();
             match &landed {
@@ -344,7 +349,7 @@ impl Forwarder {
         let Ok(name) = Name::from_ascii(text) else { return };
         locked(&self.probes).insert(name.clone(), Arc::clone(remote));
         let (this, remote) = (Arc::clone(self), Arc::clone(remote));
-        tokio::spawn(async move {
+        self.runtime.spawn(async move {
             let mut question = Message::new(fastrand::u16(..), hickory_proto::op::MessageType::Query, OpCode::Query);
             question.metadata.recursion_desired = true;
             question.add_query(Query::query(name.clone(), RecordType::HINFO));

@@ -9,7 +9,7 @@ use nix::sys::socket::{
     sockopt,
 };
 use std::os::fd::AsRawFd;
-use tokio::net::{TcpListener, UdpSocket};
+use tokio::net::TcpListener;
 
 /// Connections the kernel holds for us between two accepts.
 const ACCEPT_BACKLOG: i32 = 128;
@@ -22,7 +22,8 @@ const RECEIVE_BUFFER_BYTES: usize = 1 << 20;
 pub(crate) struct Sockets {
     /// The address with the port in effect.
     pub(crate) addr: SocketAddr,
-    pub(crate) udp: Vec<UdpSocket>,
+    /// They do not block; their threads make them ready for tasks.
+    pub(crate) udp: Vec<net::UdpSocket>,
     pub(crate) tcp: TcpListener,
 }
 
@@ -97,12 +98,12 @@ fn open_tcp(addr: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(net::TcpListener::from(fd))
 }
 
-fn open_udp(addr: SocketAddr) -> io::Result<UdpSocket> {
+fn open_udp(addr: SocketAddr) -> io::Result<net::UdpSocket> {
     let fd = new_socket(addr, SockType::Datagram, SockProtocol::Udp)?;
     setsockopt(&fd, sockopt::ReusePort, &true)?;
     setsockopt(&fd, sockopt::RcvBuf, &RECEIVE_BUFFER_BYTES)?;
     bind(fd.as_raw_fd(), &SockaddrStorage::from(addr))?;
-    UdpSocket::from_std(net::UdpSocket::from(fd))
+    Ok(net::UdpSocket::from(fd))
 }
 
 fn new_socket(addr: SocketAddr, kind: SockType, protocol: SockProtocol) -> io::Result<OwnedFd> {

@@ -20,14 +20,8 @@ pub(crate) fn local(hosts: &Hosts, authority: &Authority, query: &Query, owner: 
         let records = data.into_iter().map(|data| Record { owner: owner.clone(), ttl: authority.ttl, data });
         Reply { authoritative: false, ..Reply::found(records.collect(), vec![]) }
     };
-    let addresses = |all: &[IpAddr]| {
-        let wanted = all.iter().filter(|addr| match query.query_type {
-            RecordType::A => addr.is_ipv4(),
-            RecordType::AAAA => addr.is_ipv6(),
-            _ => false,
-        });
-        reply(wanted.map(|addr| Data::address(*addr)).collect())
-    };
+    let addresses =
+        |all: &[IpAddr]| reply(Data::addresses(query.query_type, all.iter().copied()).into_iter().collect());
     if query.query_type == RecordType::ANY {
         return Some(reply(vec![Data::Minimal]));
     }

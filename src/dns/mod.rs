@@ -28,6 +28,7 @@ mod kept;
 mod listen;
 mod local;
 mod probe;
+mod reader;
 mod record;
 mod remote;
 mod request;

@@ -1,14 +1,15 @@
 //! Resource records as answers hold them: only the types the zone can say, and
 //! owners by reference, because an owner name always repeats the question or the
 //! target of a record before it. Names are behind pointers: a record with one in
-//! place would be five times as large, and an answer holds hundreds. Pure.
+//! place would be five times as large, and an answer holds hundreds. The addresses
+//! of one owner are one value, because a headless Service has hundreds. Pure.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use hickory_proto::rr::{Name, RecordType};
 
-/// One record of class IN.
+/// One record of class IN; of addresses, one for each.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Record {
     pub(crate) owner: Owner,
@@ -31,8 +32,10 @@ pub(crate) enum Owner {
 /// Type and content of a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Data {
-    A(Ipv4Addr),
-    Aaaa(Ipv6Addr),
+    /// At least one.
+    A(Vec<Ipv4Addr>),
+    /// At least one.
+    Aaaa(Vec<Ipv6Addr>),
     Cname(Arc<Name>),
     Ptr(Arc<Name>),
     Ns(Arc<Name>),
@@ -76,8 +79,26 @@ impl Data {
     /// The A or AAAA record of an address.
     pub(crate) fn address(addr: IpAddr) -> Data {
         match addr {
-            IpAddr::V4(v4) => Data::A(v4),
-            IpAddr::V6(v6) => Data::Aaaa(v6),
+            IpAddr::V4(v4) => Data::A(vec![v4]),
+            IpAddr::V6(v6) => Data::Aaaa(vec![v6]),
+        }
+    }
+
+    /// The records of those addresses that are of the type asked, if any.
+    pub(crate) fn addresses(qtype: RecordType, addresses: impl Iterator<Item = IpAddr>) -> Option<Data> {
+        let count_max = addresses.size_hint().1.unwrap_or_default();
+        match qtype {
+            RecordType::A => {
+                let mut kept = Vec::with_capacity(count_max);
+                kept.extend(addresses.filter_map(|addr| if let IpAddr::V4(v4) = addr { Some(v4) } else { None }));
+                (!kept.is_empty()).then_some(Data::A(kept))
+            }
+            RecordType::AAAA => {
+                let mut kept = Vec::with_capacity(count_max);
+                kept.extend(addresses.filter_map(|addr| if let IpAddr::V6(v6) = addr { Some(v6) } else { None }));
+                (!kept.is_empty()).then_some(Data::Aaaa(kept))
+            }
+            _ => None,
         }
     }
 

@@ -391,8 +391,8 @@ fn bytes_max(request: &Request, client: &Client) -> u16 {
 fn chased(reply: Reply, dated: &Dated) -> Reply {
     let records = dated.answers().into_iter().filter_map(|record| {
         let data = match &record.data {
-            RData::A(addr) => Data::A(addr.0),
-            RData::AAAA(addr) => Data::Aaaa(addr.0),
+            RData::A(addr) => Data::A(vec![addr.0]),
+            RData::AAAA(addr) => Data::Aaaa(vec![addr.0]),
             RData::CNAME(target) => Data::Cname(Name::clone(target).into()),
             _ => return None,
         };

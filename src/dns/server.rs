@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -17,6 +18,7 @@ use super::counters::{Count, Counters, Latency, Totals};
 use super::forward::Forwarder;
 use super::guard::Guard;
 use super::listen::{ListenError, Sockets, open};
+use super::reader::{self, Readers};
 use super::remote::RemoteHealth;
 use super::respond::{Client, Newest, Responder, Transport};
 use super::tls::TlsError;
@@ -24,8 +26,6 @@ use super::upstream::Forwarding;
 use super::zone::Zone;
 use super::{tcp, udp};
 
-/// UDP sockets of one address: more than one only where several cores can read.
-const UDP_SOCKETS_MAX: usize = 4;
 /// First and longest pause before an address that failed is opened again.
 const REOPEN_PAUSE_MIN: Duration = Duration::from_millis(250);
 const REOPEN_PAUSE_MAX: Duration = Duration::from_secs(30);
@@ -92,6 +92,9 @@ pub enum BindError {
     /// An upstream over TLS cannot be believed.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// There are no threads to answer on.
+    #[error("cannot start the threads of DNS: {0}")]
+    Threads(#[source] std::io::Error),
 }
 
 impl BindError {
@@ -105,6 +108,7 @@ impl BindError {
 #[derive(Debug)]
 pub struct Server {
     listeners: Vec<Listener>,
+    readers: Arc<Readers>,
     shared: Shared,
 }
 
@@ -207,6 +211,7 @@ impl Server {
         let pending = Arc::new(Semaphore::new(udp::PENDING_MAX));
         Ok(Server {
             listeners,
+            readers: Arc::new(Readers::start().map_err(BindError::Threads)?),
             shared: Shared { responder: Arc::new(responder), zone, connections, pending, guard: None },
         })
     }
@@ -226,7 +231,7 @@ impl Server {
         let mut tasks = JoinSet::new();
         for listener in self.listeners {
             let guard = listener.guard.clone();
-            tasks.spawn(listener.serve(Shared { guard, ..self.shared.clone() }));
+            tasks.spawn(listener.serve(Shared { guard, ..self.shared.clone() }, Arc::clone(&self.readers)));
         }
         // Dropping the set ends the listeners and, with them, all they started.
         shutdown.await;
@@ -235,7 +240,7 @@ impl Server {
 
 impl Listener {
     fn open(addr: SocketAddr, guard: Option<Arc<Guard>>) -> Result<Listener, ListenError> {
-        match open(addr, udp_sockets()) {
+        match open(addr, reader::sockets()) {
             Ok(sockets) => Ok(Listener { addr: sockets.addr, sockets: Some(sockets), guard }),
             Err(error) if error.is_absence() => {
                 tracing::warn!(%addr, "DNS address is not there yet, trying again");
@@ -246,14 +251,14 @@ impl Listener {
     }
 
     /// Serves the address for ever, opening it again when it fails.
-    async fn serve(self, shared: Shared) {
+    async fn serve(self, shared: Shared, readers: Arc<Readers>) {
         let Listener { addr, mut sockets, .. } = self;
         let mut pause = REOPEN_PAUSE_MIN;
         loop {
-            match sockets.take().map_or_else(|| open(addr, udp_sockets()), Ok) {
+            match sockets.take().map_or_else(|| open(addr, reader::sockets()), Ok) {
                 Ok(opened) => {
                     let began = Instant::now();
-                    let error = serve(opened, &shared).await;
+                    let error = serve(opened, &shared, &readers).await;
                     tracing::warn!(%addr, %error, "DNS listener failed, opening it again");
                     if began.elapsed() > REOPEN_PAUSE_MAX {
                         pause = REOPEN_PAUSE_MIN;
@@ -268,10 +273,10 @@ impl Listener {
 }
 
 /// Serves until one of the sockets fails for good.
-async fn serve(sockets: Sockets, shared: &Shared) -> std::io::Error {
+async fn serve(sockets: Sockets, shared: &Shared, readers: &Readers) -> std::io::Error {
     let mut tasks = JoinSet::new();
-    for socket in sockets.udp {
-        tasks.spawn(udp::serve(socket, shared.clone()));
+    for (socket, reader) in sockets.udp.into_iter().zip(readers.handles()) {
+        tasks.spawn_on(udp::serve(socket, shared.clone(), Handle::current()), reader);
     }
     tasks.spawn(tcp::serve(sockets.tcp, shared.clone()));
     match tasks.join_next().await {
@@ -279,8 +284,4 @@ async fn serve(sockets: Sockets, shared: &Shared) -> std::io::Error {
         Some(Err(error)) => std::io::Error::other(error),
         None => std::io::Error::other("no socket"),
     }
-}
-
-fn udp_sockets() -> usize {
-    std::thread::available_parallelism().map_or(1, |cores| cores.get().min(UDP_SOCKETS_MAX))
 }

@@ -1,11 +1,13 @@
 //! Questions over UDP: one task for each socket.
 
-use std::io;
 use std::sync::Arc;
+use std::{io, net};
 
 use fastrand::Rng;
 use tokio::net::UdpSocket;
+use tokio::runtime::Handle;
 use tokio::task::JoinSet;
+use tokio::task::coop::consume_budget;
 
 use super::respond::{Outcome, Transport};
 use super::server::Shared;
@@ -17,9 +19,13 @@ pub(crate) const PENDING_MAX: usize = 1024;
 /// Failed reads in a row after which the socket is given up and opened anew.
 const FAILURES_MAX: u32 = 16;
 
-/// Answers questions until the socket fails for good.
-pub(crate) async fn serve(socket: UdpSocket, shared: Shared) -> io::Error {
-    let socket = Arc::new(socket);
+/// Answers questions until the socket fails for good. What must be waited for is
+/// waited for at `elsewhere`: this thread only answers.
+pub(crate) async fn serve(socket: net::UdpSocket, shared: Shared, elsewhere: Handle) -> io::Error {
+    let socket = match UdpSocket::from_std(socket) {
+        Ok(socket) => Arc::new(socket),
+        Err(error) => return error,
+    };
     let mut zones = shared.zone.clone();
     let mut zone = zones.borrow_and_update().clone();
     let mut rng = Rng::new();
@@ -32,6 +38,9 @@ pub(crate) async fn serve(socket: UdpSocket, shared: Shared) -> io::Error {
             return error;
         }
         loop {
+            // The other sockets of the thread get their turn: a flood on one address must
+            // not silence another.
+            consume_budget().await;
             let (length, peer) = match socket.try_recv_from(&mut packet) {
                 Ok(received) => received,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
@@ -58,7 +67,7 @@ pub(crate) async fn serve(socket: UdpSocket, shared: Shared) -> io::Error {
                     while waiting.try_join_next().is_some() {}
                     let (socket, responder) = (Arc::clone(&socket), Arc::clone(&shared.responder));
                     let zones = zones.clone();
-                    waiting.spawn(async move {
+                    let wait = async move {
                         let reply = responder.complete(*question, zones).await;
                         if reply.is_empty() {
                             return;
@@ -67,7 +76,8 @@ pub(crate) async fn serve(socket: UdpSocket, shared: Shared) -> io::Error {
                             tracing::debug!(%peer, %error, "cannot send a DNS answer");
                         }
                         drop(permit);
-                    });
+                    };
+                    waiting.spawn_on(wait, &elsewhere);
                 }
                 Outcome::Reply(reply) => {
                     // A reply that cannot leave at once is lost, as datagrams may

@@ -4,6 +4,7 @@
 mod cases;
 mod corpus;
 mod forwarding;
+mod memory;
 mod sockets;
 mod transport;
 

@@ -42,6 +42,39 @@ fn case_44_a_client_may_take_larger_datagrams() {
 }
 
 #[test]
+fn sets_of_addresses_are_whole_cut_and_owned_alike_in_both_families_and_behind_an_alias() {
+    let mut zone = zone();
+    let six = (1..=100).map(|n| endpoint(&format!("2001:db8::{n:x}"), None, &[])).collect();
+    for (name, records) in [
+        ("six", headless(&[], six)),
+        ("alias", external("big.dns.svc.cluster.local")),
+        ("alias6", external("six.dns.svc.cluster.local")),
+    ] {
+        zone.apply(Change::Service { key: ObjectKey::new("dns", name), records: Some(records.into()) }, 1);
+    }
+    for (name, target, qtype, size) in [
+        (BIG, None, RecordType::A, 16),
+        ("six.dns.svc.cluster.local.", None, RecordType::AAAA, 28),
+        ("alias.dns.svc.cluster.local.", Some(BIG), RecordType::A, 16),
+        ("alias6.dns.svc.cluster.local.", Some("six.dns.svc.cluster.local."), RecordType::AAAA, 28),
+    ] {
+        let aliases = usize::from(target.is_some());
+        for (transport, bytes_max) in [(Transport::Tcp, 65_535), (Transport::Udp, 512), (Transport::Udp, 1232)] {
+            let asked = with_edns(question(name, qtype), bytes_max, 0).to_vec().unwrap();
+            let (bytes, reply) = send_bytes(&zone, &asked, transport).unwrap();
+            let addresses = &reply.answers[aliases..];
+            let whole = transport == Transport::Tcp;
+            assert_eq!((reply.truncation, addresses.len() == 100), (!whole, whole), "{name} {bytes_max}");
+            assert!(bytes.len() <= bytes_max.into() && (whole || bytes.len() + size > bytes_max.into()), "{name}");
+            assert!(addresses.iter().all(|record| record.name.to_string() == target.unwrap_or(name)));
+            let different: std::collections::BTreeSet<_> =
+                addresses.iter().map(|record| record.data.to_string()).collect();
+            assert_eq!(different.len(), addresses.len(), "{name} {bytes_max}");
+        }
+    }
+}
+
+#[test]
 fn additional_records_are_cut_before_answers() {
     let (length, reply) = sized(&question("_web._tcp.big.dns.svc.cluster.local.", RecordType::SRV), Transport::Udp);
     assert!(length <= 512 && reply.truncation && reply.additionals.is_empty() && !reply.answers.is_empty());
