@@ -224,6 +224,34 @@ fn a_client_that_waits_for_a_dead_endpoint_is_led_to_a_live_one() {
     });
 }
 
+#[test]
+fn a_client_that_knocked_before_the_tables_is_led_to_an_endpoint() {
+    in_world("flows::a_client_that_knocked_before_the_tables_is_led_to_an_endpoint", || async {
+        let _server = serve("b1", 8080);
+        // A box with a way to everywhere, and somebody who has connections tracked. So it is in
+        // the moment between a foreign flush and the end of our transaction, too.
+        sh("ip route add default via 10.1.1.2; ip -6 route add default via fd01:1::2
+            echo 1 >/proc/sys/net/ipv4/ip_forward; echo 1 >/proc/sys/net/ipv6/conf/all/forwarding
+            nft 'add table inet other; add chain inet other in { type filter hook prerouting priority 0; }
+                 add rule inet other in ct state new'");
+        let clients = [VIP, VIP6].map(|vip| {
+            let mut client = python("client");
+            client.args(["-c", PATIENT, vip]).stdout(std::process::Stdio::piped()).spawn().unwrap()
+        });
+        until("both knock", || {
+            let seen = ["ipv4", "ipv6"].map(|family| sh(&format!("conntrack -L -f {family} -p tcp 2>/dev/null")));
+            seen.iter().all(|entries| entries.contains("SYN_SENT"))
+        })
+        .await;
+        let dataplane = with_web(web(&[1], None)).await;
+        for client in clients {
+            let answer = tokio::task::spawn_blocking(move || client.wait_with_output().unwrap()).await.unwrap();
+            assert_eq!(names(&[String::from_utf8(answer.stdout).unwrap()]), set(&["b1"]));
+        }
+        assert_eq!(dataplane.flows(false).await.unwrap().deleted, 2);
+    });
+}
+
 /// Connects with more patience than it needs, and prints who answers.
 const PATIENT: &str = "
 import socket,sys

@@ -13,7 +13,8 @@ mount -t devtmpfs dev /dev
 mount -t tmpfs tmp /tmp
 modprobe -q virtio_pci
 modprobe -q virtio_console
-until [ -c /dev/vport0p1 ]; do usleep 10000; done
+# The device is there before it can be opened; its name comes after both.
+until [ -e /sys/class/virtio-ports/vport0p1/name ]; do usleep 10000; done
 exec 3<>/dev/vport0p1
 
 # This shell prefers its own `ip`, which knows no namespaces.

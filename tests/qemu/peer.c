@@ -4,6 +4,7 @@
  *   peer ask PROTO ADDRESS PORT COUNT       so many new connections, the answer of each
  *   peer storm PROTO ADDRESS PORT FILE      new connections until FILE is there
  *   peer hold PROTO ADDRESS PORT FILE       one connection, asked until FILE is there
+ *   peer keep PROTO ADDRESS PORT FILE       one connection, asked at once and when FILE is there
  *   peer ipvs ADDRESS PORT BACKEND          a virtual service of IPVS with one TCP backend
  *
  * PROTO is tcp, udp or sctp. Nothing waits longer than PATIENCE_MS. */
@@ -147,6 +148,12 @@ static char *ask_once(const char *proto, const char *address, const char *port, 
   return said;
 }
 
+/* Whoever waits for a client to be at work reads this. */
+static void begun_to_work(void) {
+  puts("begun");
+  fflush(stdout);
+}
+
 static void pause_briefly(void) {
   struct timespec pause = {.tv_nsec = PAUSE_NS};
   nanosleep(&pause, NULL);
@@ -169,7 +176,7 @@ static void storm(const char *proto, const char *address, const char *port, cons
       fprintf(stderr, "peer: question %ld: %s\n", asked, strerror(errno));
       failed++;
     }
-    asked++;
+    if (asked++ == 0) begun_to_work();
     if (now_ms() - begun > longest) longest = now_ms() - begun;
     pause_briefly();
   }
@@ -184,7 +191,10 @@ static void hold(const char *proto, const char *address, const char *port, const
   for (; access(file, F_OK); asked++) {
     long begun = now_ms();
     if (!ask_of(s, in, sizeof in)) die("the connection broke");
-    if (asked == 0) strcpy(first, in);
+    if (asked == 0) {
+      strcpy(first, in);
+      begun_to_work();
+    }
     if (strcmp(first, in)) {
       fprintf(stderr, "peer: answered by %s after %s\n", in, first);
       exit(1);
@@ -193,6 +203,21 @@ static void hold(const char *proto, const char *address, const char *port, const
     pause_briefly();
   }
   printf("asked %ld failed 0 longest %ld\n", asked, longest);
+}
+
+static void keep(const char *proto, const char *address, const char *port, const char *file) {
+  char in[256], first[256];
+  int s = reach(proto, address, port);
+  if (s < 0) die("connect");
+  if (!ask_of(s, first, sizeof first)) die("no answer");
+  begun_to_work();
+  while (access(file, F_OK)) pause_briefly();
+  if (!ask_of(s, in, sizeof in)) die("the connection broke");
+  if (strcmp(first, in)) {
+    fprintf(stderr, "peer: answered by %s after %s\n", in, first);
+    exit(1);
+  }
+  puts("asked 2 failed 0");
 }
 
 static void ipvs(const char *address, const char *port, const char *backend) {
@@ -215,9 +240,10 @@ int main(int words, char **word) {
   else if (words == 6 && !strcmp(verb, "ask")) ask(word[2], word[3], word[4], atoi(word[5]));
   else if (words == 6 && !strcmp(verb, "storm")) storm(word[2], word[3], word[4], word[5]);
   else if (words == 6 && !strcmp(verb, "hold")) hold(word[2], word[3], word[4], word[5]);
+  else if (words == 6 && !strcmp(verb, "keep")) keep(word[2], word[3], word[4], word[5]);
   else if (words == 5 && !strcmp(verb, "ipvs")) ipvs(word[2], word[3], word[4]);
   else {
-    fprintf(stderr, "peer serve|ask|storm|hold|ipvs: see the head of tests/qemu/peer.c\n");
+    fprintf(stderr, "peer serve|ask|storm|hold|keep|ipvs: see the head of tests/qemu/peer.c\n");
     return 64;
   }
   return 0;

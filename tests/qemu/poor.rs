@@ -1,6 +1,6 @@
 //! Kernels that lack what we use: each fallback is taken, and named.
 
-use super::kernels::{BOTH_FAMILIES, answering, web};
+use super::kernels::{BOTH_FAMILIES, answering, both_answer, web};
 use super::machine::*;
 use crate::support::{CLIENT, NODE_ADDRESS, eventually};
 
@@ -8,15 +8,25 @@ const SOON: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// A Debian kernel without these modules, with the Service `web` of the daemon.
 fn without(modules: &[&str]) -> Machine {
-    let mut machine = Machine::boot(DEBIAN_13);
+    serving(DEBIAN_13, modules, &web(""))
+}
+
+fn serving(kernel: Kernel, modules: &[&str], manifest: &str) -> Machine {
+    let mut machine = Machine::boot(kernel);
     machine.hide(modules);
     for proto in ["tcp", "udp"] {
         machine.serve("backend1", proto, 8080);
         machine.serve("backend2", proto, 8080);
     }
     machine.start(BOTH_FAMILIES);
-    machine.apply(&web(""));
+    machine.apply(manifest);
     machine
+}
+
+/// `web` with this schedule.
+fn balanced(schedule: &str) -> String {
+    let annotated = format!("  name: web\n  annotations: {{edgesvc.io/balance: {schedule}}}\nspec:");
+    web("").replace("  name: web\nspec:", &annotated)
 }
 
 /// TCP and UDP reach the Service, at a cluster IP of each family and a node port.
@@ -54,13 +64,39 @@ fn without_refusals_in_one_family_the_relay_carries() {
 }
 
 #[test]
+fn without_refusals_the_relay_carries() {
+    relayed(&["nft_reject"], "CONFIG_NFT_REJECT,");
+}
+
+#[test]
 fn without_random_choice_the_relay_carries() {
     relayed(&["nft_numgen"], "CONFIG_NFT_NUMGEN");
 }
 
 #[test]
+fn without_hashes_chance_stands_in() {
+    let mut machine = serving(DEBIAN_13, &["nft_hash"], &balanced("sh"));
+    let log = machine.log();
+    assert!(log.contains("CONFIG_NFT_HASH") && log.contains("are balanced at random"), "{log}");
+    serves(&mut machine);
+    both_answer(&mut machine, CLIENT, "tcp", "10.43.0.80", 80);
+    let doctor = machine.sh(DOCTOR).text;
+    let line = doctor.lines().find(|line| line.starts_with("warning  kernel ")).unwrap_or_default();
+    assert!(line.contains("CONFIG_NFT_HASH") && doctor.contains("0 failed"), "{doctor}");
+}
+
+#[test]
 fn without_types_of_addresses_sets_stand_in() {
-    let mut machine = without(&["nft_fib*"]);
+    sets_stand_in(DEBIAN_13);
+}
+
+#[test]
+fn without_types_of_addresses_and_guards_sets_stand_in() {
+    sets_stand_in(DEBIAN_11);
+}
+
+fn sets_stand_in(kernel: Kernel) {
+    let mut machine = serving(kernel, &["nft_fib*"], &web(""));
     let log = machine.log();
     assert!(log.contains("CONFIG_NFT_FIB_IPV4") && log.contains("sets of the box's addresses are kept"), "{log}");
     serves(&mut machine);

@@ -32,13 +32,19 @@ pub(super) struct Name {
     attrs: Vec<u8>,
 }
 
-/// Tells every UDP entry, or every entry of another protocol that a Service translated
-/// and whose handshake is not over. Kernels before 5.8 do not filter, so everything is
-/// looked at here too.
-pub(super) fn visit(link: &mut Link, protocol: Protocol, each: &mut dyn FnMut(Flow, Name)) -> io::Result<()> {
+/// Tells every UDP entry, or every entry of another protocol whose handshake is not over
+/// and that a Service translated, with `bare` those that nobody translated too. Kernels
+/// before 5.8 do not filter, so everything is looked at here too.
+pub(super) fn visit(
+    link: &mut Link,
+    protocol: Protocol,
+    bare: bool,
+    each: &mut dyn FnMut(Flow, Name),
+) -> io::Result<()> {
+    let translated = if bare { 0 } else { TRANSLATED };
     let mut told = |family: u8, content: &[u8]| {
         if let Some(flow) = flow(content).filter(|flow| flow.protocol == protocol)
-            && is_candidate(protocol, content)
+            && is_candidate(protocol, translated, content)
         {
             each(flow, name(family, content));
         }
@@ -50,7 +56,7 @@ pub(super) fn visit(link: &mut Link, protocol: Protocol, each: &mut dyn FnMut(Fl
             told(family, message.body.get(4..).unwrap_or_default());
         })
     };
-    match ask(&question(protocol)) {
+    match ask(&question(protocol, translated)) {
         Err(error) if is_too_new(&error) => ask(&[0; 4]),
         asked => asked,
     }
@@ -75,14 +81,14 @@ fn is_too_new(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(nix::libc::EINVAL | nix::libc::EOPNOTSUPP))
 }
 
-fn question(protocol: Protocol) -> Vec<u8> {
+fn question(protocol: Protocol, translated: u32) -> Vec<u8> {
     let (mut inner, mut tuple, mut filter, mut a) = (Attrs::new(), Attrs::new(), Attrs::new(), Attrs::new());
     inner.byte(1, protocol.number());
     tuple.nest(2, &inner);
     filter.bytes(1, &FILTER_PROTOCOL.to_ne_bytes()).bytes(2, &0u32.to_ne_bytes());
     a.nest(TUPLE_ORIGINAL, &tuple).nest(FILTER, &filter);
     if protocol != Protocol::Udp {
-        a.be32(STATUS, TRANSLATED).be32(STATUS_MASK, TRANSLATED | ASSURED);
+        a.be32(STATUS, translated).be32(STATUS_MASK, translated | ASSURED);
     }
     let mut body = vec![0; 4];
     body.extend_from_slice(a.as_bytes());
@@ -111,8 +117,8 @@ fn name(family: u8, content: &[u8]) -> Name {
     Name { family, attrs: a.as_bytes().to_vec() }
 }
 
-fn is_candidate(protocol: Protocol, content: &[u8]) -> bool {
-    let of_service = |status| status & (TRANSLATED | ASSURED) == TRANSLATED;
+fn is_candidate(protocol: Protocol, translated: u32, content: &[u8]) -> bool {
+    let of_service = |status| status & (translated | ASSURED) == translated;
     protocol == Protocol::Udp
         || attrs::be32(content, STATUS).is_some_and(of_service) && entry::is_half_open(protocol, content)
 }

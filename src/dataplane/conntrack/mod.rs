@@ -15,6 +15,9 @@
 //! - It looks a second time, [`SETTLE`] later: a packet that met the old rules may
 //!   enter its flow after the first look. What is half-open goes only then; younger
 //!   handshakes with an endpoint that merely lost its readiness end well.
+//! - Where tables were made, connections to Services may have been let through untranslated
+//!   before: nobody answers those, and they go at once. Left alone, every SYN that is
+//!   repeated would follow the first.
 
 pub(super) mod entries;
 pub(super) mod entry;
@@ -84,6 +87,8 @@ impl Marks {
 struct Order {
     wanted: Wanted,
     marks: Marks,
+    /// The newest change before which packets may have met no rules.
+    bare: u64,
 }
 
 /// What the thread has done.
@@ -166,6 +171,8 @@ impl Reconciler {
     pub(super) fn adopted(&mut self, now: &Frontends, gone: &BTreeSet<(FrontendAddr, u16)>) {
         let gone = gone.iter().map(|(addr, port)| (*addr, Protocol::Udp, *port)).collect();
         let sctp = now.iter().any(|frontend| frontend.protocol == Protocol::Sctp).then_some(Protocol::Sctp);
+        let number = self.number + 1;
+        self.orders.send_modify(|order| order.bare = number);
         self.tell(now, gone, &[Protocol::Udp, Protocol::Tcp].into_iter().chain(sctp).collect());
     }
 
@@ -283,7 +290,7 @@ impl Walker {
     }
 
     /// Deletes what is stale and answers how many UDP entries that were. What is
-    /// half-open only if it was so [`SETTLE`] ago.
+    /// half-open and translated only if it was so [`SETTLE`] ago.
     fn sweep(&mut self, protocol: Protocol) -> io::Result<usize> {
         let begun = Instant::now();
         let mut link = match self.link.take() {
@@ -291,10 +298,11 @@ impl Walker {
             None => Link::open(netlink_sys::protocols::NETLINK_NETFILTER)?,
         };
         let local = local_addrs()?;
-        let wanted = self.orders.borrow().wanted.clone();
+        let Order { wanted, bare, .. } = self.orders.borrow().clone();
+        let bare = bare > *self.done.settled.of(protocol);
         let is_local = |addr: IpAddr| local.contains(&addr);
         let mut stale: Vec<(Flow, Name)> = Vec::new();
-        entries::visit(&mut link, protocol, &mut |flow, name| {
+        entries::visit(&mut link, protocol, bare, &mut |flow, name| {
             if stale.len() < STALE_MAX && wanted.is_stale(flow, is_local) {
                 stale.push((flow, name));
             }
@@ -305,10 +313,11 @@ impl Walker {
             let known = self.suspects.remove(&protocol).unwrap_or_default();
             let since = |name: &Name| known.get(name).copied().unwrap_or(begun);
             let is_old = |name: &Name| begun.duration_since(since(name)) >= SETTLE;
-            let young = stale.iter().filter(|(_, name)| !is_old(name));
+            let is_ripe = |(flow, name): &(Flow, Name)| flow.original == flow.reply || is_old(name);
+            let young = stale.iter().filter(|entry| !is_ripe(entry));
             let young: BTreeMap<Name, Instant> = young.map(|(_, name)| (name.clone(), since(name))).collect();
             self.suspects.extend((!young.is_empty()).then_some((protocol, young)));
-            stale.retain(|(_, name)| is_old(name));
+            stale.retain(is_ripe);
         }
         for (flow, name) in stale {
             let still = self.orders.borrow().wanted.is_stale(flow, is_local);
