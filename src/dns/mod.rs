@@ -25,6 +25,7 @@ mod forward;
 mod guard;
 mod hosts;
 mod kept;
+mod lan;
 mod listen;
 mod local;
 mod probe;
