@@ -106,8 +106,8 @@ impl Box {
     }
 
     fn dns(&self, words: &[&str]) -> Output {
-        let data = self.home.text_path("data");
-        let words = [&["dns"], words, &["--data-dir", &data]].concat();
+        let (data, run) = (self.home.text_path("data"), self.home.text_path("run"));
+        let words = [&["dns"], words, &["--data-dir", &data, "--run-dir", &run]].concat();
         self.home.tool(&self.world, &words)
     }
 
@@ -254,6 +254,34 @@ fn mounted_read_only_and_missing_files_are_met_honestly() {
     drop(edgesvc);
     let error = host.dns(&["setup", "--alone"]).fails(1);
     assert!(error.contains("no names") && error.contains("--force"), "{error}");
+}
+
+/// Another shell has neither the daemon's flags nor its environment.
+#[test]
+fn the_running_daemons_own_settings_count() {
+    let host = Box::new();
+    let flags = ["--service-cluster-ip-range", "fd43::/112,10.43.0.0/16", "--cluster-domain", "box.test"];
+    let edgesvc = host.with_service(&[&flags[..], &["--dns-listen", "br0", "--upstream-dns", "10.9.0.12"]].concat());
+    host.dns(&["setup"]).ok();
+    assert!(host.conf().contains("search default.svc.box.test svc.box.test box.test"), "{}", host.conf());
+    assert!(host.conf().contains("nameserver fd43::a\n"), "{}", host.conf());
+    let status = || -> std::collections::BTreeMap<String, String> {
+        let text = host.dns(&["status"]).ok();
+        let pair =
+            |line: &str| line.split_at_checked(19).map(|(label, words)| (label.trim().to_owned(), words.to_owned()));
+        text.lines().filter_map(pair).collect()
+    };
+    // The upstream's own socket is in another namespace.
+    let found = status();
+    assert_eq!((found["set up"].as_str(), found["others on port 53"].as_str()), ("with file, in effect", "none"));
+    assert_eq!(found["other names"], "edgesvc asks 10.9.0.12:53");
+    // Who may not ask the daemon goes by what he said, and still knows its sockets of our link.
+    let nobody = host.home.tool(&host.world, &["dns", "status", "--run-dir", "/run/none", "-o", "json"]);
+    let ours = |text: &str| text.contains("fd43::a]:53") || text.contains("10.43.0.10:53");
+    assert!(nobody.stdout.contains("othersOnPort53") && !ours(&nobody.stdout), "{nobody:?}");
+    host.dns(&["undo"]).ok();
+    assert_eq!(host.conf(), FORMER);
+    drop(edgesvc);
 }
 
 /// Real programs of Debian packages, unpacked by scripts/test, not installed.

@@ -35,7 +35,7 @@ use crate::api::kinds::Rules;
 use crate::api::server::{self, Check, Limits, Server};
 use crate::cli::DataplaneVerb;
 use crate::cli::exit::{Code, Failure};
-use crate::config::{Config, ProxyMode, defaults};
+use crate::config::{Config, ProxyMode, SETTINGS, defaults};
 use crate::controller;
 use crate::dataplane::{self, health_check};
 use crate::desired::{self, Tracker};
@@ -426,6 +426,7 @@ fn api_options(
         checks: Arc::clone(checks),
         metrics,
         kernel,
+        settings: SETTINGS.iter().map(|setting| (setting.name, config.value_of(setting.name))).collect(),
         report_faults,
     }
 }
