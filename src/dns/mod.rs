@@ -28,6 +28,7 @@ mod kept;
 mod lan;
 mod listen;
 mod local;
+mod pipeline;
 mod probe;
 mod record;
 mod remote;

@@ -5,6 +5,7 @@ mod cases;
 mod corpus;
 mod forwarding;
 mod sockets;
+mod tls;
 mod transport;
 
 use std::net::IpAddr;
