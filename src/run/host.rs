@@ -13,7 +13,7 @@ use crate::config::{Config, defaults};
 use crate::dataplane::{self, LINK_NAME};
 use crate::dns;
 use crate::doctor;
-use crate::host_dns::{self, Answers, Asked, Facts, Paths, Plan, Record, Report, Way, Wish};
+use crate::host_dns::{self, Answers, Asked, Facts, Obstacle, Paths, Plan, Record, Report, Way, Wish};
 use crate::model::{BoxAddress, BoxAddresses, ListenPlace};
 
 /// How long a server may take to answer: resolvers on the box, or what they know.
@@ -98,12 +98,10 @@ fn done(plans: &[Plan], dry_run: bool, nothing: &str) -> Result<Told, Failure> {
 }
 
 fn failure(error: &host_dns::ActError) -> Failure {
-    let code = if error.is_permission() {
-        Code::NoPermission
-    } else if error.is_read_only() {
-        Code::CannotCreate
-    } else {
-        Code::Io
+    let code = match error.obstacle {
+        Obstacle::Privilege => Code::NoPermission,
+        Obstacle::ReadOnly | Obstacle::Immutable => Code::CannotCreate,
+        Obstacle::Other => Code::Io,
     };
     let mut failure = Failure::from_error(code, "error", error);
     let left = if error.left.is_empty() { "nothing was changed".to_owned() } else { error.left.join("; ") };
