@@ -139,6 +139,22 @@ fn a_question_for_an_answer_alone_gets_it_if_all_heard_it_lately() {
 }
 
 #[test]
+fn an_answer_alone_waits_too_where_others_may_answer() {
+    let mut lan = Lan::settled("shop", &["http"]);
+    let mut question = asking(&[(KIND, PTR)]);
+    question.questions[0].unicast = true;
+    let answers = lan.ask(NEIGHBOUR, &question);
+    assert_eq!((answers.len(), answers[0].out.to), (1, Some(NEIGHBOUR.parse().unwrap())));
+    assert!((millis(20)..=millis(120)).contains(&answers[0].at), "{:?}", answers[0].at);
+    // What is taken back meanwhile is not said any more.
+    lan.hear(NEIGHBOUR.parse().unwrap(), &query(&question));
+    lan.with(0, |responder, now| responder.set_wanted(now, &Wanted::new()));
+    lan.run(millis(500));
+    assert!(lan.sent.iter().all(|sent| sent.out.to.is_none()), "{:?}", lan.sent);
+    assert_eq!(lan.hosts[0].responder.next(), None);
+}
+
+#[test]
 fn what_is_not_wanted_any_more_is_taken_back_but_not_what_another_says_too() {
     let mut lan = Lan::default();
     lan.join(&[("web", service("shop", &["http"])), ("api", service("api", &["http"]))]);
