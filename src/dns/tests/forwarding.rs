@@ -37,9 +37,14 @@ struct Upstream {
 impl Upstream {
     /// Answers as `reply` says; `None` is silence. TCP and UDP alike.
     async fn start(reply: fn(&Message, bool) -> Option<Message>) -> Upstream {
-        let udp = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        // Another test's connection may have the port that is free for datagrams.
+        let (udp, tcp) = loop {
+            let udp = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+            if let Ok(tcp) = TcpListener::bind(udp.local_addr().unwrap()).await {
+                break (udp, tcp);
+            }
+        };
         let addr = udp.local_addr().unwrap();
-        let tcp = TcpListener::bind(addr).await.unwrap();
         let asked = Arc::new(AtomicUsize::new(0));
         let mut tasks = JoinSet::new();
         let count = Arc::clone(&asked);
@@ -294,13 +299,15 @@ async fn the_next_upstream_is_asked_beside_a_silent_one() {
     let reply = ask_udp(server.addr, &question("www.example.com.", RecordType::A)).await;
     assert_eq!(reply.answers.len(), 2);
     assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
-    assert_eq!((dead.asked(), good.asked()), (1, 1));
+    // Questions, not datagrams: one that is late is sent once more.
+    let asked = || server.numbers.upstreams().iter().map(|upstream| upstream.questions).collect::<Vec<_>>();
+    assert_eq!(asked(), [1, 1]);
     // Who is late three times is asked last: others do not wait for it any more.
     for name in ["a.example.", "b.example.", "c.example.", "d.example."] {
         ask_udp(server.addr, &question(name, RecordType::A)).await;
     }
     assert!(!server.numbers.upstreams()[0].healthy);
-    assert_eq!((dead.asked(), good.asked()), (3, 5));
+    assert_eq!(asked(), [3, 5]);
 }
 
 #[tokio::test]
