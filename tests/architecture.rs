@@ -36,7 +36,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("lb", &["model", "desired", "clock"]),
     // What acts for it (`run`, `dataplane`) is handed in by main.
     ("cli", &["model", "manifest", "config", "env", "clock"]),
-    ("doctor", &["config", "dataplane", "host_dns", "clock"]),
+    ("doctor", &["model", "config", "dataplane", "host_dns", "clock"]),
     ("host_dns", &["dataplane", "dns"]),
     ("env", &["model"]),
     ("clock", &[]),

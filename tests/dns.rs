@@ -6,10 +6,12 @@
 
 mod support;
 
+use std::io::Read as _;
+use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use support::{CLIENT, Edgesvc, Home, NODE, Place, World, eventually, pod, service, stream};
+use support::{CLIENT, Edgesvc, Home, NODE, Place, World, eventually, pod, service, stream, wait_until};
 
 const SERVER: &str = "10.43.0.10";
 const SOON: Duration = Duration::from_secs(10);
@@ -251,6 +253,67 @@ fn the_lan_may_ask_where_it_is_allowed_and_nowhere_else() {
     }
     // The cluster address is not asked for permission.
     answers(&world, "backend1", &["web.default.svc.cluster.local", "A"], &[&address]);
+}
+
+/// Holds port 53 of an address, which may come later, until its input ends.
+const TAKES_THE_PORT: &str = "import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.setsockopt(socket.IPPROTO_IP, 15, 1)
+s.bind((sys.argv[1], 53))
+print(flush=True)
+sys.stdin.read()";
+
+/// An address that comes later, and one that is replaced as a DHCP server replaces it.
+#[test]
+fn the_lan_is_answered_at_addresses_that_come_and_go() {
+    let world = World::new();
+    let home = Arc::new(Home::new());
+    let flags = ["--dns-listen", "c0:5300,192.168.5.9,br7", "--dns-allow", "192.168.5.0/24,fe80::/10,fd05::/64"];
+    let edgesvc = Edgesvc::start_in(&world, &home, &flags);
+    let ip = |words: &[&str]| drop(world.run(NODE, &[&["ip"], words].concat()).ok());
+    edgesvc.apply(&service("web", "web", 80, "8080", ""));
+    let cluster_ip = edgesvc.cluster_ip("web");
+    let is_answered = |at: &str, port: &str| {
+        let words = ["-p", port, "+tries=1", "+time=1", "web.default.svc.cluster.local", "A"];
+        ["+notcp", "+tcp"]
+            .iter()
+            .all(|way| world.dig(CLIENT, at, &[&[*way], &words[..]].concat()) == [cluster_ip.as_str()])
+    };
+    #[track_caller]
+    fn comes(what: impl Fn() -> bool) {
+        assert!(wait_until(SOON, what), "not answered in time");
+    }
+    comes(|| is_answered("192.168.5.1", "5300") && is_answered("fd05::1", "5300"));
+    let doctor = || {
+        let (data, run) = (home.text_path("data"), home.text_path("run"));
+        let words = [&["doctor", "--data-dir", &data, "--run-dir", &run], &flags[..]].concat();
+        home.tool(&world, &words).stdout
+    };
+    edgesvc.wait_for_line(SOON, |line| line.contains("no address there") && line.contains("192.168.5.9:53"));
+    let found = doctor();
+    assert!(found.contains("warning  DNS for the LAN") && found.contains("192.168.5.9:53, br7:53"), "{found}");
+    // A lease changes, and the address that was named comes.
+    ip(&["address", "add", "192.168.5.9/24", "dev", "c0"]);
+    comes(|| is_answered("192.168.5.9", "53") && is_answered("192.168.5.9", "5300"));
+    edgesvc.wait_for_line(SOON, |line| line.contains("has an address there") && line.contains("192.168.5.9:53"));
+    ip(&["address", "del", "192.168.5.9/24", "dev", "c0"]);
+    let listens = |at: &str| world.run(NODE, &["ss", "-lntuH"]).stdout.contains(at);
+    assert!(wait_until(SOON, || !listens("192.168.5.9:5300")), "an address that is gone is listened on");
+    ip(&["address", "add", "192.168.5.9/24", "dev", "c0"]);
+    comes(|| is_answered("192.168.5.9", "53") && is_answered("192.168.5.9", "5300"));
+    // A link that is made later, at whose address another program has the port for a while.
+    let mut other = world.command(NODE, "python3");
+    other.args(["-c", TAKES_THE_PORT, "192.168.5.10"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut other = other.spawn().unwrap();
+    other.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
+    ip(&["link", "add", "br7", "type", "bridge"]);
+    ip(&["address", "add", "192.168.5.10/32", "dev", "br7"]);
+    edgesvc.wait_for_line(SOON, |line| line.contains("cannot be opened") && line.contains("192.168.5.10:53"));
+    drop(other.stdin.take());
+    other.wait().unwrap();
+    comes(|| is_answered("192.168.5.10", "53"));
+    ip(&["link", "delete", "br7"]);
+    assert!(wait_until(SOON, || !listens("192.168.5.10:53")), "a link that is gone is listened on");
 }
 
 #[test]

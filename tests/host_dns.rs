@@ -106,8 +106,8 @@ impl Box {
     }
 
     fn dns(&self, words: &[&str]) -> Output {
-        let data = self.home.text_path("data");
-        let words = [&["dns"], words, &["--data-dir", &data]].concat();
+        let (data, run) = (self.home.text_path("data"), self.home.text_path("run"));
+        let words = [&["dns"], words, &["--data-dir", &data, "--run-dir", &run]].concat();
         self.home.tool(&self.world, &words)
     }
 
@@ -245,7 +245,7 @@ fn mounted_read_only_and_missing_files_are_met_honestly() {
     assert_eq!(host.sh("cat /run/mounted; umount /etc/resolv.conf; ls /etc | grep edgesvc || true"), FORMER);
     host.sh("mount -o remount,bind,ro /etc");
     let error = dns("setup").fails(73);
-    assert!(error.contains("read-only") && error.contains("nothing was changed"), "{error}");
+    assert!(error.contains("/etc is mounted read-only") && error.contains("nothing was changed"), "{error}");
     host.sh("mount -o remount,bind,rw /etc");
     host.sh("rm /etc/resolv.conf");
     dns("setup").ok();
@@ -254,6 +254,90 @@ fn mounted_read_only_and_missing_files_are_met_honestly() {
     drop(edgesvc);
     let error = host.dns(&["setup", "--alone"]).fails(1);
     assert!(error.contains("no names") && error.contains("--force"), "{error}");
+}
+
+#[test]
+fn a_file_that_nobody_may_write_stays_whole_and_what_mends_it_is_said() {
+    let host = Box::new();
+    let _edgesvc = host.with_service(&[]);
+    let text = format!("{FORMER}\noptions {}\n", "a".repeat(3950));
+    host.sh("mkdir /run/small && mount -t tmpfs -o size=4k small /run/small && touch /run/small/conf");
+    host.world.run_with(NODE, &["tee", "/run/small/conf"], &text).ok();
+    host.sh("mount --bind /run/small/conf /etc/resolv.conf");
+    let before = host.state();
+    #[track_caller]
+    fn stays(host: &Box, verb: &str, before: &str, code: i32, words: &[&str]) {
+        let error = host.dns(&[verb]).fails(code);
+        for part in [words, &["nothing was changed"]].concat() {
+            assert!(error.contains(part), "{part}: {error}");
+        }
+        assert_eq!(host.state(), before);
+    }
+    // A mounted file is written over, and there is no room for more than it has.
+    stays(&host, "setup", &before, 74, &["No space left"]);
+    let read_only = ["/etc/resolv.conf is mounted read-only", "mount -o remount,rw /etc/resolv.conf"];
+    host.sh("mount -o remount,bind,ro /etc/resolv.conf");
+    stays(&host, "setup", &before, 73, &read_only);
+    host.sh("mount -o remount,bind,rw /etc/resolv.conf; mount -o remount,size=1m /run/small");
+    host.dns(&["setup"]).ok();
+    let set_up = host.state();
+    host.sh("mount -o remount,bind,ro /etc/resolv.conf");
+    stays(&host, "undo", &set_up, 73, &read_only);
+    host.sh("mount -o remount,bind,rw /etc/resolv.conf");
+    host.dns(&["undo"]).ok();
+    assert_eq!(host.state(), before);
+}
+
+#[test]
+fn without_privilege_nothing_is_done_and_the_exit_code_says_why() {
+    let host = Box::new();
+    let _edgesvc = host.with_service(&[]);
+    let before = host.state();
+    let (data, run) = (host.home.text_path("data"), host.home.text_path("run"));
+    let bare = |verb: &str| {
+        let words = ["setpriv", "--bounding-set=-all", "--", env!("CARGO_BIN_EXE_edgesvc"), "dns", verb];
+        host.world.run(NODE, &[&words[..], &["--data-dir", &data, "--run-dir", &run]].concat()).fails(77)
+    };
+    // Without its capabilities root is bound by modes, as anybody.
+    host.sh("chmod 555 /etc");
+    let error = bare("setup");
+    assert!(error.contains("needs root") && error.contains("nothing was changed"), "{error}");
+    assert_eq!(host.state(), before);
+    host.sh("chmod 755 /etc");
+    host.dns(&["setup"]).ok();
+    let set_up = host.state();
+    host.sh("chmod 555 /etc");
+    let error = bare("undo");
+    assert!(error.contains("needs root") && error.contains("nothing was changed"), "{error}");
+    assert_eq!(host.state(), set_up);
+}
+
+/// Another shell has neither the daemon's flags nor its environment.
+#[test]
+fn the_running_daemons_own_settings_count() {
+    let host = Box::new();
+    let flags = ["--service-cluster-ip-range", "fd43::/112,10.43.0.0/16", "--cluster-domain", "box.test"];
+    let edgesvc = host.with_service(&[&flags[..], &["--dns-listen", "br0", "--upstream-dns", "10.9.0.12"]].concat());
+    host.dns(&["setup"]).ok();
+    assert!(host.conf().contains("search default.svc.box.test svc.box.test box.test"), "{}", host.conf());
+    assert!(host.conf().contains("nameserver fd43::a\n"), "{}", host.conf());
+    let status = || -> std::collections::BTreeMap<String, String> {
+        let text = host.dns(&["status"]).ok();
+        let pair =
+            |line: &str| line.split_at_checked(19).map(|(label, words)| (label.trim().to_owned(), words.to_owned()));
+        text.lines().filter_map(pair).collect()
+    };
+    // The upstream's own socket is in another namespace.
+    let found = status();
+    assert_eq!((found["set up"].as_str(), found["others on port 53"].as_str()), ("with file, in effect", "none"));
+    assert_eq!(found["other names"], "edgesvc asks 10.9.0.12:53");
+    // Who may not ask the daemon goes by what he said, and still knows its sockets of our link.
+    let nobody = host.home.tool(&host.world, &["dns", "status", "--run-dir", "/run/none", "-o", "json"]);
+    let ours = |text: &str| text.contains("fd43::a]:53") || text.contains("10.43.0.10:53");
+    assert!(nobody.stdout.contains("othersOnPort53") && !ours(&nobody.stdout), "{nobody:?}");
+    host.dns(&["undo"]).ok();
+    assert_eq!(host.conf(), FORMER);
+    drop(edgesvc);
 }
 
 /// Real programs of Debian packages, unpacked by scripts/test, not installed.

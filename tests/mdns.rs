@@ -1,9 +1,11 @@
-//! Names of Services on the LAN, as neighbours see them: python-zeroconf, and a client on
-//! the wire of the tests' own.
+//! Names of Services on the LAN, as neighbours see them: avahi, python-zeroconf, and a client
+//! on the wire of the tests' own.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may stop")]
 #![allow(clippy::print_stderr, reason = "the log of a failed test belongs on its standard error")]
 
+#[path = "mdns/avahi.rs"]
+mod avahi;
 #[path = "mdns/neighbour.rs"]
 mod neighbour;
 mod support;
@@ -11,6 +13,7 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
+use avahi::Avahi;
 use neighbour::{Neighbour, Packet, ask, holds, resolved};
 use serde_json::json;
 use support::{CLIENT, Edgesvc, Home, NODE, NODE_ADDRESS, World, echo_name, eventually, pod, stream, wait_until};
@@ -305,4 +308,67 @@ fn the_port_is_shared_with_another_responder_of_the_box() {
     let _edgesvc = serving(&world);
     let said = ask(&world, &json!({"questions": [[INSTANCE, "SRV"]]}));
     assert_eq!(said.len(), 1);
+}
+
+#[test]
+fn avahi_finds_services_and_what_they_say_of_themselves() {
+    let world = World::new();
+    let _server = echo_name(&world, "backend1", 8080);
+    let avahi = Avahi::start(&world, CLIENT, "eth0", "laptop");
+    let edgesvc = start(&world, &Arc::new(Home::new()));
+    edgesvc.apply(&stream(&[one(), shop("shop, edgesvc.io/mdns-txt: \"path=/,version=1\"", "")]));
+    let browsed = || avahi.tool("avahi-browse", &["-rpt", "_http._tcp"]).ok();
+    let finds = |rest: &[&str]| {
+        let whole = |line: &&str| line.starts_with("=;eth0;IPv4;shop;Web Site;local;shop.local;192.168.5.1;30080;");
+        eventually(SOON, || {
+            let text = browsed();
+            let found = text.lines().find(whole).is_some_and(|line| rest.iter().all(|part| line.contains(part)));
+            if found { Ok(()) } else { Err(format!("no {rest:?}:\n{text}")) }
+        });
+    };
+    finds(&["\"path=/\"", "\"version=1\""]);
+    assert_eq!(avahi.tool("avahi-resolve", &["-4n", "shop.local"]).ok().trim(), "shop.local\t192.168.5.1");
+    let annotate = |text: &str| drop(edgesvc.cli(&["annotate", "--overwrite", "service", "web", text]).ok());
+    annotate(r#"edgesvc.io/mdns-txt={"path": "/a,b"}"#);
+    finds(&["\"path=/a,b\""]);
+    let wrong = edgesvc.kubectl(&["annotate", "--overwrite", "service", "web", "edgesvc.io/mdns-txt==1"]);
+    assert!(wrong.stderr.contains("metadata.annotations[edgesvc.io/mdns-txt]"), "{}", wrong.stderr);
+    annotate("edgesvc.io/mdns-");
+    assert!(wait_until(SOON, || !browsed().contains("shop")), "what is taken back is found");
+}
+
+#[test]
+fn the_name_of_a_host_with_avahi_stays_its_own() {
+    let world = World::new();
+    let avahi = Avahi::start(&world, CLIENT, "eth0", "shop");
+    let edgesvc = start(&world, &Arc::new(Home::new()));
+    edgesvc.apply(&stream(&[one(), shop("shop", "")]));
+    let resolves = |name: &str, to: &str| {
+        eventually(SOON, || match avahi.tool("avahi-resolve", &["-4n", name]).stdout.trim() {
+            found if found == format!("{name}\t{to}") => Ok(()),
+            other => Err(format!("{name}: {other}")),
+        });
+    };
+    resolves("shop-2.local", NODE_ADDRESS);
+    resolves("shop.local", "192.168.5.2");
+}
+
+/// One address has one reverse name, the host's, and its own responder says it (RFC 6762
+/// sections 4 and 10.2): a name of ours under it would be a conflict.
+#[test]
+fn the_reverse_name_of_the_box_is_left_to_its_own_responder() {
+    let world = World::new();
+    let _edgesvc = serving(&world);
+    let reverse = json!({"questions": [["1.5.168.192.in-addr.arpa", "PTR"]]});
+    assert!(ask(&world, &reverse).is_empty());
+    let _avahi = Avahi::start(&world, NODE, "c0", "box");
+    let said = eventually(SOON, || match ask(&world, &reverse) {
+        said if said.is_empty() => Err("avahi does not answer".to_owned()),
+        said => Ok(said),
+    });
+    let answers = said.iter().flat_map(|packet| packet["answers"].as_array().unwrap());
+    let names: Vec<&Packet> = answers.filter(|one| one["type"] == "PTR").map(|one| &one["data"]).collect();
+    assert!(!names.is_empty() && names.iter().all(|name| *name == "box.local"), "{said:?}");
+    // Both are heard over one port.
+    knows(&world, "shop.local", &[NODE_ADDRESS]);
 }

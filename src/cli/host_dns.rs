@@ -1,6 +1,7 @@
 //! `edgesvc dns`: the configuration, and a call of the room that acts.
 
 use super::args::DnsVerb;
+use super::effective::effective;
 use super::exit::{Code, Failure};
 use super::{Daemon, configuration, output};
 use crate::config::Config;
@@ -56,7 +57,7 @@ pub(super) fn dns(verb: DnsVerb, daemon: &Daemon) -> Result<(), Failure> {
         DnsVerb::Undo(args) => (args.settings, HostDnsVerb::Undo { dry_run: args.dry_run, force: args.force }),
         DnsVerb::Status(args) => (args.settings, HostDnsVerb::Status { json: args.json.json() }),
     };
-    let told = (daemon.host_dns)(HostDns { config: configuration(&settings)?, verb })?;
+    let told = (daemon.host_dns)(HostDns { config: effective(configuration(&settings)?)?, verb })?;
     output::print(&told.text)?;
     if told.good { Ok(()) } else { Err(Failure::different()) }
 }

@@ -19,6 +19,7 @@ mod describe;
 mod diff;
 mod doctor;
 mod edit;
+mod effective;
 mod env;
 pub mod exit;
 mod explain;

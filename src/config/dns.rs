@@ -1,6 +1,7 @@
 //! What must hold between the settings of DNS. Pure.
 
 use super::{Config, DnsServer};
+use crate::model::ListenPlace;
 
 /// A setting, its value, and what is wrong with it beside the others.
 type Fault = (&'static str, String, String);
@@ -23,16 +24,20 @@ pub(super) fn dns_faults(config: &Config) -> Vec<Fault> {
         if config.cluster_dns.is_empty() {
             wrong("needs DNS for the box itself too: cluster-dns is none");
         }
-        if listen.ip().is_unspecified() || listen.ip().is_multicast() {
-            wrong("must be one address of the box: on all of them it would take the port of other resolvers");
-        } else if config.service_cluster_ip_ranges.iter().any(|range| range.contains(&listen.ip())) {
-            wrong("must not lie in the service range: its addresses exist only for Services");
+        let mut loopback = false;
+        if let ListenPlace::Address(at) = listen {
+            loopback = at.ip().is_loopback();
+            if at.ip().is_unspecified() || at.ip().is_multicast() {
+                wrong("must be one address of the box: on all of them it would take the port of other resolvers");
+            } else if config.service_cluster_ip_ranges.iter().any(|range| range.contains(&at.ip())) {
+                wrong("must not lie in the service range: its addresses exist only for Services");
+            }
+            if [config.listen, config.metrics_listen].contains(&Some(*at)) {
+                wrong("is the address of --listen or --metrics-listen already");
+            }
         }
-        if !listen.ip().is_loopback() && config.node_port_range.contains(&listen.port()) {
+        if !loopback && config.node_port_range.contains(&listen.port()) {
             wrong("its port lies in the node port range, where a Service could take it");
-        }
-        if [config.listen, config.metrics_listen].contains(&Some(*listen)) {
-            wrong("is the address of --listen or --metrics-listen already");
         }
     }
     if !config.dns_listen.is_empty() && config.dns_allow.is_empty() {
@@ -43,7 +48,7 @@ pub(super) fn dns_faults(config: &Config) -> Vec<Fault> {
 
 fn server_fault(config: &Config, server: &DnsServer) -> Option<String> {
     let addr = server.addr;
-    if config.cluster_dns.contains(&addr.ip()) || config.dns_listen.contains(&addr) {
+    if config.cluster_dns.contains(&addr.ip()) || config.dns_listen.contains(&ListenPlace::Address(addr)) {
         Some("is our own DNS address: queries would go round for ever".to_owned())
     } else if addr.ip().is_unspecified() || addr.ip().is_multicast() {
         Some("must be the address of one server".to_owned())

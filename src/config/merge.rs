@@ -114,7 +114,7 @@ impl Reading {
             dns_stub_zones: self.list("dns-stub-zones", value::stub_zone),
             dns_hosts: self.one("dns-hosts", value::file).flatten(),
             dns_ca_file: self.optional("dns-ca-file", value::file).flatten(),
-            dns_listen: self.list("dns-listen", value::dns_address),
+            dns_listen: self.list("dns-listen", value::dns_place),
             dns_allow: self.list("dns-allow", value::network),
             dns_rate_limit: self.one("dns-rate-limit", value::dns_rate).unwrap_or_default(),
             dns_ttl: self.one("dns-ttl", value::dns_ttl).unwrap_or_default(),

@@ -24,7 +24,7 @@ use std::path::PathBuf;
 
 use ipnet::IpNet;
 
-use crate::model::NodePortAddress;
+use crate::model::{ListenPlace, NodePortAddress};
 
 pub use merge::{Inputs, load};
 pub use problem::{ConfigError, Problem, Source};
@@ -60,8 +60,8 @@ pub struct Config {
     pub dns_hosts: Option<PathBuf>,
     /// Authorities of upstreams over TLS; `None` means the system's.
     pub dns_ca_file: Option<PathBuf>,
-    /// Addresses where DNS also answers the LAN.
-    pub dns_listen: Vec<SocketAddr>,
+    /// Where DNS also answers the LAN.
+    pub dns_listen: Vec<ListenPlace>,
     /// From where it does.
     pub dns_allow: Vec<IpNet>,
     /// Answers a second over UDP to one source of the LAN; 0 is no limit.

@@ -117,7 +117,13 @@ pub const SETTINGS: [Setting; 29] = [
         "the system's certificates",
         "Certificates of the authorities that upstreams over TLS are believed by"
     ),
-    setting!("dns-listen", "ADDR[:PORT][,...]", "", "none", "Addresses of the box where DNS also answers the LAN"),
+    setting!(
+        "dns-listen",
+        "ADDR[:PORT]|LINK[:PORT][,...]",
+        "",
+        "none",
+        "Where DNS also answers the LAN: addresses of the box, or links whose addresses are followed"
+    ),
     setting!(
         "dns-allow",
         "CIDR[,CIDR...]",

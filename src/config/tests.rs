@@ -241,3 +241,27 @@ fn a_forward_mark_is_one_bit_or_none() {
         assert!(mark(wrong).is_err(), "{wrong}");
     }
 }
+
+/// Commands beside the daemon read its settings as flags.
+#[test]
+fn what_a_configuration_says_of_each_setting_reads_as_the_same() {
+    for given in [
+        &[][..],
+        &[
+            ("service-cluster-ip-range", "10.43.0.0/16,fd43::/112"),
+            ("dns-listen", "eth0,192.168.1.1:5353,br0:5300"),
+            ("upstream-dns", "tls://1.1.1.1#dns.example,192.0.2.1"),
+            ("dns-stub-zones", "corp.example=192.0.2.2"),
+            ("nodeport-addresses", "primary,10.0.0.0/8"),
+            ("mdns-links", "eth0"),
+            ("load-balancer-pool", "192.0.2.10-192.0.2.20"),
+            ("dataplane-counters", "traffic"),
+        ],
+        &[("cluster-dns", "none"), ("dns-hosts", "none"), ("mdns-links", "none"), ("forward-mark", "none")],
+    ] {
+        let config = of(given, &[], None).unwrap();
+        let said: Vec<(&str, String)> = SETTINGS.iter().map(|one| (one.name, config.value_of(one.name))).collect();
+        let said: Vec<(&str, &str)> = said.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        assert_eq!(of(&said, &[], None).unwrap(), config, "{given:?}");
+    }
+}

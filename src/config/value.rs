@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 
 use super::{AddressRange, DnsServer, LogFormat, LogLevel, PodRecords, ProxyMode, StubZone, defaults};
-use crate::model::{NodePortAddress, name};
+use crate::model::{ListenPlace, NodePortAddress, name};
 
 /// `ADDR:PORT`, or `none`.
 pub(super) fn listen(text: &str) -> Result<Option<SocketAddr>, String> {
@@ -25,10 +25,10 @@ pub(super) fn address(text: &str) -> Result<IpAddr, String> {
     name::strict_ip(text).ok_or_else(|| "must be an IP address, for instance 10.43.0.10".to_owned())
 }
 
-/// `ADDR` or `ADDR:PORT`; port 53 unless given.
-pub(super) fn dns_address(text: &str) -> Result<SocketAddr, String> {
-    addressed(text, defaults::DNS_PORT)
-        .ok_or_else(|| "must be ADDR or ADDR:PORT, for instance 192.168.1.1 or [2001:db8::1]:5353".to_owned())
+/// `ADDR` or the name of a link, each with `:PORT` or without; port 53 unless given.
+pub(super) fn dns_place(text: &str) -> Result<ListenPlace, String> {
+    let fault = "must be an address or the name of a link, for instance 192.168.1.1, [2001:db8::1]:5353 or eth0";
+    ListenPlace::read(text, defaults::DNS_PORT).ok_or_else(|| fault.to_owned())
 }
 
 fn addressed(text: &str, port: u16) -> Option<SocketAddr> {

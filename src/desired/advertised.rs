@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use super::contribution::{Advertised, Frontend, FrontendAddr, Instance, Reach, Verdict};
 use super::service::load_balancer_addrs;
-use crate::model::mdns::{MDNS_ANNOTATION, protocol_label, service_name};
+use crate::model::mdns::{MDNS_ANNOTATION, MDNS_TXT_ANNOTATION, protocol_label, service_name, txt};
 use crate::model::service::ServicePort;
 use crate::model::{IpFamily, Object, Protocol, Service};
 
@@ -43,7 +43,10 @@ pub(super) fn advertised(object: &Object, service: &Service, frontends: &[Fronte
     } else {
         return None;
     };
-    Some(Advertised { name: name.into(), reach, instances })
+    // The API takes none that are wrong.
+    let attributes = object.meta.annotations.get(MDNS_TXT_ANNOTATION).unwrap_or_default();
+    let txt = txt(attributes).ok()?.into();
+    Some(Advertised { name: name.into(), reach, instances, txt })
 }
 
 /// The ports that are served, as clients look for them. The first of a kind has the

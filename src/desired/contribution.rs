@@ -184,6 +184,8 @@ pub struct Advertised {
     pub reach: Reach,
     /// Its ports that have a kind, sorted.
     pub instances: Vec<Instance>,
+    /// What each of them says of itself, as the data of a TXT record.
+    pub txt: Box<[u8]>,
 }
 
 /// Where clients of the LAN reach a Service.

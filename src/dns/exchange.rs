@@ -8,7 +8,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use hickory_proto::op::{Message, MessageType, ResponseCode};
-use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::{Instant, timeout_at};
@@ -24,8 +23,7 @@ const RESEND_PAUSE: Duration = Duration::from_millis(700);
 
 /// Asks a server the way it wants to be asked; the caller sets the limit of time.
 pub(crate) async fn ask_remote(remote: &Remote, tls: Option<&TlsConnector>, question: &Message) -> io::Result<Message> {
-    let packet = question.to_vec().map_err(io::Error::other)?;
-    let reply = once(remote, tls, question, &packet).await?;
+    let reply = once(remote, tls, question).await?;
     // A server from before EDNS does not understand the question (RFC 6891 section 7).
     let plain = matches!(reply.metadata.response_code, ResponseCode::FormErr | ResponseCode::NotImp);
     if !plain || question.edns.is_none() {
@@ -33,31 +31,26 @@ pub(crate) async fn ask_remote(remote: &Remote, tls: Option<&TlsConnector>, ques
     }
     let mut question = question.clone();
     question.edns = None;
-    let packet = question.to_vec().map_err(io::Error::other)?;
-    once(remote, tls, &question, &packet).await
+    once(remote, tls, &question).await
 }
 
-async fn once(remote: &Remote, tls: Option<&TlsConnector>, question: &Message, packet: &[u8]) -> io::Result<Message> {
+async fn once(remote: &Remote, tls: Option<&TlsConnector>, question: &Message) -> io::Result<Message> {
     match (&remote.upstream.tls, tls) {
-        (None, _) => ask_packet(remote.upstream.addr, question, packet).await,
-        (Some(name), Some(tls)) => over_tls(remote, tls, name, question, packet).await,
+        (None, _) => ask(remote.upstream.addr, question).await,
+        (Some(_), Some(tls)) => remote.pipelines.ask(&remote.upstream, tls, question).await,
         (Some(_), None) => Err(io::Error::other("TLS is not set up")),
     }
 }
 
 /// Asks over plain DNS; the caller sets the limit of time.
-pub(crate) async fn ask(server: SocketAddr, question: Message) -> io::Result<Message> {
+pub(crate) async fn ask(server: SocketAddr, question: &Message) -> io::Result<Message> {
     let packet = question.to_vec().map_err(io::Error::other)?;
-    ask_packet(server, &question, &packet).await
-}
-
-async fn ask_packet(server: SocketAddr, question: &Message, packet: &[u8]) -> io::Result<Message> {
-    let reply = over_udp(server, question, packet).await?;
+    let reply = over_udp(server, question, &packet).await?;
     if !reply.metadata.truncation {
         return Ok(reply);
     }
     let mut stream = TcpStream::connect(server).await?;
-    converse(&mut stream, question, packet).await
+    converse(&mut stream, question).await
 }
 
 async fn over_udp(server: SocketAddr, question: &Message, packet: &[u8]) -> io::Result<Message> {
@@ -90,41 +83,8 @@ async fn over_udp(server: SocketAddr, question: &Message, packet: &[u8]) -> io::
     }
 }
 
-/// One question on a connection that is kept for the next: a handshake costs more
-/// than an answer.
-async fn over_tls(
-    remote: &Remote,
-    tls: &TlsConnector,
-    name: &str,
-    question: &Message,
-    packet: &[u8],
-) -> io::Result<Message> {
-    // The server may have closed what we kept: then a new connection is the first try.
-    if let Some(mut kept) = remote.take_idle(Instant::now())
-        && let Ok(reply) = converse(&mut kept, question, packet).await
-    {
-        remote.give_idle(kept, Instant::now());
-        return Ok(reply);
-    }
-    let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
-    let stream = TcpStream::connect(remote.upstream.addr).await?;
-    stream.set_nodelay(true)?;
-    let mut stream = tls.connect(name, stream).await?;
-    let reply = converse(&mut stream, question, packet).await?;
-    remote.give_idle(stream, Instant::now());
-    Ok(reply)
-}
-
-async fn converse(
-    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
-    question: &Message,
-    packet: &[u8],
-) -> io::Result<Message> {
-    let length = u16::try_from(packet.len()).map_err(io::Error::other)?;
-    let mut framed = length.to_be_bytes().to_vec();
-    framed.extend_from_slice(packet);
-    stream.write_all(&framed).await?;
-    stream.flush().await?;
+async fn converse(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), question: &Message) -> io::Result<Message> {
+    stream.write_all(&framed(question)?).await?;
     let length = stream.read_u16().await?;
     let mut bytes = vec![0; length.into()];
     stream.read_exact(&mut bytes).await?;
@@ -132,8 +92,16 @@ async fn converse(
     if belongs(&reply, question) { Ok(reply) } else { Err(io::Error::other("the reply answers another question")) }
 }
 
+/// A question behind its length, to leave in one write: servers that take a length alone for
+/// a question would be waited for (RFC 7766 section 8).
+pub(crate) fn framed(question: &Message) -> io::Result<Vec<u8>> {
+    let packet = question.to_vec().map_err(io::Error::other)?;
+    let length = u16::try_from(packet.len()).map_err(io::Error::other)?;
+    Ok([&length.to_be_bytes(), packet.as_slice()].concat())
+}
+
 /// Whether it is the reply to this question.
-fn belongs(reply: &Message, question: &Message) -> bool {
+pub(crate) fn belongs(reply: &Message, question: &Message) -> bool {
     let same = |(theirs, ours): (&hickory_proto::op::Query, &hickory_proto::op::Query)| {
         theirs.query_type == ours.query_type
             && theirs.query_class == ours.query_class

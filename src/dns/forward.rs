@@ -26,7 +26,7 @@ use super::remote::{Remote, order};
 use super::request::DATAGRAM_BYTES_OURS;
 use super::stored::{Dated, Stored};
 use super::tls::{TlsError, connector};
-use super::upstream::{Directory, Forwarding, Servers, Upstreams};
+use super::upstream::{Directory, Forwarding, Own, Servers, Upstreams};
 
 /// Questions under way at once; further ones are answered SERVFAIL.
 const FLIGHTS_MAX: usize = 1024;
@@ -114,11 +114,7 @@ impl Question {
 impl Forwarder {
     /// Reads the authorities that upstreams over TLS need; nothing is asked yet. Must be
     /// called within the runtime.
-    pub(crate) fn new(
-        forwarding: Forwarding,
-        own: Vec<std::net::SocketAddr>,
-        counters: Arc<Counters>,
-    ) -> Result<Arc<Forwarder>, TlsError> {
+    pub(crate) fn new(forwarding: Forwarding, own: Own, counters: Arc<Counters>) -> Result<Arc<Forwarder>, TlsError> {
         let Forwarding { upstreams, stubs, hosts, ca_file, resolv_conf } = forwarding;
         let named = if let Upstreams::Named(named) = &upstreams { named.as_slice() } else { &[] };
         let over_tls = named.iter().chain(stubs.iter().map(|(_, upstream)| upstream));

@@ -18,7 +18,7 @@ pub async fn probe(at: SocketAddr, domain: &str) -> io::Result<()> {
     let name = Name::from_utf8(format!("dns-version.{}.", domain.trim_end_matches('.'))).map_err(io::Error::other)?;
     let mut question = Message::new(fastrand::u16(..), MessageType::Query, OpCode::Query);
     question.add_query(Query::query(name, RecordType::TXT));
-    let reply = exchange::ask(at, question).await?;
+    let reply = exchange::ask(at, &question).await?;
     match reply.metadata.response_code {
         ResponseCode::NoError if !reply.answers.is_empty() => Ok(()),
         code => Err(io::Error::other(format!("it answers {code}"))),
@@ -36,7 +36,7 @@ pub async fn lookup(at: SocketAddr, name: &str, v4: bool) -> io::Result<Vec<IpAd
     // The box's resolver may have to ask others.
     question.metadata.recursion_desired = true;
     question.add_query(Query::query(name, if v4 { RecordType::A } else { RecordType::AAAA }));
-    let reply = exchange::ask(at, question).await?;
+    let reply = exchange::ask(at, &question).await?;
     match reply.metadata.response_code {
         ResponseCode::NoError | ResponseCode::NXDomain => Ok(reply
             .answers

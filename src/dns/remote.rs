@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::net::TcpStream;
 use tokio::time::Instant;
-use tokio_rustls::client::TlsStream;
+
+use super::pipeline::Pipelines;
 
 /// An upstream server as it is named.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,13 +45,6 @@ const LOOP_REST: Duration = Duration::from_secs(60);
 /// usual time, within these.
 const HEDGE_MIN: Duration = Duration::from_millis(50);
 const HEDGE_MAX: Duration = Duration::from_millis(400);
-/// Idle TLS connections kept to one server: its questions under way at once.
-const IDLE_CONNECTIONS_MAX: usize = 4;
-/// How long one is kept: servers close theirs after some ten seconds.
-const IDLE_MAX: Duration = Duration::from_secs(8);
-
-type Connection = TlsStream<TcpStream>;
-
 /// A server and its health. Shared by all questions.
 #[derive(Debug)]
 pub(crate) struct Remote {
@@ -63,7 +56,8 @@ pub(crate) struct Remote {
     usual_micros: AtomicU32,
     loops: AtomicBool,
     times: Mutex<Times>,
-    idle: Mutex<Vec<(Connection, Instant)>>,
+    /// Connections to it, where it is asked over TLS.
+    pub(crate) pipelines: Pipelines,
 }
 
 #[derive(Debug, Default)]
@@ -100,7 +94,7 @@ impl Remote {
             usual_micros: AtomicU32::new(0),
             loops: AtomicBool::new(false),
             times: Mutex::default(),
-            idle: Mutex::default(),
+            pipelines: Pipelines::default(),
         })
     }
 
@@ -182,20 +176,6 @@ impl Remote {
             times.suspected = Some(now);
         }
         free
-    }
-
-    /// A connection that is open and idle.
-    pub(crate) fn take_idle(&self, now: Instant) -> Option<Connection> {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.retain(|(_, since)| now.saturating_duration_since(*since) < IDLE_MAX);
-        idle.pop().map(|(connection, _)| connection)
-    }
-
-    pub(crate) fn give_idle(&self, connection: Connection, now: Instant) {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() < IDLE_CONNECTIONS_MAX {
-            idle.push((connection, now));
-        }
     }
 
     pub(crate) fn health(&self) -> RemoteHealth {

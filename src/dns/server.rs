@@ -17,6 +17,7 @@ use super::cookie::Cookies;
 use super::counters::{Count, Counters, Latency, Totals};
 use super::forward::Forwarder;
 use super::guard::Guard;
+use super::lan::Lan;
 use super::listen::{ListenError, Sockets, open};
 use super::reader::{self, Readers};
 use super::remote::RemoteHealth;
@@ -25,6 +26,7 @@ use super::tls::TlsError;
 use super::upstream::Forwarding;
 use super::zone::Zone;
 use super::{tcp, udp};
+use crate::model::{BoxAddresses, ListenPlace};
 
 /// First and longest pause before an address that failed is opened again.
 const REOPEN_PAUSE_MIN: Duration = Duration::from_millis(250);
@@ -54,14 +56,23 @@ pub struct Options {
 }
 
 /// Addresses offered to the LAN.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Gate {
     /// Where to listen.
-    pub listen: Vec<SocketAddr>,
+    pub listen: Vec<ListenPlace>,
+    /// The box's addresses, as they change.
+    pub addresses: watch::Receiver<BoxAddresses>,
     /// From where questions are answered.
     pub allowed: Vec<IpNet>,
     /// Answers a second over UDP to one source; 0 is no limit.
     pub rate: u32,
+}
+
+impl Default for Gate {
+    fn default() -> Gate {
+        let addresses = watch::channel(BoxAddresses::default()).1;
+        Gate { listen: vec![], addresses, allowed: vec![], rate: 0 }
+    }
 }
 
 impl Default for Options {
@@ -108,17 +119,15 @@ impl BindError {
 #[derive(Debug)]
 pub struct Server {
     listeners: Vec<Listener>,
-    readers: Arc<Readers>,
+    lan: Lan,
     shared: Shared,
 }
 
 /// One address; without sockets while the address cannot be opened.
 #[derive(Debug)]
-struct Listener {
-    addr: SocketAddr,
+pub(super) struct Listener {
+    pub(super) addr: SocketAddr,
     sockets: Option<Sockets>,
-    /// Of addresses of the LAN.
-    guard: Option<Arc<Guard>>,
 }
 
 /// What every listener shares.
@@ -129,6 +138,7 @@ pub(crate) struct Shared {
     pub(crate) connections: Arc<Connections>,
     /// Datagrams that wait for an upstream.
     pub(crate) pending: Arc<Semaphore>,
+    pub(crate) readers: Arc<Readers>,
     /// Who may ask here, at addresses of the LAN.
     pub(crate) guard: Option<Arc<Guard>>,
 }
@@ -190,7 +200,7 @@ impl Server {
         let Options { domain, listen, gate, ttl, pod_mode, forwarding, newest, autopath, query_log } = options;
         let addresses: Vec<IpAddr> = listen.iter().map(SocketAddr::ip).collect();
         let counters = Arc::<Counters>::default();
-        let own = [listen.as_slice(), &gate.listen].concat();
+        let (lan, own) = Lan::open(&gate, &listen)?;
         let forwarder =
             forwarding.map(|forwarding| Forwarder::new(forwarding, own, Arc::clone(&counters))).transpose()?;
         let responder = Responder {
@@ -204,21 +214,26 @@ impl Server {
         };
         let guard =
             Arc::new(Guard::new(gate.allowed, if gate.listen.is_empty() { 0 } else { gate.rate }, Instant::now()));
-        let local = listen.into_iter().map(|addr| Listener::open(addr, None));
-        let lan = gate.listen.into_iter().map(|addr| Listener::open(addr, Some(Arc::clone(&guard))));
-        let listeners = local.chain(lan).collect::<Result<_, ListenError>>()?;
+        let listeners = listen.into_iter().map(Listener::open).collect::<Result<_, ListenError>>()?;
         let connections = Arc::new(Connections::new(counters));
         let pending = Arc::new(Semaphore::new(udp::PENDING_MAX));
         Ok(Server {
             listeners,
-            readers: Arc::new(Readers::start().map_err(BindError::Threads)?),
-            shared: Shared { responder: Arc::new(responder), zone, connections, pending, guard: None },
+            lan,
+            shared: Shared {
+                responder: Arc::new(responder),
+                zone,
+                connections,
+                pending,
+                readers: Arc::new(Readers::start().map_err(BindError::Threads)?),
+                guard: Some(guard),
+            },
         })
     }
 
     /// The addresses listened on, with the ports in effect.
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.listeners.iter().map(|listener| listener.addr).collect()
+        self.listeners.iter().chain(self.lan.listeners()).map(|listener| listener.addr).collect()
     }
 
     /// What has been asked and answered.
@@ -230,41 +245,55 @@ impl Server {
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let mut tasks = JoinSet::new();
         for listener in self.listeners {
-            let guard = listener.guard.clone();
-            tasks.spawn(listener.serve(Shared { guard, ..self.shared.clone() }, Arc::clone(&self.readers)));
+            tasks.spawn(listener.serve(Shared { guard: None, ..self.shared.clone() }));
         }
+        tasks.spawn(self.lan.serve(self.shared));
         // Dropping the set ends the listeners and, with them, all they started.
         shutdown.await;
     }
 }
 
 impl Listener {
-    fn open(addr: SocketAddr, guard: Option<Arc<Guard>>) -> Result<Listener, ListenError> {
+    pub(super) fn open(addr: SocketAddr) -> Result<Listener, ListenError> {
         match open(addr, reader::sockets()) {
-            Ok(sockets) => Ok(Listener { addr: sockets.addr, sockets: Some(sockets), guard }),
+            Ok(sockets) => Ok(Listener { addr: sockets.addr, sockets: Some(sockets) }),
             Err(error) if error.is_absence() => {
                 tracing::warn!(%addr, "DNS address is not there yet, trying again");
-                Ok(Listener { addr, sockets: None, guard })
+                Ok(Listener { addr, sockets: None })
             }
             Err(error) => Err(error),
         }
     }
 
+    /// One that is opened when it serves.
+    pub(super) fn closed(addr: SocketAddr) -> Listener {
+        Listener { addr, sockets: None }
+    }
+
     /// Serves the address for ever, opening it again when it fails.
-    async fn serve(self, shared: Shared, readers: Arc<Readers>) {
-        let Listener { addr, mut sockets, .. } = self;
+    pub(super) async fn serve(self, shared: Shared) {
+        let Listener { addr, mut sockets } = self;
         let mut pause = REOPEN_PAUSE_MIN;
+        let mut told = None;
         loop {
             match sockets.take().map_or_else(|| open(addr, reader::sockets()), Ok) {
                 Ok(opened) => {
                     let began = Instant::now();
-                    let error = serve(opened, &shared, &readers).await;
+                    let error = serve(opened, &shared).await;
                     tracing::warn!(%addr, %error, "DNS listener failed, opening it again");
                     if began.elapsed() > REOPEN_PAUSE_MAX {
                         pause = REOPEN_PAUSE_MIN;
                     }
+                    told = None;
                 }
-                Err(error) => tracing::warn!(%addr, %error, "DNS address cannot be opened, trying again"),
+                // The port may be another's for good: that is said once, not twice a minute.
+                Err(error) => {
+                    let words = Some(error.to_string());
+                    if told != words {
+                        tracing::warn!(%addr, %error, "DNS address cannot be opened, trying again");
+                        told = words;
+                    }
+                }
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(REOPEN_PAUSE_MAX);
@@ -273,9 +302,9 @@ impl Listener {
 }
 
 /// Serves until one of the sockets fails for good.
-async fn serve(sockets: Sockets, shared: &Shared, readers: &Readers) -> std::io::Error {
+async fn serve(sockets: Sockets, shared: &Shared) -> std::io::Error {
     let mut tasks = JoinSet::new();
-    for (socket, reader) in sockets.udp.into_iter().zip(readers.handles()) {
+    for (socket, reader) in sockets.udp.into_iter().zip(shared.readers.handles()) {
         tasks.spawn_on(udp::serve(socket, shared.clone(), Handle::current()), reader);
     }
     tasks.spawn(tcp::serve(sockets.tcp, shared.clone()));

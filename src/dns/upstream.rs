@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use hickory_proto::rr::Name;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::kept::{in_force, kept_path};
@@ -80,9 +81,12 @@ impl Forwarding {
     }
 }
 
+/// Our own addresses, those of the LAN as they change.
+pub(crate) type Own = watch::Receiver<Vec<SocketAddr>>;
+
 /// Who a server with these addresses of its own would ask now, for people.
 pub fn in_use(upstreams: Upstreams, own: Vec<SocketAddr>) -> Vec<String> {
-    let servers = Directory::new(upstreams, vec![], own).servers();
+    let servers = Directory::new(upstreams, vec![], watch::channel(own).1).servers();
     servers.iter().map(|remote| remote.upstream.to_string()).collect()
 }
 
@@ -90,7 +94,7 @@ pub fn in_use(upstreams: Upstreams, own: Vec<SocketAddr>) -> Vec<String> {
 #[derive(Debug)]
 pub(crate) struct Directory {
     files: Vec<PathBuf>,
-    own: Vec<SocketAddr>,
+    own: Own,
     /// The longest domains first.
     stubs: Vec<(Name, Servers)>,
     known: Mutex<Known>,
@@ -104,7 +108,8 @@ pub(crate) struct Directory {
 struct AsksUs {
     looked: Option<Instant>,
     stamp: Stamp,
-    yes: bool,
+    /// The servers it names.
+    named: Vec<SocketAddr>,
 }
 
 /// Servers to ask, in order.
@@ -116,6 +121,8 @@ struct Known {
     /// The search list of the file they stand in.
     search: Arc<[Name]>,
     stamps: Vec<Stamp>,
+    /// Our own addresses that were left out.
+    own: Vec<SocketAddr>,
     looked: Option<Instant>,
     /// Grows when other servers are in effect.
     generation: u64,
@@ -125,7 +132,7 @@ struct Known {
 pub(crate) type Stamp = Option<(std::time::SystemTime, u64, u64)>;
 
 impl Directory {
-    pub(crate) fn new(from: Upstreams, stubs: Vec<(String, Upstream)>, own: Vec<SocketAddr>) -> Directory {
+    pub(crate) fn new(from: Upstreams, stubs: Vec<(String, Upstream)>, own: Own) -> Directory {
         let mut domains: Vec<(Name, Vec<Arc<Remote>>)> = Vec::new();
         for (domain, upstream) in stubs {
             let Ok(mut name) = Name::from_ascii(domain.to_ascii_lowercase()) else { continue };
@@ -186,17 +193,19 @@ impl Directory {
             known.looked = Some(Instant::now());
             let now = stamp(path);
             if now != known.stamp {
-                let named = parse(&read_file(path, FILE_BYTES_MAX));
-                (known.stamp, known.yes) =
-                    (now, named.iter().any(|server| self.own.iter().any(|own| own.ip() == server.ip())));
+                (known.stamp, known.named) = (now, parse(&read_file(path, FILE_BYTES_MAX)));
             }
         }
-        known.yes
+        known.named.iter().any(|server| self.is_own(server.ip()))
     }
 
     /// Whether a question from there comes from the box itself.
     pub(crate) fn is_box(&self, addr: IpAddr) -> bool {
-        addr.is_loopback() || self.own.iter().any(|own| own.ip() == addr)
+        addr.is_loopback() || self.is_own(addr)
+    }
+
+    fn is_own(&self, addr: IpAddr) -> bool {
+        self.own.borrow().iter().any(|own| own.ip() == addr)
     }
 
     /// Every server in numbers.
@@ -215,8 +224,9 @@ impl Directory {
         known.looked = Some(Instant::now());
         let files: Vec<PathBuf> = self.files.iter().flat_map(|path| files_of(path)).collect();
         let stamps: Vec<Stamp> = files.iter().flat_map(|path| [stamp(path), stamp(&kept_path(path))]).collect();
-        if first || stamps != known.stamps {
-            known.stamps = stamps;
+        let own = self.own.borrow().clone();
+        if first || stamps != known.stamps || own != known.own {
+            (known.stamps, known.own) = (stamps, own);
             self.read(&files, &mut known, first);
         }
         known
@@ -245,9 +255,10 @@ impl Directory {
     }
 
     fn usable(&self, servers: Vec<Upstream>) -> Vec<Upstream> {
+        let own = self.own.borrow();
         let ours = |server: &Upstream| {
             let addr = server.addr;
-            self.own.contains(&addr) || addr.ip().is_unspecified() || STUBS.contains(&addr.ip())
+            own.contains(&addr) || addr.ip().is_unspecified() || STUBS.contains(&addr.ip())
         };
         let mut usable: Vec<Upstream> = Vec::new();
         for server in servers.into_iter().filter(|server| !ours(server)) {
@@ -261,7 +272,7 @@ impl Directory {
 
 impl Default for Known {
     fn default() -> Known {
-        Known { servers: Arc::new([]), search: Arc::new([]), stamps: vec![], looked: None, generation: 0 }
+        Known { servers: Arc::new([]), search: Arc::new([]), stamps: vec![], own: vec![], looked: None, generation: 0 }
     }
 }
 
@@ -315,7 +326,8 @@ mod tests {
         std::fs::create_dir(&leases).unwrap();
         std::fs::write(leases.join("2"), "# lease\nDNS=192.0.2.8\n").unwrap();
         let files = Upstreams::Files(vec![stub.clone(), real.clone(), leases]);
-        let directory = Directory::new(files, vec![], vec!["10.43.0.10:53".parse().unwrap()]);
+        let (own, owned) = watch::channel(vec!["10.43.0.10:53".parse().unwrap()]);
+        let directory = Directory::new(files, vec![], owned);
         assert_eq!(shown(&directory.servers()), ["192.0.2.7:53"]);
         assert_eq!(directory.search().iter().map(Name::to_string).collect::<Vec<_>>(), ["lan."]);
         std::fs::write(&stub, "nameserver 192.0.2.9\nnameserver 192.0.2.9\n").unwrap();
@@ -323,6 +335,10 @@ mod tests {
         tokio::time::advance(LOOK_PAUSE).await;
         assert_eq!(shown(&directory.servers()), ["192.0.2.9:53"]);
         assert_eq!(directory.generation(), 1);
+        // An address that becomes ours is not asked any more, whatever the files say.
+        own.send_modify(|own| own.push("192.0.2.9:53".parse().unwrap()));
+        tokio::time::advance(LOOK_PAUSE).await;
+        assert_eq!(shown(&directory.servers()), ["192.0.2.7:53"], "the next file");
         std::fs::remove_file(&stub).unwrap();
         std::fs::remove_file(&real).unwrap();
         tokio::time::advance(LOOK_PAUSE).await;
@@ -335,7 +351,7 @@ mod tests {
         let (conf, kept) = (dir.path().join("resolv.conf"), dir.path().join("resolv.conf.edgesvc"));
         std::fs::write(&conf, "# edgesvc-dns: file 0\nsearch svc.x lan\nnameserver 10.43.0.10\nnameserver 192.0.2.7\n")
             .unwrap();
-        let own = vec!["10.43.0.10:53".parse().unwrap()];
+        let own = watch::channel(vec!["10.43.0.10:53".parse().unwrap()]).1;
         let directory = Directory::new(Upstreams::Files(vec![conf]), vec![], own);
         assert_eq!(shown(&directory.servers()), ["192.0.2.7:53"], "the file itself, where nothing is kept");
         std::fs::write(&kept, "search lan\nnameserver 192.0.2.8\nnameserver 192.0.2.9\n").unwrap();
@@ -347,7 +363,7 @@ mod tests {
     #[tokio::test]
     async fn named_servers_are_used_as_they_are_but_for_ourselves() {
         let from = Upstreams::Named(vec![named("10.43.0.10:53"), named("127.0.0.1:5353")]);
-        let directory = Directory::new(from, vec![], vec!["10.43.0.10:53".parse().unwrap()]);
+        let directory = Directory::new(from, vec![], watch::channel(vec!["10.43.0.10:53".parse().unwrap()]).1);
         assert_eq!(shown(&directory.servers()), ["127.0.0.1:5353"]);
     }
 
@@ -356,7 +372,7 @@ mod tests {
         let stubs =
             [("corp.example", "192.0.2.1:53"), ("eu.corp.example", "192.0.2.2:53"), ("corp.example", "192.0.2.3:53")];
         let stubs = stubs.map(|(domain, server)| (domain.to_owned(), named(server))).to_vec();
-        let directory = Directory::new(Upstreams::Named(vec![named("192.0.2.9:53")]), stubs, vec![]);
+        let directory = Directory::new(Upstreams::Named(vec![named("192.0.2.9:53")]), stubs, watch::channel(vec![]).1);
         for (name, expected) in [
             ("a.eu.corp.example.", vec!["192.0.2.2:53"]),
             ("corp.example.", vec!["192.0.2.1:53", "192.0.2.3:53"]),

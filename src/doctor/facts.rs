@@ -6,6 +6,7 @@ use ipnet::IpNet;
 use time::OffsetDateTime;
 
 use crate::dataplane::{Neighbours, Probed};
+use crate::model::ListenPlace;
 
 /// Everything the checks need. Where something could not be read there is no
 /// value, and the check says so.
@@ -19,6 +20,8 @@ pub struct Facts {
     pub node_ports: (u16, u16),
     /// `--cluster-dns`.
     pub cluster_dns: Vec<IpAddr>,
+    /// `--dns-listen`.
+    pub dns_places: Vec<ListenPlace>,
     /// `--upstream-dns` is given.
     pub upstreams_named: bool,
     /// `--proxy-mode` is nftables.

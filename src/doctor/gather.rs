@@ -42,6 +42,7 @@ pub fn gather(config: &Config, config_fault: Option<String>, daemon: Daemon) -> 
         service_ranges: config.service_cluster_ip_ranges.clone(),
         node_ports: (*config.node_port_range.start(), *config.node_port_range.end()),
         cluster_dns: config.cluster_dns.clone(),
+        dns_places: config.dns_listen.clone(),
         upstreams_named: !config.upstream_dns.is_empty(),
         nftables: config.proxy_mode != ProxyMode::None,
         data_dir: disk(&config.data_dir),

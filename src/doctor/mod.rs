@@ -70,7 +70,7 @@ fn failure(check: &'static str, cause: impl Into<String>, mend: impl Into<String
 }
 
 /// Every check, in the order in which a box is set up.
-const CHECKS: [fn(&Facts) -> Finding; 26] = [
+const CHECKS: [fn(&Facts) -> Finding; 27] = [
     state::configuration,
     state::daemon,
     state::versions,
@@ -95,6 +95,7 @@ const CHECKS: [fn(&Facts) -> Finding; 26] = [
     network::ranges,
     network::mtu,
     network::dns_port,
+    network::dns_for_the_lan,
     network::resolvers,
     network::names_on_the_box,
 ];

@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use super::facts::Facts;
 use super::{Finding, failure, ok, unknown, warning};
 use crate::dataplane::LINK_NAME;
+use crate::model::ListenPlace;
 
 pub(super) fn forwarding(facts: &Facts) -> Finding {
     let name = "forwarding";
@@ -255,6 +256,27 @@ pub(super) fn dns_port(facts: &Facts) -> Finding {
             "make it listen on its own addresses only (dnsmasq: bind-dynamic; unbound: interface:; Pi-hole: bind to one interface), or --cluster-dns none",
         ),
     }
+}
+
+/// The daemon waits for addresses that come later: whoever looks is told so.
+pub(super) fn dns_for_the_lan(facts: &Facts) -> Finding {
+    let name = "DNS for the LAN";
+    if facts.dns_places.is_empty() {
+        return ok(name, "is not asked for (--dns-listen)");
+    }
+    // An IPv4 address may carry a label such as eth0:1.
+    let on = |link: &str| link.split(':').next().unwrap_or_default().to_owned();
+    let is_vacant = |place: &&ListenPlace| !facts.addrs.iter().any(|(addr, link)| place.admits(*addr, &on(link)));
+    let listed = |places: Vec<&ListenPlace>| places.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let vacant: Vec<&ListenPlace> = facts.dns_places.iter().filter(is_vacant).collect();
+    if vacant.is_empty() {
+        return ok(name, format!("is answered at {}", listed(facts.dns_places.iter().collect())));
+    }
+    warning(
+        name,
+        format!("the box has no address at {}: the LAN is answered there as soon as one comes", listed(vacant)),
+        "give the box that address or link (a DHCP lease, ip address add), or mend --dns-listen",
+    )
 }
 
 pub(super) fn resolvers(facts: &Facts) -> Finding {

@@ -5,6 +5,7 @@ use time::macros::datetime;
 use super::facts::{Daemon, Disk, Facts, LinkFact};
 use super::{Finding, Level, examine};
 use crate::dataplane::{Feature, HASH, Neighbours, OWNED_TABLES, Probed, SCTP};
+use crate::model::ListenPlace;
 
 /// A box on which everything is as it should be.
 fn healthy() -> Facts {
@@ -16,6 +17,7 @@ fn healthy() -> Facts {
         service_ranges: vec!["10.43.0.0/16".parse().unwrap()],
         node_ports: (30000, 32767),
         cluster_dns: vec!["10.43.0.10".parse().unwrap()],
+        dns_places: ["192.0.2.1", "eth0:5353"].iter().filter_map(|text| ListenPlace::read(text, 53)).collect(),
         upstreams_named: false,
         nftables: true,
         data_dir: Disk { path: "/d".to_owned(), free_bytes: 1 << 30, free_files: Some(1000), ..Disk::default() },
@@ -331,6 +333,13 @@ const NETWORK: &[Case] = &[
         Level::Failure,
         "only edgesvc's own DNS",
         "--upstream-dns",
+    ),
+    (
+        |f| f.addrs.retain(|(_, link)| link != "eth0"),
+        "DNS for the LAN",
+        Level::Warning,
+        "no address at 192.0.2.1:53, eth0:5353",
+        "--dns-listen",
     ),
     (|f| f.resolvers.0 = vec!["127.0.0.53".parse().unwrap()], "resolvers", Level::Failure, "stub", "--upstream-dns"),
     (|f| f.resolvers.0.clear(), "resolvers", Level::Warning, "names no server", "--upstream-dns"),

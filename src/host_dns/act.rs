@@ -1,7 +1,7 @@
 //! Does the steps of a plan: all of them, or none.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io::{self, Seek as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -22,6 +22,8 @@ const FOLDER_MODE: u32 = 0o700;
 pub struct ActError {
     what: String,
     hint: String,
+    /// What stood in the way.
+    pub obstacle: Obstacle,
     /// What the system said.
     #[source]
     source: io::Error,
@@ -29,15 +31,29 @@ pub struct ActError {
     pub left: Vec<String>,
 }
 
-impl ActError {
+/// What keeps a step from being done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Obstacle {
     /// The process may not.
-    pub fn is_permission(&self) -> bool {
-        self.source.kind() == io::ErrorKind::PermissionDenied
-    }
+    Privilege,
+    /// Nobody may write there, for it is mounted so.
+    ReadOnly,
+    /// Nobody may write there, for the file is marked so.
+    Immutable,
+    /// Anything else.
+    Other,
+}
 
-    /// The file system is not one to write to.
-    pub fn is_read_only(&self) -> bool {
-        self.source.kind() == io::ErrorKind::ReadOnlyFilesystem
+impl Obstacle {
+    /// What an error means to a process that is root, or is not. Pure.
+    pub(super) fn of(error: &io::Error, is_root: bool) -> Obstacle {
+        match error.raw_os_error().map(Errno::from_raw) {
+            Some(Errno::EROFS) => Obstacle::ReadOnly,
+            // Root is refused so by the mark alone; others by who owns the file too.
+            Some(Errno::EPERM) if is_root => Obstacle::Immutable,
+            Some(Errno::EPERM | Errno::EACCES) => Obstacle::Privilege,
+            _ => Obstacle::Other,
+        }
     }
 }
 
@@ -62,7 +78,8 @@ pub fn perform(plan: &Plan) -> Result<(), ActError> {
                 left.extend(failed.map(|error| format!("{amend}: {error}")));
             }
             let what = step.to_string().lines().next().unwrap_or_default().trim_end_matches(':').to_owned();
-            return Err(ActError { what, hint: hint(step, &source), source, left });
+            let obstacle = Obstacle::of(&source, nix::unistd::geteuid().is_root());
+            return Err(ActError { what, hint: hint(step, obstacle), obstacle, source, left });
         }
     }
     Ok(())
@@ -169,10 +186,18 @@ fn is_mounted(error: &io::Error) -> bool {
     error.raw_os_error() == Some(Errno::EBUSY as i32)
 }
 
+/// All of it, or what was there: it is not cut first, so that a disk without room still has
+/// the room of the former text.
 fn write_over(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).truncate(true).open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
+    let former = fs::read(path)?;
+    let mut file = OpenOptions::new().write(true).open(path)?;
+    let mut put = |bytes: &[u8]| {
+        file.rewind()?;
+        file.write_all(bytes)?;
+        file.set_len(bytes.len() as u64)?;
+        file.sync_all()
+    };
+    put(bytes).inspect_err(|_| drop(put(&former)))
 }
 
 /// A new file with owner and mode of another.
@@ -193,17 +218,33 @@ fn fill_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     file.sync_all()
 }
 
-fn hint(step: &Step, error: &io::Error) -> String {
+/// What mends it.
+fn hint(step: &Step, obstacle: Obstacle) -> String {
     let path = match step {
         Step::Call { .. } => return "failed".to_owned(),
         Step::Write { path, .. } | Step::PutBack { path, .. } | Step::Remove { path } | Step::Keep { path, .. } => path,
     };
-    match error.raw_os_error().map(Errno::from_raw) {
-        Some(Errno::EROFS) => "the file system is read-only: remount it read-write first".to_owned(),
-        Some(Errno::EPERM) => {
-            format!("not permitted: needs root; if it is, the file is immutable (lsattr, chattr -i {})", path.display())
+    let shown = path.display();
+    match obstacle {
+        Obstacle::ReadOnly => {
+            let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+            let mount = mount_of(&mounts, path);
+            format!(
+                "{mount} is mounted read-only: `mount -o remount,rw {mount}` first; in a container, tell its runtime whom to ask (--dns)"
+            )
         }
-        Some(Errno::EACCES) => "not permitted: needs root".to_owned(),
-        _ => "failed".to_owned(),
+        Obstacle::Immutable => format!(
+            "not permitted to root either: the file or its folder is immutable (lsattr -d {shown}): `chattr -i {shown}` first"
+        ),
+        Obstacle::Privilege => "not permitted: needs root".to_owned(),
+        Obstacle::Other => "failed".to_owned(),
     }
+}
+
+/// The mount that a path lies in, by the text of /proc/self/mountinfo: the last one there
+/// hides those before. Pure.
+pub(super) fn mount_of<'t>(mounts: &'t str, path: &Path) -> &'t str {
+    let points = mounts.lines().filter_map(|line| line.split(' ').nth(4));
+    let over = points.filter(|point| path.starts_with(point));
+    over.max_by_key(|point| point.len()).unwrap_or("/")
 }

@@ -26,7 +26,7 @@ mod tests;
 mod ways;
 mod wish;
 
-pub use act::{ActError, perform};
+pub use act::{ActError, Obstacle, perform};
 pub use facts::{ConfFile, Facts, LinkNames, Paths, Record, Resolvconf};
 pub use link::{apply, read_record};
 pub use look::look;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 
+use super::act::{Obstacle, mount_of};
 use super::facts::{ConfFile, Facts, LinkNames, Paths, Record, Resolvconf};
 use super::plan::{Asked, Plan, Step, Way, plan_setup, plan_undo, ways_set_up};
 use super::resolv_conf::{Manner, Owner, owner, written};
@@ -43,6 +44,25 @@ fn lines(former: Option<&str>, alone: bool) -> Vec<String> {
 }
 
 const OURS: &str = "default.svc.cluster.local svc.cluster.local cluster.local";
+
+#[test]
+fn what_stands_in_the_way_is_told_by_the_error_and_by_who_asks() {
+    use nix::errno::Errno;
+    let of = |errno: Errno, is_root| Obstacle::of(&std::io::Error::from(errno), is_root);
+    for (errno, to_root, to_others) in [
+        (Errno::EPERM, Obstacle::Immutable, Obstacle::Privilege),
+        (Errno::EACCES, Obstacle::Privilege, Obstacle::Privilege),
+        (Errno::EROFS, Obstacle::ReadOnly, Obstacle::ReadOnly),
+        (Errno::ENOSPC, Obstacle::Other, Obstacle::Other),
+    ] {
+        assert_eq!((of(errno, true), of(errno, false)), (to_root, to_others), "{errno}");
+    }
+    let mounts = "21 1 8:1 / / ro - ext4 /dev/sda1 ro\n30 21 0:5 / /etc rw - tmpfs etc rw\n\
+                  31 30 0:6 /f /etc/resolv.conf ro - tmpfs f rw\n32 21 0:7 / /etc2 rw - tmpfs x rw\n";
+    for (path, mount) in [("/etc/resolv.conf", "/etc/resolv.conf"), ("/etc/resolv.conf2", "/etc"), ("/var/x", "/")] {
+        assert_eq!(mount_of(mounts, Path::new(path)), mount, "{path}");
+    }
+}
 
 #[test]
 fn resolv_conf_names_edgesvc_first_and_the_former_servers_behind() {

@@ -8,7 +8,7 @@ use hickory_proto::rr::Name;
 
 use super::PORT;
 use super::packet::{self, Incoming, Question};
-use super::presence::{Moment, Outgoing, Place, Presence, Turn, index};
+use super::presence::{Moment, Outgoing, Owned, Place, Presence, Turn, index};
 use super::record::{ANY, NSEC, Record};
 use crate::model::IpFamily;
 
@@ -26,10 +26,13 @@ const DEFERRED_MAX: usize = 32;
 /// to flood a neighbour whose address was forged.
 const DIRECT_PER_SECOND: u32 = 50;
 
-/// Answers that wait for the rest of what their asker knows.
+/// Answers that wait: for the rest of what their asker knows, or a while because others may
+/// answer too.
 #[derive(Debug)]
 pub(super) struct Deferred {
-    asker: IpAddr,
+    asker: SocketAddr,
+    /// They are for the asker alone.
+    alone: bool,
     family: IpFamily,
     pub(super) at: Moment,
     places: BTreeSet<Place>,
@@ -84,13 +87,17 @@ impl Presence {
             }
             return;
         }
-        if !direct.is_empty() && !self.answer_alone(turn, family, asker, &direct) {
+        if !self.is_ours(&direct) && self.deferred.len() < DEFERRED_MAX {
+            let at = turn.after(SHARED_DELAY);
+            turn.touch(at);
+            self.deferred.push(Deferred { asker, alone: true, family, at, places: direct });
+        } else if !direct.is_empty() && !self.answer_alone(turn, family, asker, &direct) {
             to_all.extend(direct);
         }
         if incoming.truncated && !probe && self.deferred.len() < DEFERRED_MAX {
             let at = turn.after(KNOWN_DELAY);
             turn.touch(at);
-            self.deferred.push(Deferred { asker: asker.ip(), family, at, places: to_all });
+            self.deferred.push(Deferred { asker, alone: false, family, at, places: to_all });
             return;
         }
         self.answer_all(turn, family, &to_all, probe);
@@ -125,10 +132,14 @@ impl Presence {
         sent.is_some_and(|sent| now < sent + Duration::from_secs(ttl.into()) / 4)
     }
 
+    /// Whether nobody but us can have any of these.
+    fn is_ours(&self, places: &BTreeSet<Place>) -> bool {
+        places.iter().filter_map(|place| self.record(place)).all(|record| record.unique)
+    }
+
     fn answer_all(&mut self, turn: &mut Turn<'_>, family: IpFamily, places: &BTreeSet<Place>, probe: bool) {
-        let unique = places.iter().filter_map(|place| self.record(place)).all(|record| record.unique);
         // Nobody else answers for what is ours alone; otherwise all would speak at once.
-        let at = if unique || probe { turn.now } else { turn.after(SHARED_DELAY) };
+        let at = if probe || self.is_ours(places) { turn.now } else { turn.after(SHARED_DELAY) };
         for (name, place) in places {
             let line = self.names.get_mut(name).and_then(|owned| owned.lines.get_mut(*place));
             if let Some(line) = line {
@@ -184,7 +195,7 @@ impl Presence {
     /// The rest of what an asker knows, who said that more follows.
     fn hear_more(&mut self, asker: IpAddr, known: &Known<'_>) {
         let names = &self.names;
-        for deferred in self.deferred.iter_mut().filter(|deferred| deferred.asker == asker) {
+        for deferred in self.deferred.iter_mut().filter(|deferred| deferred.asker.ip() == asker) {
             deferred.places.retain(|(name, place)| {
                 let line = names.get(name).and_then(|owned| owned.lines.get(*place));
                 line.is_some_and(|line| !is_known(known, &line.record))
@@ -193,13 +204,20 @@ impl Presence {
     }
 
     /// Takes the answers that have waited long enough, by family.
-    pub(super) fn take_deferred(&mut self, now: Moment, answers: &mut [BTreeSet<Place>; 2]) {
-        for deferred in self.deferred.extract_if(.., |deferred| deferred.at <= now) {
-            for (name, place) in deferred.places {
-                let Some(owned) = self.names.get_mut(&name).filter(|owned| owned.is_answered()) else { continue };
-                let Some(line) = owned.lines.get_mut(place) else { continue };
-                if line.schedule(deferred.family, now, SAY_PAUSE) <= now
-                    && let Some(answers) = answers.get_mut(index(deferred.family))
+    pub(super) fn take_deferred(&mut self, turn: &mut Turn<'_>, answers: &mut [BTreeSet<Place>; 2]) {
+        let now = turn.now;
+        let due: Vec<Deferred> = self.deferred.extract_if(.., |deferred| deferred.at <= now).collect();
+        for Deferred { asker, alone, family, mut places, .. } in due {
+            places.retain(|(name, _)| self.names.get(name).is_some_and(Owned::is_answered));
+            if alone && (places.is_empty() || self.answer_alone(turn, family, asker, &places)) {
+                continue;
+            }
+            for (name, place) in places {
+                let Some(line) = self.names.get_mut(&name).and_then(|owned| owned.lines.get_mut(place)) else {
+                    continue;
+                };
+                if line.schedule(family, now, SAY_PAUSE) <= now
+                    && let Some(answers) = answers.get_mut(index(family))
                 {
                     answers.insert((name, place));
                 }

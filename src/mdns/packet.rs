@@ -142,6 +142,8 @@ pub(super) fn probes(names: &[(&Name, Vec<&Record>)]) -> Vec<Vec<u8>> {
         let sizes = rest.iter().map(|(name, records)| name.len() + 5 + bytes_max(records));
         let (these, later) = rest.split_at(count_within(sizes, SENT_BYTES_MAX - HEADER_BYTES).max(1));
         rest = later;
+        // Not for an answer alone: it would come to the box's port, which others share, and
+        // to one of them (section 15.1). All hear what the group is told.
         let questions: Vec<Question> = these
             .iter()
             .map(|(name, _)| Question { name: (*name).clone(), kind: super::record::ANY, unicast: false })

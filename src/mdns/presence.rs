@@ -300,7 +300,7 @@ impl Presence {
         }
         self.probe(turn, &probes);
         let mut answers = self.due(turn.now);
-        self.take_deferred(turn.now, &mut answers);
+        self.take_deferred(turn, &mut answers);
         for (family, answers) in IpFamily::BOTH.into_iter().zip(answers) {
             self.say(turn, family, &announced.iter().cloned().chain(answers).collect());
         }

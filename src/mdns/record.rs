@@ -83,11 +83,11 @@ pub(super) fn names(advertised: &Advertised, label: &str, link: &Link) -> Vec<Na
     records.push(denial(&host, &kinds));
     let host = Named { name: host, host: None, records };
     let instances: Vec<Named> =
-        advertised.instances.iter().filter_map(|one| instance(one, label, &host.name)).collect();
+        advertised.instances.iter().filter_map(|one| instance(one, label, &host.name, &advertised.txt)).collect();
     std::iter::once(host).chain(instances).collect()
 }
 
-fn instance(one: &Instance, label: &str, host: &Name) -> Option<Named> {
+fn instance(one: &Instance, label: &str, host: &Name, txt: &[u8]) -> Option<Named> {
     let (kind, protocol) = (format!("_{}", one.kind), protocol_label(one.protocol));
     let own = match one.among {
         None => label.to_owned(),
@@ -109,8 +109,7 @@ fn instance(one: &Instance, label: &str, host: &Name) -> Option<Named> {
     };
     let records = vec![
         unique(SRV, HOST_TTL, srv.into()),
-        // One empty string: there is always a TXT record (RFC 6763 section 6.1).
-        unique(TXT, OTHER_TTL, [0].into()),
+        unique(TXT, OTHER_TTL, txt.into()),
         denial(&instance, &[TXT, SRV]),
         shared(&kind, &instance),
         shared(&kinds, &kind),

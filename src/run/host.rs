@@ -10,11 +10,11 @@ use tokio::time::timeout;
 use crate::cli::exit::{Code, Failure};
 use crate::cli::{HostDns, HostDnsVerb, Told};
 use crate::config::{Config, defaults};
-use crate::dataplane::LINK_NAME;
+use crate::dataplane::{self, LINK_NAME};
 use crate::dns;
 use crate::doctor;
-use crate::host_dns::{self, Answers, Asked, Facts, Paths, Plan, Record, Report, Way, Wish};
-use crate::model::BoxAddresses;
+use crate::host_dns::{self, Answers, Asked, Facts, Obstacle, Paths, Plan, Record, Report, Way, Wish};
+use crate::model::{BoxAddress, BoxAddresses, ListenPlace};
 
 /// How long a server may take to answer: resolvers on the box, or what they know.
 const ANSWER_MAX: Duration = Duration::from_secs(3);
@@ -98,12 +98,10 @@ fn done(plans: &[Plan], dry_run: bool, nothing: &str) -> Result<Told, Failure> {
 }
 
 fn failure(error: &host_dns::ActError) -> Failure {
-    let code = if error.is_permission() {
-        Code::NoPermission
-    } else if error.is_read_only() {
-        Code::CannotCreate
-    } else {
-        Code::Io
+    let code = match error.obstacle {
+        Obstacle::Privilege => Code::NoPermission,
+        Obstacle::ReadOnly | Obstacle::Immutable => Code::CannotCreate,
+        Obstacle::Other => Code::Io,
     };
     let mut failure = Failure::from_error(code, "error", error);
     let left = if error.left.is_empty() { "nothing was changed".to_owned() } else { error.left.join("; ") };
@@ -143,8 +141,15 @@ async fn cluster(config: &Config) -> Vec<(IpAddr, Result<(), String>)> {
 }
 
 async fn ask(config: &Config, wish: &Wish) -> Answers {
-    let own: Vec<SocketAddr> =
+    let mut own: Vec<SocketAddr> =
         config.cluster_dns.iter().map(|addr| SocketAddr::new(*addr, defaults::DNS_PORT)).collect();
+    // What stands on our link is ours, whatever we were told: the daemon may not tell us.
+    let addresses = dataplane::addresses::read().unwrap_or_default();
+    let places = |one: &BoxAddress| {
+        let here = config.dns_listen.iter().filter(|place| place.admits(one.addr, &one.link)).map(ListenPlace::port);
+        here.chain((one.link == LINK_NAME).then_some(defaults::DNS_PORT)).collect::<Vec<u16>>()
+    };
+    own.extend(addresses.iter().flat_map(|one| places(one).into_iter().map(|port| SocketAddr::new(one.addr, port))));
     let upstreams = super::naming::upstreams(config);
     let v4 = config.service_cluster_ip_ranges.first().is_none_or(|range| range.addr().is_ipv4());
     let mut system = None;

@@ -35,7 +35,7 @@ use crate::api::kinds::Rules;
 use crate::api::server::{self, Check, Limits, Server};
 use crate::cli::DataplaneVerb;
 use crate::cli::exit::{Code, Failure};
-use crate::config::{Config, ProxyMode, defaults};
+use crate::config::{Config, ProxyMode, SETTINGS, defaults};
 use crate::controller;
 use crate::dataplane::{self, health_check};
 use crate::desired::{self, Tracker};
@@ -171,7 +171,7 @@ impl Running {
         memory::give_back();
 
         let mut tasks = JoinSet::new();
-        let dns_numbers = start_dns(config, &store, zones, stopped.clone(), &mut tasks)?;
+        let dns_numbers = start_dns(config, &store, zones, addresses.clone(), stopped.clone(), &mut tasks)?;
         let inputs = health_check::Inputs {
             checks: health_checks,
             nodeport_addresses: config.nodeport_addresses.clone(),
@@ -354,13 +354,14 @@ fn start_dns(
     config: &Config,
     store: &Store,
     zones: watch::Receiver<dns::Zone>,
+    addresses: watch::Receiver<crate::model::BoxAddresses>,
     stopped: watch::Receiver<bool>,
     tasks: &mut JoinSet<()>,
 ) -> Result<Option<dns::Numbers>, Failure> {
     if config.cluster_dns.is_empty() {
         return Ok(None);
     }
-    let options = naming::options(config, store.clone());
+    let options = naming::options(config, store.clone(), addresses);
     let server = dns::Server::bind(options, zones).map_err(|error| {
         let code = if error.is_permission() { Code::NoPermission } else { Code::CannotCreate };
         Failure::from_error(code, "DNS", &error)
@@ -425,6 +426,7 @@ fn api_options(
         checks: Arc::clone(checks),
         metrics,
         kernel,
+        settings: SETTINGS.iter().map(|setting| (setting.name, config.value_of(setting.name))).collect(),
         report_faults,
     }
 }

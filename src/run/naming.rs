@@ -5,16 +5,18 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use tokio::sync::watch;
+
 use crate::config::{Config, DnsServer, PodRecords, defaults};
 use crate::dns::{self, Upstream};
-use crate::model::{Kind, Object, ObjectKey, Revision};
+use crate::model::{BoxAddresses, Kind, Object, ObjectKey, Revision};
 use crate::store::{Snapshot, Store};
 
 /// By what programs of the box resolve names.
 const RESOLV_CONF: &str = "/etc/resolv.conf";
 
 /// The server's options.
-pub(super) fn options(config: &Config, store: Store) -> dns::Options {
+pub(super) fn options(config: &Config, store: Store, addresses: watch::Receiver<BoxAddresses>) -> dns::Options {
     let forwarding = dns::Forwarding {
         upstreams: upstreams(config),
         stubs: config.dns_stub_zones.iter().map(|zone| (zone.domain.clone(), upstream(&zone.server))).collect(),
@@ -27,6 +29,7 @@ pub(super) fn options(config: &Config, store: Store) -> dns::Options {
         listen: config.cluster_dns.iter().map(|addr| SocketAddr::new(*addr, defaults::DNS_PORT)).collect(),
         gate: dns::Gate {
             listen: config.dns_listen.clone(),
+            addresses,
             allowed: config.dns_allow.clone(),
             rate: config.dns_rate_limit,
         },

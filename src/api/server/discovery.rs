@@ -25,13 +25,14 @@ const MAJOR: &str = "1";
 const MINOR: &str = "36";
 
 /// Paths of `/` beside those of groups.
-const PATHS: [&str; 14] = [
+const PATHS: [&str; 15] = [
     "/.well-known/openid-configuration",
     "/api",
     "/api/v1",
     "/apis",
     "/edgesvc/v1/grants",
     "/edgesvc/v1/repair",
+    "/edgesvc/v1/settings",
     "/edgesvc/v1/tokens",
     "/healthz",
     "/livez",

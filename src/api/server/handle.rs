@@ -22,7 +22,7 @@ use super::share::{Held, Pool};
 use super::traffic::Tracked;
 use super::{
     Api, accounts, action, create, delete, discovery, health, kernel, list, openapi, patch, repair, replace, review,
-    scrape, tokens, watch,
+    scrape, settings, tokens, watch,
 };
 use crate::model::Kind;
 
@@ -218,6 +218,7 @@ fn documents(call: &mut Call, route: &Route) -> Outcome {
     match route {
         Route::Root => Ok(discovery::root(call)),
         Route::Version => Ok(discovery::version(call)),
+        Route::Settings => Ok(settings::settings(call)),
         Route::Health { endpoint, check } => Ok(health::answer(call, endpoint, check.as_deref())),
         Route::Issuer => accounts::configuration(call),
         Route::IssuerKeys => accounts::keys(call),

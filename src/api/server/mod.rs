@@ -48,6 +48,7 @@ mod roles;
 mod route;
 mod scrape;
 mod selector;
+mod settings;
 mod share;
 mod show;
 mod stream;
@@ -73,6 +74,7 @@ pub use health::Check;
 pub use kernel::{Kernel, KernelQuestion, Scope};
 pub use limits::Limits;
 pub use pki::PkiError;
+pub use settings::Settings;
 
 /// Gives the state of the rooms behind the API, for `/livez` and `/readyz`.
 pub type Checks = Arc<dyn Fn() -> Vec<Check> + Send + Sync>;
@@ -111,6 +113,8 @@ pub struct Options {
     pub metrics: Metrics,
     /// The kernel beside the store.
     pub kernel: Kernel,
+    /// What the daemon was told at its start.
+    pub settings: Settings,
     /// Who reports what `/edgesvc/v1/repair` mends.
     pub report_faults: ReportFaults,
 }
@@ -159,6 +163,7 @@ struct Api {
     checks: Checks,
     metrics: Metrics,
     kernel: Kernel,
+    settings: Settings,
     report_faults: ReportFaults,
     /// Where the API answers, for discovery.
     address: Option<SocketAddr>,
@@ -192,7 +197,7 @@ impl Server {
     /// Binds all doors, prepares the certificates and writes `admin.kubeconfig`.
     pub async fn bind(options: Options, store: Store, shutdown: latest::Receiver<bool>) -> Result<Server, ServeError> {
         let Options { socket, socket_group, listen, metrics_listen, data_dir, hostname, service_ips, .. } = options;
-        let Options { cluster_domain, rules, limits, checks, metrics, kernel, report_faults, .. } = options;
+        let Options { cluster_domain, rules, limits, checks, metrics, kernel, settings, report_faults, .. } = options;
         let unix = listen::unix(&socket, socket_group).await?;
         let (mut tls, mut door, mut address) = (None, None, None);
         let state = data_dir.clone();
@@ -218,6 +223,7 @@ impl Server {
             checks,
             metrics,
             kernel,
+            settings,
             report_faults,
             address,
             door,

@@ -47,6 +47,8 @@ pub(super) enum Route {
     TokenRequest { namespace: String, name: String },
     /// `/edgesvc/v1/repair`
     Repair,
+    /// `/edgesvc/v1/settings`
+    Settings,
     /// `/edgesvc/v1/dataplane/WHAT`
     Kernel(String),
     /// A review: created, in a namespace or outside, never stored.
@@ -165,6 +167,7 @@ pub(super) fn route(path: &str) -> Route {
             Route::Grant { namespace: (*namespace).to_owned(), name: (*name).to_owned() }
         }
         ["edgesvc", "v1", "repair"] => Route::Repair,
+        ["edgesvc", "v1", "settings"] => Route::Settings,
         ["edgesvc", "v1", "dataplane", what] => Route::Kernel((*what).to_owned()),
         [".well-known", "openid-configuration"] => Route::Issuer,
         ["openid", "v1", "jwks"] => Route::IssuerKeys,

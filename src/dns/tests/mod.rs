@@ -6,6 +6,7 @@ mod corpus;
 mod forwarding;
 mod memory;
 mod sockets;
+mod tls;
 mod transport;
 
 use std::net::IpAddr;

@@ -11,6 +11,7 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::dns::{BindError, Gate, ListenError, Newest, Options, Server};
+use crate::model::ListenPlace;
 
 const LIMIT: Duration = Duration::from_secs(10);
 
@@ -192,8 +193,8 @@ async fn all_addresses_at_once_are_refused() {
 /// A server whose only address is offered to the LAN.
 fn start_for_the_lan(allowed: &str, rate: u32) -> Running {
     let (sender, receiver) = watch::channel(zone());
-    let listen = vec!["127.0.0.1:0".parse().unwrap()];
-    let gate = Gate { listen, allowed: vec![allowed.parse().unwrap()], rate };
+    let listen = vec![ListenPlace::Address("127.0.0.1:0".parse().unwrap())];
+    let gate = Gate { listen, allowed: vec![allowed.parse().unwrap()], rate, ..Gate::default() };
     let server = Server::bind(Options { gate, ..Options::default() }, receiver).unwrap();
     let addr = server.addresses()[0];
     Running { addr, zone: sender, task: tokio::spawn(server.run(std::future::pending())) }

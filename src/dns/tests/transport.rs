@@ -1,7 +1,8 @@
 //! Cases 43 to 48 of spec/dns.md: sizes, EDNS, codes, and hostile bytes.
 
 use hickory_proto::op::{Edns, MessageType, OpCode};
-use hickory_proto::rr::DNSClass;
+use hickory_proto::rr::rdata::SOA;
+use hickory_proto::rr::{DNSClass, RData, Record};
 use proptest::prelude::*;
 
 use super::*;
@@ -132,9 +133,16 @@ fn cases_46_to_48_other_classes_operations_and_transfers_are_refused() {
     }
     for qtype in [RecordType::AXFR, RecordType::IXFR] {
         for transport in [Transport::Udp, Transport::Tcp] {
-            assert_eq!(show(&send(&zone(), &question("cluster.local.", qtype), transport)), "refused: ");
+            for name in ["cluster.local.", "43.10.in-addr.arpa.", "example.com."] {
+                assert_eq!(show(&send(&zone(), &question(name, qtype), transport)), "refused: ", "{qtype} {name}");
+            }
         }
     }
+    // As a secondary asks, which says what it has (RFC 1995 section 3).
+    let mut increment = question("cluster.local.", RecordType::IXFR);
+    let soa = SOA::new(Name::root(), Name::root(), 1, 0, 0, 0, 0);
+    increment.add_authority(Record::from_rdata(increment.queries[0].name.clone(), 0, RData::SOA(soa)));
+    assert_eq!(show(&send(&zone(), &increment, Transport::Tcp)), "refused: ");
 }
 
 #[test]

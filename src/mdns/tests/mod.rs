@@ -74,7 +74,8 @@ fn service(name: &str, kinds: &[&str]) -> Arc<Advertised> {
         among: None,
     };
     let instances = kinds.iter().enumerate().map(instance).collect();
-    Arc::new(Advertised { name: name.into(), reach: Reach::Box(vec![IpFamily::V4, IpFamily::V6]), instances })
+    let reach = Reach::Box(vec![IpFamily::V4, IpFamily::V6]);
+    Arc::new(Advertised { name: name.into(), reach, instances, txt: [0].into() })
 }
 
 fn wanted(services: &[(&str, Arc<Advertised>)]) -> Wanted {

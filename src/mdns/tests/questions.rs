@@ -23,7 +23,7 @@ fn a_name_is_probed_three_times_and_announced_twice() {
         probe.questions.iter().map(|one| one.name.to_utf8()).collect::<Vec<_>>(),
         ["shop._http._tcp.local.", "shop.local."]
     );
-    assert!(probe.questions.iter().all(|one| one.kind == ANY));
+    assert!(probe.questions.iter().all(|one| one.kind == ANY && !one.unicast));
     assert!(probe.authorities.iter().all(|record| !record.unique), "a probe flushes no cache");
     assert_eq!(announced[0].at - probes[2].at, millis(250));
     assert_eq!(announced[1].at - announced[0].at, millis(1000));
@@ -136,6 +136,22 @@ fn a_question_for_an_answer_alone_gets_it_if_all_heard_it_lately() {
     lan.run(Duration::from_secs(30));
     assert_eq!(lan.ask(NEIGHBOUR, &question)[0].out.to, None);
     assert_eq!(lan.ask("198.51.100.7:5353", &question)[0].out.to, None);
+}
+
+#[test]
+fn an_answer_alone_waits_too_where_others_may_answer() {
+    let mut lan = Lan::settled("shop", &["http"]);
+    let mut question = asking(&[(KIND, PTR)]);
+    question.questions[0].unicast = true;
+    let answers = lan.ask(NEIGHBOUR, &question);
+    assert_eq!((answers.len(), answers[0].out.to), (1, Some(NEIGHBOUR.parse().unwrap())));
+    assert!((millis(20)..=millis(120)).contains(&answers[0].at), "{:?}", answers[0].at);
+    // What is taken back meanwhile is not said any more.
+    lan.hear(NEIGHBOUR.parse().unwrap(), &query(&question));
+    lan.with(0, |responder, now| responder.set_wanted(now, &Wanted::new()));
+    lan.run(millis(500));
+    assert!(lan.sent.iter().all(|sent| sent.out.to.is_none()), "{:?}", lan.sent);
+    assert_eq!(lan.hosts[0].responder.next(), None);
 }
 
 #[test]

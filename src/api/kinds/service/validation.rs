@@ -11,7 +11,7 @@ use super::super::metadata::labels;
 use super::super::read::{FAULTS_MAX, annotation, enough, given, int, list, text, texts};
 use super::{TOPOLOGY_HINTS, is_external, is_external_name, is_headless, kind_of, needs_health_check};
 use crate::model::balance::{BALANCE_ANNOTATION, PROXY_MODE_ANNOTATION, RELAY, Schedule};
-use crate::model::mdns::MDNS_ANNOTATION;
+use crate::model::mdns::{MDNS_ANNOTATION, MDNS_TXT_ANNOTATION, txt};
 use crate::model::{Cause, name};
 
 const TYPES: [&str; 4] = ["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"];
@@ -28,6 +28,7 @@ pub(super) fn validate(value: &Value, old: Option<&Value>) -> Vec<Cause> {
     topology(value, &mut causes);
     balancing(value, &mut causes);
     lan_name(value, &mut causes);
+    lan_attributes(value, &mut causes);
     by_type(value, &mut causes);
     let rows = list(value, "/spec/ports");
     let mut names = BTreeSet::new();
@@ -89,6 +90,13 @@ fn lan_name(value: &Value, causes: &mut Vec<Cause>) {
     let Some(shown) = annotation(value, MDNS_ANNOTATION) else { return };
     let field = format!("metadata.annotations[{MDNS_ANNOTATION}]");
     causes.extend(name::dns1123_label(shown).iter().map(|fault| Cause::invalid(&field, &shown.into(), fault)));
+}
+
+/// What instances there say of themselves.
+fn lan_attributes(value: &Value, causes: &mut Vec<Cause>) {
+    let Some(shown) = annotation(value, MDNS_TXT_ANNOTATION) else { return };
+    let field = format!("metadata.annotations[{MDNS_TXT_ANNOTATION}]");
+    causes.extend(txt(shown).err().map(|fault| Cause::invalid(field, &shown.into(), &fault)));
 }
 
 /// What the type asks for and what it does not allow.

@@ -9,7 +9,7 @@ use super::super::Scene;
 use super::super::address::{ip_warning, range_warning};
 use super::super::read::{annotation, list, present, text, texts};
 use super::{TOPOLOGY_HINTS, is_external_name, kind_of};
-use crate::model::mdns::MDNS_ANNOTATION;
+use crate::model::mdns::{MDNS_ANNOTATION, MDNS_TXT_ANNOTATION};
 
 /// The warnings about the spec.
 pub(super) fn spec(scene: &Scene<'_>, value: &Value) -> Vec<String> {
@@ -27,6 +27,9 @@ pub(super) fn spec(scene: &Scene<'_>, value: &Value) -> Vec<String> {
             "annotation {MDNS_ANNOTATION} has no effect on a Service of type {}: the LAN reaches NodePort and LoadBalancer",
             kind_of(value)
         ));
+    }
+    if annotation(value, MDNS_TXT_ANNOTATION).is_some() && annotation(value, MDNS_ANNOTATION).is_none() {
+        warnings.push(format!("annotation {MDNS_TXT_ANNOTATION} has no effect without {MDNS_ANNOTATION}"));
     }
     if !headless {
         warnings.extend(ips(value, "clusterIPs"));

@@ -524,3 +524,25 @@ fn a_name_on_the_lan_is_one_label_and_has_no_effect_where_the_lan_reaches_nothin
         );
     }
 }
+
+#[test]
+fn what_instances_on_the_lan_say_is_checked_and_means_nothing_without_a_name() {
+    let create = |annotations: Value| {
+        let mut world = World::single();
+        let made = world.create(
+            Kind::Service,
+            json!({"metadata": {"name": "a", "namespace": "t", "annotations": annotations},
+                "spec": {"type": "NodePort", "ports": [{"port": 80}]}}),
+        );
+        (made.err().map(|refused| faults(Err(refused))).unwrap_or_default(), world.warnings)
+    };
+    for bad in ["=1", "a=1,a=2", "{\"a\": []}", &"a".repeat(256)] {
+        let (faults, _) = create(json!({"edgesvc.io/mdns": "shop", "edgesvc.io/mdns-txt": bad}));
+        assert_eq!(faults, [("metadata.annotations[edgesvc.io/mdns-txt]".to_owned(), INV)], "{bad}");
+    }
+    let (faults, warnings) = create(json!({"edgesvc.io/mdns": "shop", "edgesvc.io/mdns-txt": "path=/,version=1"}));
+    assert_eq!((faults, warnings), (Vec::new(), Vec::new()));
+    let (faults, warnings) = create(json!({"edgesvc.io/mdns-txt": "path=/"}));
+    assert_eq!(faults, []);
+    assert_eq!(warnings, ["annotation edgesvc.io/mdns-txt has no effect without edgesvc.io/mdns"]);
+}

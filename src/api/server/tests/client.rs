@@ -15,7 +15,7 @@ use tokio::net::UnixStream;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::super::{Limits, Options, Server};
+use super::super::{Limits, Options, Server, Settings};
 use crate::api::kinds::Rules;
 use crate::store::Store;
 
@@ -121,6 +121,7 @@ impl Harness {
             checks: Arc::new(Vec::new),
             metrics: Arc::new(|| "# none\n".to_owned()),
             kernel: Arc::new(|question| Ok(serde_json::json!({ "lines": [format!("{question:?}")] }))),
+            settings: Settings::from([("listen", "none".to_owned())]),
             report_faults: reporter(&reported),
         };
         let server = Server::bind(options, store.clone(), shutdown).await.unwrap();
