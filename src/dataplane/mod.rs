@@ -68,7 +68,7 @@ pub use export::export;
 pub use inspect::{cleanup, show};
 pub use neighbours::{Neighbours, neighbours};
 pub use netlink::batch::{CommitError, Refused};
-pub use probe::{Feature, HASH, OWNED_TABLES, Probed, SCTP, probe};
+pub use probe::{FLOWS, Feature, HASH, OWNED_TABLES, Probed, SCTP, probe};
 
 pub use trace::{Leg, Origin, Question, Trace, TraceError, trace};
 

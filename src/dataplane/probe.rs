@@ -79,6 +79,8 @@ fn probe_here() -> Probed {
     let follows = conntrack::knows(&mut link, Protocol::Sctp);
     let missing = (!follows).then(|| "ports cannot be translated".to_owned());
     found.push(Feature { name: SCTP, config: "CONFIG_NF_CT_PROTO_SCTP", missing });
+    let missing = (!conntrack::can_be_read(&mut link)).then(|| "it answers nothing".to_owned());
+    found.push(Feature { name: FLOWS, config: "CONFIG_NF_CT_NETLINK", missing });
     Probed::Features(found)
 }
 
@@ -141,6 +143,8 @@ pub const OWNED_TABLES: &str = "tables that nobody else can change";
 /// See [`OWNED_TABLES`].
 pub const HASH: &str = "choice by address";
 /// See [`OWNED_TABLES`].
+pub const FLOWS: &str = "reading conntrack";
+/// See [`OWNED_TABLES`].
 pub const SCTP: &str = "SCTP in conntrack";
 const ADDRESS_TYPES: &str = "types of addresses";
 
@@ -152,6 +156,7 @@ impl Feature {
             ADDRESS_TYPES => Some("sets of the box's addresses are kept"),
             HASH => Some("Services balanced by sh or dh are balanced at random"),
             SCTP => Some("ports of SCTP are left out"),
+            FLOWS => Some("flows to endpoints that are gone stay until they time out, and lc, sed and nq go round"),
             _ => None,
         }
     }

@@ -2,7 +2,7 @@
 
 use super::facts::Facts;
 use super::{Finding, failure, ok, unknown, warning};
-use crate::dataplane::{Feature, OWNED_TABLES, Probed, SCTP};
+use crate::dataplane::{FLOWS, Feature, OWNED_TABLES, Probed, SCTP};
 
 /// What the check of SCTP is called.
 const SCTP_CHECK: &str = "SCTP";
@@ -171,6 +171,12 @@ pub(super) fn connection_events(facts: &Facts) -> Finding {
     let name = "connection events";
     let without = "Services balanced by lc, sed or nq go round instead";
     let setting = "netfilter/nf_conntrack_events";
+    if let Probed::Features(features) = &facts.kernel
+        && let Some(flows) = features.iter().find(|feature| feature.name == FLOWS && feature.missing.is_some())
+    {
+        let cause = format!("conntrack cannot be read ({}): {without}", flows.config);
+        return warning(name, cause, "build this option in or load its module");
+    }
     match (facts.sysctl(setting), facts.sysctl("netfilter/nf_conntrack_max")) {
         (Some(0), _) => {
             let cause = format!("net.{} is 0: {without}", setting.replace('/', "."));

@@ -4,7 +4,7 @@ use time::macros::datetime;
 
 use super::facts::{Daemon, Disk, Facts, LinkFact};
 use super::{Finding, Level, examine};
-use crate::dataplane::{Feature, HASH, Neighbours, OWNED_TABLES, Probed, SCTP};
+use crate::dataplane::{FLOWS, Feature, HASH, Neighbours, OWNED_TABLES, Probed, SCTP};
 use crate::model::ListenPlace;
 
 /// A box on which everything is as it should be.
@@ -28,6 +28,7 @@ fn healthy() -> Facts {
         kernel: Probed::Features(vec![
             feature("masquerade", "CONFIG_NFT_MASQ"),
             feature(OWNED_TABLES, ""),
+            feature(FLOWS, "CONFIG_NF_CT_NETLINK"),
             feature(SCTP, ""),
         ]),
         kernel_config: None,
@@ -221,6 +222,13 @@ const KERNEL: &[Case] = &[
         Level::Warning,
         "CONFIG_NF_CONNTRACK_EVENTS",
         "build",
+    ),
+    (
+        |f| f.kernel = lacking(FLOWS),
+        "connection events",
+        Level::Warning,
+        "cannot be read (CONFIG_X)",
+        "load its module",
     ),
     (|f| set(f, "netfilter/nf_conntrack_udp_timeout", "3"), "UDP timeouts", Level::Warning, "is 3 s", "udp_timeout=30"),
 ];

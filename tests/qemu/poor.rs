@@ -86,6 +86,21 @@ fn without_hashes_chance_stands_in() {
 }
 
 #[test]
+fn without_a_word_of_conntrack_services_are_served() {
+    let mut machine = serving(DEBIAN_13, &["nf_conntrack_netlink"], &balanced("lc"));
+    let log = machine.log();
+    assert!(log.contains("CONFIG_NF_CT_NETLINK") && log.contains("until they time out"), "{log}");
+    serves(&mut machine);
+    both_answer(&mut machine, CLIENT, "tcp", "10.43.0.80", 80);
+    let doctor = machine.sh(DOCTOR).text;
+    for check in ["kernel ", "connection events "] {
+        let named =
+            |line: &str| line.starts_with(&format!("warning  {check}")) && line.contains("CONFIG_NF_CT_NETLINK");
+        assert!(doctor.lines().any(named) && doctor.contains("0 failed"), "{check}: {doctor}");
+    }
+}
+
+#[test]
 fn without_types_of_addresses_sets_stand_in() {
     sets_stand_in(DEBIAN_13);
 }

@@ -8,10 +8,17 @@ use crate::model::Protocol;
 
 /// Get one entry.
 const GET: u16 = 1 << 8 | 1;
+/// Get how many there are.
+const GET_STATS: u16 = 1 << 8 | 5;
 const TUPLE_ORIGINAL: u16 = 1;
 const IPV4: u8 = 2;
 /// RFC 3692 keeps this protocol for experiments: no kernel knows it.
 const NOBODYS: u8 = 253;
+
+/// Whether conntrack can be read at all.
+pub(in crate::dataplane) fn can_be_read(link: &mut Link) -> bool {
+    link.request(GET_STATS, 0, &[0; 4]).is_ok()
+}
 
 /// Whether conntrack follows a protocol. A kernel that does not say (it was built
 /// without CONFIG_NF_CT_NETLINK) is taken to: most do.

@@ -39,7 +39,7 @@ use super::{DataplaneError, Options};
 use crate::desired::FrontendAddr;
 use crate::model::Protocol;
 use entries::Name;
-pub(super) use known::knows;
+pub(super) use known::{can_be_read, knows};
 pub(super) use stale::{Flow, Wanted, leaves_flows};
 
 /// The time between the two looks: no packet is under way in the kernel so long,

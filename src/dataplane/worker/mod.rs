@@ -112,6 +112,11 @@ impl Worker {
             owned &= kernel::preflight(&mut nft, family, &options).map_err(preflight_error)?;
         }
         warnings.extend(options.forward_mark.and_then(firewalls::hidden));
+        if !conntrack::can_be_read(&mut nft) {
+            let flows = "conntrack cannot be read (CONFIG_NF_CT_NETLINK); flows to endpoints that are gone stay until \
+                         they time out";
+            warnings.push(flows.to_owned());
+        }
         let tracks_sctp = conntrack::knows(&mut nft, Protocol::Sctp);
         if !owned {
             warnings.push("the kernel (before 6.9) cannot guard our tables; foreign changes are repaired".to_owned());
