@@ -111,8 +111,8 @@ pub struct Ceiling {
     pub send_buffer_bytes: usize,
     /// Whether tables may be owned, so that nobody else can change them (Linux 6.9).
     pub owned_tables: bool,
-    /// The receive buffer to ask for where conntrack tells of connections: what does not
-    /// fit is lost, and all are counted anew.
+    /// The receive buffer to ask for where the kernel tells of connections and of changes of
+    /// tables: what does not fit is lost, and all is read anew.
     pub hear_buffer_bytes: usize,
 }
 

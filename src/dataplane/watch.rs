@@ -45,23 +45,35 @@ impl Notices {
         Notices(open().inspect_err(|error| tracing::warn!(%error, "kernel changes are not watched")).ok())
     }
 
+    /// With room for so many bytes that are not read yet.
+    fn below(self, bytes: usize) -> Notices {
+        let asked = self.0.as_ref().map_or(Ok(()), |socket| socket.get_ref().ask_for_receive_buffer(bytes));
+        if let Err(error) = asked {
+            tracing::debug!(%error, "the kernel gives notices another buffer");
+        }
+        self
+    }
+
     /// What has been told since; an overrun counts as a message of unknown cause.
     pub(super) async fn next(&self) -> Option<Vec<Message>> {
         let Some(socket) = &self.0 else { return pending().await };
         let mut ready = socket.readable().await.ok()?;
-        let mut told = Vec::new();
+        let (mut told, mut lost) = (Vec::new(), false);
         loop {
             match socket.get_ref().receive(MsgFlags::MSG_DONTWAIT) {
+                Ok(Some(_)) if lost => {}
                 Ok(Some(messages)) => told.extend(messages),
                 Ok(None) => break,
+                // Until all that waits is taken away the kernel drops more without a word.
+                Err(error) if error.raw_os_error() == Some(nix::libc::ENOBUFS) => lost = true,
                 Err(error) => {
-                    tracing::debug!(%error, "kernel notices were lost");
+                    tracing::debug!(%error, "kernel notices cannot be read");
                     return None;
                 }
             }
         }
         ready.clear_ready();
-        Some(told)
+        (!lost).then_some(told)
     }
 }
 
@@ -146,6 +158,7 @@ async fn ordered(turns: &mut Option<mpsc::Receiver<Order>>) -> Order {
 /// to us too, and the first install of 10,000 Services would take several times as long.
 fn watch_tables(worker: &mut Worker) -> Notices {
     let notices = Notices::open(netlink_sys::protocols::NETLINK_NETFILTER, &[TABLE_GROUP]);
+    let notices = notices.below(worker.hear_buffer_bytes());
     // Whoever may change them can have done so before we listened.
     if !worker.is_guarded() {
         repair(worker);

@@ -141,7 +141,7 @@ fn tables_without_an_owner_are_repaired() {
     in_world("restart::tables_without_an_owner_are_repaired", || async {
         let _servers = [serve("b1", 8080), serve("b2", 8080)];
         let service = web(&[1], None);
-        let old = Ceiling { owned_tables: false, ..Ceiling::default() };
+        let old = Ceiling { owned_tables: false, hear_buffer_bytes: 16 << 10, ..Ceiling::default() };
         let dataplane = Dataplane::open_below(options(), old).unwrap();
         assert!(dataplane.warnings().iter().any(|warning| warning.contains("6.9")), "{:?}", dataplane.warnings());
         dataplane.converge(vec![Arc::new(service.clone())]).await.unwrap();
@@ -158,12 +158,19 @@ fn tables_without_an_owner_are_repaired() {
             "nft add element ip edgesvc cluster-ips '{ 10.1.1.2 }'",
             "nft flush chain ip edgesvc dispatch",
             "nft add chain ip edgesvc n-7",
+            // More notices than a socket holds, of which the last says what happened.
+            "{ echo 'add table ip theirs'; echo 'add set ip theirs s { type ipv4_addr; }'
+               printf 'add element ip theirs s { '
+               for i in $(seq 0 4999); do printf '10.7.%d.%d, ' $((i / 256)) $((i % 256)); done; echo '}'
+               echo 'flush chain ip edgesvc dispatch'; } | nft -f -; nft delete table ip theirs",
         ] {
             sh(damage);
             until(damage, || sorted(&whole()) == sorted(&before)).await;
             assert_eq!(names(&ask("client", "tcp", VIP, 80, 1)), set(&["b1"]), "{damage}");
             assert_eq!(open.say(), "b1", "{damage}");
         }
+        let lost = sh("awk '$2 == 12 { lost += $9 } END { print lost }' /proc/net/netlink");
+        assert_ne!(lost.trim(), "0", "notices were to be lost");
         // And the next change finds what it expects.
         let report = dataplane.apply(change(&service, &web(&[2], None))).await.unwrap();
         assert!(report.operations < 20, "{report:?}");

@@ -17,6 +17,8 @@ const DELETED: u16 = 1 << 8 | 2;
 const CREATED: u16 = 0x400;
 /// Words heard at once: in a storm of them turns are to be written all the same.
 const WORDS_AT_ONCE: usize = 4_096;
+/// And taken away where some were lost: more than any buffer holds.
+const WAITING_MAX: usize = 262_144;
 /// Missing where the kernel cannot tell (`CONFIG_NF_CONNTRACK_EVENTS`).
 const SETTING: &str = "/proc/sys/net/netfilter/nf_conntrack_events";
 
@@ -74,7 +76,9 @@ impl Ear {
     /// Hears what waits.
     pub(super) fn hear(&mut self, each: &mut dyn FnMut(Word, &[u8])) -> Heard {
         let Ear { socket, buffer } = self;
-        for _ in 0..WORDS_AT_ONCE {
+        let (mut left, mut lost) = (WORDS_AT_ONCE, false);
+        while left > 0 {
+            left -= 1;
             let heard = socket.try_io(Interest::READABLE, |link| {
                 link.receive_each(buffer, &mut |kind, flags, body| {
                     let word = match kind {
@@ -88,12 +92,16 @@ impl Ear {
             });
             match heard {
                 Ok(()) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Heard::Words,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.raw_os_error() == Some(nix::libc::ENOBUFS) => return Heard::Overrun,
+                // Until all that waits is taken away the kernel drops more without a word.
+                Err(error) if error.raw_os_error() == Some(nix::libc::ENOBUFS) => {
+                    left = if lost { left } else { WAITING_MAX };
+                    lost = true;
+                }
                 Err(error) => return Heard::Failed(error),
             }
         }
-        Heard::Words
+        if lost { Heard::Overrun } else { Heard::Words }
     }
 }

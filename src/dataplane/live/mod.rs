@@ -95,6 +95,11 @@ pub(super) struct Follower {
 
 impl Follower {
     /// Of a thread that may have so many bytes of words waiting.
+    /// The receive buffer to ask for where the kernel tells of what happens.
+    pub(super) fn hear_buffer_bytes(&self) -> usize {
+        self.hear_buffer_bytes
+    }
+
     pub(super) fn new(hear_buffer_bytes: usize) -> Follower {
         // One at a time: see above.
         let (outbox, inbox) = mpsc::channel(1);

@@ -173,6 +173,11 @@ impl Worker {
         self.nft.port()
     }
 
+    /// The receive buffer to ask for where the kernel tells of changes.
+    pub(super) fn hear_buffer_bytes(&self) -> usize {
+        self.live.hear_buffer_bytes()
+    }
+
     /// Whether nobody else can change our tables.
     pub(super) fn is_guarded(&self) -> bool {
         self.owned
