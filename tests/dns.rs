@@ -186,6 +186,55 @@ fn other_names_are_forwarded() {
     drop(upstream.wait());
 }
 
+/// What the kubelet writes for a Pod of the namespace `default`.
+const POD_RESOLV_CONF: &str =
+    "nameserver 10.43.0.10\nsearch default.svc.cluster.local svc.cluster.local cluster.local\noptions ndots:5\n";
+
+/// Looks names up through the C library, with its first argument for resolv.conf.
+const LOOK_UP: &str = r#"
+printf '%s' "$1" >/run/pod-resolv.conf
+mount --bind /run/pod-resolv.conf /etc/resolv.conf
+shift
+for name; do echo "$name $(getent ahostsv4 "$name" | awk 'NR == 1 { print $1 }')"; done
+"#;
+
+#[test]
+fn a_container_finds_services_by_the_resolv_conf_of_a_pod() {
+    let world = World::new();
+    let mut upstream = world.command("backend3", "python3").args(["-c", UPSTREAM]).spawn().unwrap();
+    let home = Arc::new(Home::new());
+    let edgesvc = Edgesvc::start_in(&world, &home, &["--upstream-dns", "10.9.0.13"]);
+    let db = service("db", "db", 80, "8080", "").replace("name: db", "name: db\n  namespace: shop");
+    let shop = "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n".to_owned();
+    let pods = [pod("one", "head", "10.9.0.11", 8080), headless()];
+    edgesvc.apply(&stream(&[shop, service("web", "web", 80, "8080", ""), db, stream(&pods)]));
+    answers(&world, "backend1", &["head.default.svc.cluster.local", "A"], &["10.9.0.11"]);
+    let web = edgesvc.cluster_ip("web");
+    let found = edgesvc.cli(&["get", "service", "db", "-n", "shop", "-o", "jsonpath={.spec.clusterIP}"]).ok();
+    let expected = [
+        ("web", web.as_str()),
+        ("web.default", &web),
+        ("web.default.svc", &web),
+        ("web.default.svc.cluster.local", &web),
+        ("web.default.svc.cluster.local.", &web),
+        ("WEB.Default", &web),
+        ("db.shop", found.trim()),
+        // Of another namespace: the bare name is asked for last, and this upstream knows all.
+        ("db", "192.0.2.7"),
+        ("head", "10.9.0.11"),
+        ("10-9-0-11.head", "10.9.0.11"),
+        ("www.example.com", "192.0.2.7"),
+        ("a.b.c.d.example.com", "192.0.2.7"),
+    ];
+    let names = expected.iter().map(|(name, _)| *name);
+    let words: Vec<&str> =
+        ["unshare", "--mount", "sh", "-c", LOOK_UP, "sh", POD_RESOLV_CONF].into_iter().chain(names).collect();
+    let lines: Vec<String> = expected.iter().map(|(name, addr)| format!("{name} {addr}")).collect();
+    assert_eq!(world.run("backend1", &words).ok().lines().collect::<Vec<_>>(), lines);
+    drop(upstream.kill());
+    drop(upstream.wait());
+}
+
 #[test]
 fn a_dead_upstream_is_a_servfail_and_the_zone_still_answers() {
     let world = World::new();
