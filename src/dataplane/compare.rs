@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::links::{self, BoxLinks, Way};
 use super::netlink::Link;
-use super::table::{Book, ChainName, Data, Edit, Hooked, SetName, Slot, endpoint_ips, range_slots};
+use super::table::{Book, Data, Edit, SetName, Slot, endpoint_ips, range_slots};
 use super::{DataplaneError, Options, firewalls, kernel, words};
 use crate::desired::{Change, Contribution};
 use crate::model::IpFamily;
@@ -28,10 +28,7 @@ pub fn differences(options: &Options, contributions: &[Arc<Contribution>]) -> Re
     let mut nft = Link::open(netlink_sys::protocols::NETLINK_NETFILTER).map_err(DataplaneError::Socket)?;
     let (mut lines, mut edit) = (Vec::new(), Edit::default());
     let sites = firewalls::read(&mut nft).map_err(DataplaneError::Socket)?;
-    let marks = |family: &IpFamily| options.forward_mark.is_some() && firewalls::are_met(&sites, *family);
-    let marking =
-        IpFamily::BOTH.into_iter().filter(marks).map(|family| (family, ChainName::Hooked(Hooked::MarkForwarded)));
-    let wanted: BTreeSet<_> = book.chains().chain(marking).collect();
+    let wanted: BTreeSet<_> = book.chains().chain(firewalls::marking(&sites, options)).collect();
     for family in IpFamily::BOTH {
         let held = kernel::read_held(&mut nft, family).map_err(DataplaneError::Socket)?;
         let table = format!("table {} {}", kernel::word(family), super::table::TABLE);

@@ -12,9 +12,10 @@
 use std::collections::BTreeSet;
 use std::io;
 
+use super::Options;
 use super::netlink::batch::{APPEND, CREATE, Op, body, kind, message};
 use super::netlink::{Attrs, Link, attrs};
-use super::table::{Expr, is_ours, nfproto, rule_body};
+use super::table::{ChainName, Expr, Hooked, is_ours, nfproto, rule_body};
 use crate::model::IpFamily;
 
 /// Names our rule, in nft's comment and in that of iptables.
@@ -296,14 +297,16 @@ fn split(message: &[u8]) -> (u8, &[u8]) {
     (message.first().copied().unwrap_or_default(), message.get(4..).unwrap_or_default())
 }
 
-/// Whether forwarded packets of this family meet any rule of somebody else, who may look at
-/// their mark.
-pub(super) fn are_met(sites: &[Site], family: IpFamily) -> bool {
-    sites.iter().any(|site| site.is_met_by(family)) || legacy(family)
+/// The chains that mark packets of Services: of the families whose forwarded packets meet any
+/// rule of somebody else, who may look at their mark.
+pub(super) fn marking(sites: &[Site], options: &Options) -> BTreeSet<(IpFamily, ChainName)> {
+    let is_met = |family: &IpFamily| sites.iter().any(|site| site.is_met_by(*family)) || legacy(*family);
+    let met = IpFamily::BOTH.into_iter().filter(|family| options.forward_mark.is_some() && is_met(family));
+    met.map(|family| (family, ChainName::Hooked(Hooked::MarkForwarded))).collect()
 }
 
 /// Whether there are rules of iptables-legacy, which nftables does not show.
-pub(super) fn legacy(family: IpFamily) -> bool {
+fn legacy(family: IpFamily) -> bool {
     let file = match family {
         IpFamily::V4 => "/proc/net/ip_tables_names",
         IpFamily::V6 => "/proc/net/ip6_tables_names",

@@ -3,8 +3,8 @@
 use super::Options;
 use super::kernel::word;
 use super::table::{
-    Affinity, ChainName, Data, Edit, Field, HASH_SEED, Hooked, How, INSIDE_SLOTS, Key, Maps, OwnerKey, Remember,
-    SetName, Side, Slot, TABLE, Verdict, Way, address, shape,
+    Affinity, ChainName, Data, Edit, Field, HASH_SEED, Hook, Hooked, How, INSIDE_SLOTS, Key, Maps, OwnerKey, Remember,
+    SetName, Side, Slot, TABLE, Verdict, Way, address, dynamic_chain, shape,
 };
 use crate::model::{IpFamily, Protocol};
 
@@ -101,14 +101,16 @@ fn rules(family: IpFamily, name: ChainName, options: &Options) -> Vec<String> {
     }
 }
 
-/// Where a chain stands that every packet meets.
-fn hook(name: ChainName) -> &'static str {
-    match name {
-        ChainName::Way(_) | ChainName::Remember(_) => "",
-        ChainName::Hooked(Hooked::RememberForwarded) => " { type filter hook postrouting priority 90; policy accept; }",
-        ChainName::Hooked(Hooked::RememberLocal) => " { type filter hook input priority 0; policy accept; }",
-        ChainName::Hooked(Hooked::MarkForwarded) => " { type filter hook forward priority -5; policy accept; }",
-    }
+/// Where a chain stands that packets meet by themselves.
+fn place(hook: Hook) -> String {
+    let name = match hook.number {
+        0 => "prerouting",
+        1 => "input",
+        2 => "forward",
+        3 => "output",
+        _ => "postrouting",
+    };
+    format!(" {{ type {} hook {name} priority {}; policy accept; }}", hook.kind, hook.priority)
 }
 
 fn at_hook(ip: &str, hooked: Hooked, options: &Options) -> Vec<String> {
@@ -192,7 +194,8 @@ fn protocol(protocol: Protocol) -> String {
 pub(super) fn script(edit: &Edit, options: &Options, link: LinkName<'_>) -> String {
     let mut lines = Vec::new();
     for (family, name) in edit.chains_added() {
-        lines.push(format!("add {}{}", chain(family, name), hook(name)));
+        let hook = dynamic_chain(family, name, options).hook.map(place).unwrap_or_default();
+        lines.push(format!("add {}{hook}", chain(family, name)));
         let rule = |rule| format!("add rule {} {TABLE} {name} {rule}", word(family));
         lines.extend(rules(family, name, options).into_iter().map(rule));
     }

@@ -58,9 +58,10 @@ impl Worker {
         self.local = addresses::slots(&self.options, &self.addresses.borrow());
         desired.extend(self.local.iter().chain(&self.reserved).map(|slot| (slot.clone(), Data::Nothing)));
         desired.extend(self.bent.iter().map(|index| (hairpin::note(*index), Data::Nothing)));
-        let wanted: BTreeSet<_> = self.book.chains().chain(self.marks()).collect();
+        let wanted: BTreeSet<_> = self.book.chains().chain(self.marking.iter().copied()).collect();
         let (mut stages, mut fillings, mut taken_over) = (Stages::default(), Vec::new(), 0);
         let (mut udp_gone, mut left) = (BTreeSet::new(), BTreeSet::new());
+        let mut live = None;
         for family in IpFamily::BOTH {
             let held = kernel::read_held(&mut self.nft, family).map_err(DataplaneError::Socket)?;
             let ours = held.is_ours(family, &self.options, self.owned);
@@ -81,7 +82,9 @@ impl Worker {
             let replaces = !ours && held.layout.is_some();
             left.extend(held.stood_in.then_some(family));
             let remembered = match replaces {
-                true => affinity::Live::of(self.book.frontends().iter()).remembered(&mut self.nft, family)?,
+                true => live
+                    .get_or_insert_with(|| affinity::Live::of(self.book.frontends().iter()))
+                    .remembered(&mut self.nft, family)?,
                 false => Vec::new(),
             };
             fillings.push(Filling { family, ours, replaces, edit, remembered });

@@ -33,7 +33,7 @@ use super::reserved;
 use super::retire::Retired;
 use super::routes::{Routes, Said};
 use super::sift::SetAside;
-use super::table::{Book, Data, Edit, SetName, Slot, endpoint_ips, range_slots};
+use super::table::{Book, ChainName, Data, Edit, SetName, Slot, endpoint_ips, range_slots};
 use super::{Ceiling, DataplaneError, Options, Refusals, Report};
 use crate::desired::Contribution;
 use crate::model::{BoxAddresses, IpFamily, Protocol};
@@ -71,8 +71,8 @@ pub(super) struct Worker {
     flows: Reconciler,
     /// Who says whose turn it is, where open connections decide.
     live: Follower,
-    /// Where packets of Services carry our mark.
-    marking: BTreeSet<IpFamily>,
+    /// The chains that mark packets of Services for firewalls of others.
+    marking: BTreeSet<(IpFamily, ChainName)>,
     /// Foreign chains that drop packets of Services and cannot be changed.
     closed: BTreeSet<String>,
     /// Chains in the kernel that nothing leads to any more.
@@ -202,7 +202,7 @@ impl Worker {
         self.bridges = bridges(&ways);
         self.bent = self.bent_before()?;
         self.reserve_ports()?;
-        self.marking = self.firewalls().1;
+        self.foresee_marks();
         self.unsettled = true;
         self.forget_refused();
         let report = match self.restore() {
@@ -307,8 +307,7 @@ impl Worker {
         }
         self.links = links;
         // Rules of iptables-legacy come without a notice.
-        let unmarked = |family: &IpFamily| firewalls::legacy(*family) && !self.marking.contains(family);
-        if self.options.forward_mark.is_some() && IpFamily::BOTH.iter().any(unmarked) {
+        if !firewalls::marking(&[], &self.options).is_subset(&self.marking) {
             self.follow_firewalls();
         }
         self.restore_own_link().await?;

@@ -4,19 +4,17 @@ use std::collections::BTreeSet;
 
 use super::super::firewalls::{self, Site};
 use super::super::netlink::batch::commit;
-use super::super::table::{ChainName, Edit, Hooked};
+use super::super::table::{ChainName, Edit};
 use super::Worker;
 use crate::model::IpFamily;
-
-/// The chain that marks packets of Services for firewalls of others.
-const MARKS: ChainName = ChainName::Hooked(Hooked::MarkForwarded);
 
 impl Worker {
     /// Lets packets of Services pass the firewalls there are.
     pub(in crate::dataplane) fn follow_firewalls(&mut self) {
         let bit = self.options.forward_mark;
-        let (sites, marking) = self.firewalls();
-        self.mark(marking);
+        // What cannot be looked at stays as it is.
+        let Some(sites) = self.firewalls() else { return };
+        self.mark(firewalls::marking(&sites, &self.options));
         let closed: BTreeSet<String> = sites.iter().filter(|site| site.is_out_of_reach()).map(Site::at).collect();
         for chain in closed.difference(&self.closed).filter(|_| bit.is_some()) {
             tracing::warn!(chain, "a firewall drops what is forwarded, and only its owner can change that");
@@ -35,32 +33,31 @@ impl Worker {
         }
     }
 
-    /// The firewalls there are, and in which families they may look at our mark.
-    pub(super) fn firewalls(&mut self) -> (Vec<Site>, BTreeSet<IpFamily>) {
+    /// The firewalls there are; none, and a warning, where they cannot be looked at.
+    fn firewalls(&mut self) -> Option<Vec<Site>> {
         let sites = firewalls::read(&mut self.nft);
-        let sites = sites.inspect_err(|error| tracing::warn!(%error, "firewalls could not be looked at"));
-        let sites = sites.unwrap_or_default();
-        let marks = |family: &IpFamily| self.options.forward_mark.is_some() && firewalls::are_met(&sites, *family);
-        let marking = IpFamily::BOTH.into_iter().filter(marks).collect();
-        (sites, marking)
+        sites.inspect_err(|error| tracing::warn!(%error, "firewalls could not be looked at")).ok()
     }
 
-    /// Marks packets of Services in these families, and in no other.
-    fn mark(&mut self, now: BTreeSet<IpFamily>) {
-        let mut edit = Edit::default();
-        for family in IpFamily::BOTH {
-            edit.chain(family, MARKS, self.marking.contains(&family), now.contains(&family));
+    /// Which chains are to mark, before the tables are made or taken over.
+    pub(super) fn foresee_marks(&mut self) {
+        if let Some(sites) = self.firewalls() {
+            self.marking = firewalls::marking(&sites, &self.options);
         }
-        if std::mem::replace(&mut self.marking, now.clone()) == now {
+    }
+
+    /// Marks packets of Services by these chains, and by no other.
+    fn mark(&mut self, now: BTreeSet<(IpFamily, ChainName)>) {
+        if self.marking == now {
             return;
+        }
+        let before = std::mem::replace(&mut self.marking, now);
+        let mut edit = Edit::default();
+        for chain in before.union(&self.marking) {
+            edit.chain(chain.0, chain.1, before.contains(chain), self.marking.contains(chain));
         }
         if let Err(error) = self.settle(&mut edit) {
             tracing::warn!(%error, "packets of Services may not be marked");
         }
-    }
-
-    /// The chains that mark.
-    pub(super) fn marks(&self) -> impl Iterator<Item = (IpFamily, ChainName)> {
-        self.marking.iter().map(|family| (*family, MARKS))
     }
 }
