@@ -28,8 +28,9 @@ mod socket;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
+
+use imbl::OrdMap;
 
 use prometheus_client::metrics::counter::Counter;
 
@@ -41,7 +42,7 @@ pub use serve::{Inputs, serve};
 const PORT: u16 = 5353;
 
 /// What is wanted on the LAN, by Service.
-pub type Wanted = BTreeMap<ObjectKey, Arc<Advertised>>;
+pub type Wanted = OrdMap<ObjectKey, Arc<Advertised>>;
 
 /// What is told once, at start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -9,8 +9,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use imbl::OrdSet;
 use imbl::ordset::DiffItem;
+use imbl::{OrdMap, OrdSet};
 use ipnet::IpNet;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
@@ -232,36 +232,11 @@ impl Follower {
     }
 
     fn tell_checks(&self, changes: &[desired::Change]) {
-        let health = |side: &Option<Arc<desired::Contribution>>| side.as_ref().and_then(|side| side.health);
-        let moved: Vec<_> = changes.iter().filter(|change| health(&change.before) != health(&change.after)).collect();
-        if moved.is_empty() {
-            return;
-        }
-        self.checks.send_modify(|checks| {
-            for change in moved {
-                match health(&change.after) {
-                    Some(check) => checks.insert(change.key.clone(), check),
-                    None => checks.remove(&change.key),
-                };
-            }
-        });
+        tell(&self.checks, changes, |side| side.health);
     }
 
     fn tell_lan(&self, changes: &[desired::Change]) {
-        let said =
-            |side: &Option<Arc<desired::Contribution>>| side.as_ref().and_then(|side| side.records.advertised.clone());
-        let moved: Vec<_> = changes.iter().filter(|change| said(&change.before) != said(&change.after)).collect();
-        if moved.is_empty() {
-            return;
-        }
-        self.advertised.send_modify(|wanted| {
-            for change in moved {
-                match said(&change.after) {
-                    Some(advertised) => wanted.insert(change.key.clone(), advertised),
-                    None => wanted.remove(&change.key),
-                };
-            }
-        });
+        tell(&self.advertised, changes, |side| side.records.advertised.clone());
     }
 
     /// Tells which endpoints and ports are left out.
@@ -310,6 +285,27 @@ impl Follower {
             }
         });
     }
+}
+
+/// Tells what Services that changed ask for, where that moved.
+fn tell<V: Clone + PartialEq>(
+    told: &watch::Sender<OrdMap<ObjectKey, V>>,
+    changes: &[desired::Change],
+    asked: impl Fn(&desired::Contribution) -> Option<V>,
+) {
+    let of = |side: &Option<Arc<desired::Contribution>>| side.as_deref().and_then(&asked);
+    let moved: Vec<_> = changes.iter().filter(|change| of(&change.before) != of(&change.after)).collect();
+    if moved.is_empty() {
+        return;
+    }
+    told.send_modify(|told| {
+        for change in moved {
+            match of(&change.after) {
+                Some(asked) => told.insert(change.key.clone(), asked),
+                None => told.remove(&change.key),
+            };
+        }
+    });
 }
 
 /// Notes what is found left out of the Services that changed, if anything.
