@@ -11,7 +11,9 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use support::{CLIENT, Edgesvc, Home, NODE, Place, World, eventually, pod, service, stream, wait_until};
+use support::{
+    CLIENT, Edgesvc, Home, NODE, Place, World, eventually, pod, serve_datagrams, service, stream, wait_until,
+};
 
 const SERVER: &str = "10.43.0.10";
 const SOON: Duration = Duration::from_secs(10);
@@ -178,12 +180,10 @@ while True:
 #[test]
 fn other_names_are_forwarded() {
     let world = World::new();
-    let mut upstream = world.command("backend3", "python3").args(["-c", UPSTREAM]).spawn().unwrap();
+    let _upstream = serve_datagrams(&world, "backend3", UPSTREAM, 53);
     let home = Arc::new(Home::new());
     let _edgesvc = Edgesvc::start_in(&world, &home, &["--upstream-dns", "10.9.0.13"]);
     answers(&world, CLIENT, &["www.example.com", "A"], &["192.0.2.7"]);
-    drop(upstream.kill());
-    drop(upstream.wait());
 }
 
 /// What the kubelet writes for a Pod of the namespace `default`.
@@ -201,7 +201,7 @@ for name; do echo "$name $(getent ahostsv4 "$name" | awk 'NR == 1 { print $1 }')
 #[test]
 fn a_container_finds_services_by_the_resolv_conf_of_a_pod() {
     let world = World::new();
-    let mut upstream = world.command("backend3", "python3").args(["-c", UPSTREAM]).spawn().unwrap();
+    let _upstream = serve_datagrams(&world, "backend3", UPSTREAM, 53);
     let home = Arc::new(Home::new());
     let edgesvc = Edgesvc::start_in(&world, &home, &["--upstream-dns", "10.9.0.13"]);
     let db = service("db", "db", 80, "8080", "").replace("name: db", "name: db\n  namespace: shop");
@@ -231,8 +231,6 @@ fn a_container_finds_services_by_the_resolv_conf_of_a_pod() {
         ["unshare", "--mount", "sh", "-c", LOOK_UP, "sh", POD_RESOLV_CONF].into_iter().chain(names).collect();
     let lines: Vec<String> = expected.iter().map(|(name, addr)| format!("{name} {addr}")).collect();
     assert_eq!(world.run("backend1", &words).ok().lines().collect::<Vec<_>>(), lines);
-    drop(upstream.kill());
-    drop(upstream.wait());
 }
 
 #[test]
@@ -385,13 +383,11 @@ fn a_stub_zone_and_the_hosts_file_answer_before_the_upstreams() {
     let world = World::new();
     let home = Arc::new(Home::new());
     let hosts = home.file("hosts", "192.0.2.5 printer.lan\n");
-    let mut upstream = world.command("backend3", "python3").args(["-c", UPSTREAM]).spawn().unwrap();
+    let _upstream = serve_datagrams(&world, "backend3", UPSTREAM, 53);
     let flags = ["--upstream-dns", "10.9.0.12", "--dns-stub-zones", "corp.example=10.9.0.13", "--dns-hosts", &hosts];
     let _edgesvc = Edgesvc::start_in(&world, &home, &flags);
     answers(&world, CLIENT, &["db.corp.example", "A"], &["192.0.2.7"]);
     answers(&world, CLIENT, &["printer.lan", "A"], &["192.0.2.5"]);
-    drop(upstream.kill());
-    drop(upstream.wait());
 }
 
 #[test]

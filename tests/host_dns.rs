@@ -12,7 +12,7 @@ use std::process::{Child, Command};
 use std::sync::Arc;
 use std::time::Duration;
 
-use support::{Edgesvc, Home, NODE, Output, Server, World, echo_name, eventually, pod, service, stream};
+use support::{Edgesvc, Home, NODE, Output, Server, World, echo_name, eventually, pod, service, stream, system_bus};
 
 const SOON: Duration = Duration::from_secs(20);
 const CONF: &str = "/etc/resolv.conf";
@@ -391,18 +391,12 @@ fn debians_resolvconf_is_told_in_its_configuration() {
     assert_eq!(host.state(), before);
 }
 
-/// The system bus and systemd-resolved, for a world in which root is the only user.
+/// systemd-resolved, for a world in which root is the only user.
 const RESOLVED: &str = r#"
 printf 'systemd-resolve:x:0:0::/:/bin/false\n' >>/etc/passwd; printf 'systemd-resolve:x:0:\n' >>/etc/group
-mkdir -p /run/dbus /run/systemd /etc/systemd/resolved.conf.d
+mkdir -p /run/systemd /etc/systemd/resolved.conf.d
 printf '[Resolve]\nDNS=10.9.0.13\nDomains=lan\nLLMNR=no\nMulticastDNS=no\nDNSSEC=no\n' >/etc/systemd/resolved.conf.d/world.conf
 ln -sf ../run/systemd/resolve/stub-resolv.conf /etc/resolv.conf
-cat >/run/dbus/bus.conf <<end
-<busconfig><type>system</type><listen>unix:path=/run/dbus/system_bus_socket</listen><auth>EXTERNAL</auth>
-<policy context="default"><allow user="*"/><allow own="*"/><allow send_type="method_call"/><allow send_type="signal"/>
-<allow send_requested_reply="true"/><allow receive_requested_reply="true"/><allow receive_type="signal"/>
-<allow receive_type="method_call"/></policy></busconfig>
-end
 "#;
 
 #[test]
@@ -411,10 +405,7 @@ fn systemd_resolved_asks_edgesvc_for_services_and_others_for_others() {
     let folder = tools("system");
     overlay_programs(&host, &folder);
     host.sh(RESOLVED);
-    let mut bus = host.world.command(NODE, "dbus-daemon");
-    bus.args(["--config-file=/run/dbus/bus.conf", "--nofork"]);
-    let _bus = Running::start(bus);
-    eventually(SOON, || host.world.run(NODE, &["test", "-S", "/run/dbus/system_bus_socket"]).result());
+    let _bus = Running { child: system_bus(&host.world, NODE) };
     let resolved = || {
         let running = Running::start(host.world.command(NODE, "/lib/systemd/systemd-resolved"));
         eventually(SOON, || host.world.run(NODE, &["resolvectl", "dns"]).result());

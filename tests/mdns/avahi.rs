@@ -5,23 +5,16 @@ use std::path::Path;
 use std::process::{Child, Command};
 use std::time::Duration;
 
-use super::support::{Output, Place, World, eventually};
+use super::support::{Output, Place, World, eventually, system_bus};
 
 /// Where `scripts/test` puts Debian's packages.
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/avahi");
 const SOON: Duration = Duration::from_secs(20);
 
-/// Users avahi looks for, and a bus on which everybody may do everything; in the world root
-/// is the only user.
+/// Users avahi looks for; in the world root is the only one.
 const SETTING: &str = r#"
 cp /etc/passwd /etc/group /run; echo 'avahi:x:0:0::/:/bin/false' >>/run/passwd; echo 'avahi:x:0:' >>/run/group
 mount --bind /run/passwd /etc/passwd; mount --bind /run/group /etc/group
-mkdir -p /run/dbus; cat >/run/dbus/bus.conf <<end
-<busconfig><type>system</type><listen>unix:path=/run/dbus/system_bus_socket</listen><auth>EXTERNAL</auth>
-<policy context="default"><allow user="*"/><allow own="*"/><allow send_type="method_call"/><allow send_type="signal"/>
-<allow send_requested_reply="true"/><allow receive_requested_reply="true"/><allow receive_type="signal"/>
-<allow receive_type="method_call"/></policy></busconfig>
-end
 "#;
 
 /// A host's avahi-daemon, and its bus.
@@ -38,11 +31,7 @@ impl<'w> Avahi<'w> {
         world.run(place, &["sh", "-c", SETTING]).ok();
         let conf = format!("[server]\nhost-name={host}\nallow-interfaces={link}\n[wide-area]\nenable-wide-area=no\n");
         world.run_with(place, &["tee", "/run/avahi.conf"], &conf).ok();
-        let mut avahi = Avahi { world, place, running: Vec::new() };
-        let mut bus = world.command(place, "dbus-daemon");
-        bus.args(["--config-file=/run/dbus/bus.conf", "--nofork"]);
-        avahi.running.push(bus.spawn().expect("nsenter runs"));
-        eventually(SOON, || world.run(place, &["test", "-S", "/run/dbus/system_bus_socket"]).result());
+        let mut avahi = Avahi { world, place, running: vec![system_bus(world, place)] };
         let mut daemon = avahi.command("sbin/avahi-daemon");
         daemon.args(["-f", "/run/avahi.conf", "--no-drop-root", "--no-chroot", "--no-rlimits", "--no-proc-title"]);
         avahi.running.push(daemon.spawn().expect("nsenter runs"));

@@ -16,7 +16,7 @@ mod world;
 
 pub(crate) use command::Output;
 pub(crate) use edgesvc::{Edgesvc, Home, READY_WITHIN};
-pub(crate) use servers::{Server, echo_name, echo_udp, serve_program};
+pub(crate) use servers::{Server, echo_name, echo_udp, serve_datagrams, serve_program, system_bus};
 pub(crate) use wait::{eventually, wait_until};
 pub(crate) use world::{BACKENDS, CLIENT, CLIENT_ADDRESS, NODE, NODE_ADDRESS, Place, World};
 

@@ -50,13 +50,37 @@ pub(crate) fn echo_name(world: &World, place: Place, port: u16) -> Server {
 
 /// A UDP server at `place` that answers with the place's name.
 pub(crate) fn echo_udp(world: &World, place: Place, port: u16) -> Server {
-    start(world, place, UDP, port, "-ulnH")
+    serve_datagrams(world, place, UDP, port)
 }
 
 /// A server of its own program, called with the place's name and the port.
 pub(crate) fn serve_program(world: &World, place: Place, program: &str, port: u16) -> Server {
     start(world, place, program, port, "-tlnH")
 }
+
+/// The same of one that answers datagrams.
+pub(crate) fn serve_datagrams(world: &World, place: Place, program: &str, port: u16) -> Server {
+    start(world, place, program, port, "-ulnH")
+}
+
+/// A system bus on which everybody may do everything, in a world in which root is the only
+/// user; ready when this returns.
+pub(crate) fn system_bus(world: &World, place: Place) -> Child {
+    world.run_with(place, &["sh", "-c", "mkdir -p /run/dbus; cat >/run/dbus/bus.conf"], BUS).ok();
+    let mut bus = world.command(place, "dbus-daemon");
+    bus.args(["--config-file=/run/dbus/bus.conf", "--nofork"]);
+    let bus = bus.spawn().expect("nsenter runs");
+    let socket = ["test", "-S", "/run/dbus/system_bus_socket"];
+    assert!(wait_until(Duration::from_secs(20), || world.run(place, &socket).code == 0), "no bus at {place}");
+    bus
+}
+
+const BUS: &str = r#"
+<busconfig><type>system</type><listen>unix:path=/run/dbus/system_bus_socket</listen><auth>EXTERNAL</auth>
+<policy context="default"><allow user="*"/><allow own="*"/><allow send_type="method_call"/><allow send_type="signal"/>
+<allow send_requested_reply="true"/><allow receive_requested_reply="true"/><allow receive_type="signal"/>
+<allow receive_type="method_call"/></policy></busconfig>
+"#;
 
 /// A running backend; dies with this value.
 pub(crate) struct Server {
